@@ -1,0 +1,1 @@
+"""zeromiss: visual inspection that may raise false alarms but must not miss a defect."""

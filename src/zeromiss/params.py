@@ -1,0 +1,199 @@
+"""The parameters of a product: `params.yaml`, checked, with the profile's values below its own.
+
+One frozen model a section; a section has the name of the stage (or flow) that reads it. An unknown
+key is an error. Values not given come from the product's profile, then from the defaults here.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from zeromiss.errors import ZeromissError
+
+SCHEMA_VERSION = 1
+FAMILIES = ("dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda")
+Family = Literal["dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda"]
+
+
+class Section(BaseModel):
+    """A frozen group of parameters in which unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class SourceParams(Section):
+    """Where a product's raw images come from."""
+
+    kind: Literal["elpv", "mvtec", "csv", "pcba"]
+    path: str | None = None  # folder (mvtec) or file (csv); the others bring their own images
+    normals: int = Field(default=330, ge=1)  # pcba: boards without a defect
+    defects: int = Field(default=174, ge=0)  # pcba: boards with one
+    side: int = Field(default=384, ge=64)  # pcba: pixels of a drawn board's side
+    incoming: int = Field(default=40, ge=0)  # elpv, pcba: images put aside that no stage ever reads
+
+
+class ManifestParams(Section):
+    """Splits and checks of the raw images (paper 1, section 4.1)."""
+
+    split: Literal["paper", "official"] = "paper"
+    train: float = Field(default=0.5, gt=0.0, lt=1.0)  # share of the normals that trains the network
+    mask: int = Field(default=30, ge=0)  # m: unseen normals for the normal-variation mask; 0 = no mask
+    audit: float = Field(default=0.2, ge=0.0, lt=1.0)  # share of the defects, and of the normals that don't train, locked away
+    min_defects: int = Field(default=8, ge=2)
+    min_side: int = Field(default=32, ge=16)
+    max_side: int = Field(default=8192, ge=16)
+
+
+class VqganParams(Section):
+    """The VQGAN (paper 1, section 3.1.1): network, loss and training."""
+
+    stem: Literal["conv", "unshuffle"] = "unshuffle"
+    channels: tuple[int, ...] = (48, 96)  # width of each resolution, from the finest
+    blocks: int = Field(default=2, ge=1)  # residual blocks a resolution
+    attention: bool = True  # at the lowest resolution
+    codes: int = Field(default=512, ge=2)
+    code_dim: int = Field(default=32, ge=1)
+    codebook: Literal["ema", "gradient"] = "ema"
+    beta: float = Field(default=0.25, ge=0.0)  # weight of the commitment term
+    dead_after: int = Field(default=100, ge=1)  # steps without use after which a code is revived
+    backbone: str = "efficientnet_lite0"  # of the perceptual loss
+    backbone_path: str | None = None
+    perceptual: float = Field(default=1.0, ge=0.0)
+    critic_channels: int = Field(default=32, ge=1)
+    critic_layers: int = Field(default=2, ge=1)
+    critic_warmup: int = Field(default=200, ge=0)  # steps the discriminator trains before it counts
+    critic_start: int = Field(default=600, ge=0)  # step at which its own training begins
+    adversarial: float = Field(default=0.5, ge=0.0)  # factor on the adaptive weight lambda
+    crop: int | None = 128  # training crops; None = whole images
+    batch: int = Field(default=8, ge=1)
+    steps: int = Field(default=1500, ge=1)
+    learning_rate: float = Field(default=5e-4, gt=0.0)
+    precision: Literal["bf16", "fp32"] = "bf16"  # of the training step; judging is always fp32
+    checkpoint_every: int = Field(default=250, ge=1)
+
+
+class MetricsParams(Section):
+    """Localisation and the metric table (paper 1, sections 3.1.2 and 3.2)."""
+
+    mode: Literal["dense", "crops"] = "dense"
+    fixed_position: bool = True  # weight differences with the normal-variation mask
+    pixels: int = Field(default=100, ge=1)  # p
+    scales: int = Field(default=4, ge=1)  # n
+    alpha: int = Field(default=4, ge=2)
+    patches: int = Field(default=250, ge=1)  # q
+    backbone: str = "efficientnet_lite0"
+    backbone_path: str | None = None
+
+
+class SelectionParams(Section):
+    """Preprocessing, randomised search and leave-one-out (paper 1, section 3.3)."""
+
+    families: tuple[Family, ...] = FAMILIES
+    draws: int = Field(default=500, ge=1)  # of the randomised search, a family
+    folds: int = Field(default=5, ge=2)
+    correlation: float = Field(default=0.95, gt=0.0, le=1.0)  # above: keep the first column only
+    smote_below: float = Field(default=0.4, ge=0.0, le=0.5)  # minority share under which SMOTE acts
+    smote_neighbors: int = Field(default=5, ge=1)
+    jobs: int = -1
+
+
+class ThresholdParams(Section):
+    """The zero-false-negative threshold (paper 1, section 3.3, last phase)."""
+
+    rule: Literal["zfn", "margin"] = "zfn"
+    margin: float = Field(default=0.0, ge=0.0, lt=1.0)  # of the lowest defect score: the threshold lies this share below it
+    confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
+
+
+class PromotionParams(Section):
+    """The gate between challenger and champion."""
+
+    confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
+    min_audit_defects: int = Field(default=3, ge=1)
+
+
+class InspectionParams(Section):
+    """How verdicts are written."""
+
+    overlays: bool = True
+    boxes: int = Field(default=25, ge=1)  # patches drawn on an overlay, the most distant first
+
+
+class Product(Section):
+    """One product's parameters, complete."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")
+    profile: str
+    seed: int = Field(default=0, ge=0)
+    size: int = Field(default=256, ge=32)  # pixels of the square image that is judged
+    source: SourceParams
+    manifest: ManifestParams
+    vqgan: VqganParams
+    metrics: MetricsParams
+    selection: SelectionParams
+    threshold: ThresholdParams
+    promotion: PromotionParams
+    inspection: InspectionParams
+
+
+SECTIONS = ("manifest", "vqgan", "metrics", "selection", "threshold", "promotion", "inspection")
+
+
+def read_params(path: Path) -> dict[str, Any]:
+    """Read `params.yaml`.
+
+    Raises ZeromissError when it is not YAML, or lacks `products`, `profiles` or the schema version.
+    """
+    try:
+        tree = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except (OSError, YAMLError) as error:
+        raise ZeromissError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise ZeromissError(f"{path} is empty: it needs schema_version, profiles and products")
+    unknown = set(tree) - {"schema_version", "profiles", "products"}
+    if unknown:
+        raise ZeromissError(f"{path}: unknown key {sorted(unknown)[0]!r}: remove it or mend its name")
+    if tree.get("schema_version") != SCHEMA_VERSION:
+        raise ZeromissError(f"{path}: schema_version must be {SCHEMA_VERSION}")
+    for key in ("profiles", "products"):
+        if not isinstance(tree.get(key), dict):
+            raise ZeromissError(f"{path}: {key!r} is missing or not a mapping")
+    return tree
+
+
+def load_product(path: Path, name: str) -> Product:
+    """Return the parameters of product `name` from the file at `path`.
+
+    Raises ZeromissError naming the key for an unknown product, profile or key, or a bad value.
+    """
+    return resolve_product(read_params(path), name, origin=path)
+
+
+def resolve_product(tree: dict[str, Any], name: str, *, origin: Path) -> Product:
+    """Lay a product's own values over its profile's and check the whole."""
+    products = tree["products"]
+    if name not in products:
+        known = ", ".join(sorted(products)) or "none yet"
+        raise ZeromissError(f"unknown product {name!r}: {origin} has {known}; add one with zeromiss product add")
+    own = dict(products[name] or {})
+    profile_name = own.get("profile", "quick")
+    if profile_name not in tree["profiles"]:
+        raise ZeromissError(f"{origin}: products.{name}.profile: no profile is called {profile_name!r}")
+    profile = tree["profiles"][profile_name] or {}
+    stray = set(profile) - set(SECTIONS) - {"size"}
+    if stray:
+        raise ZeromissError(f"{origin}: profiles.{profile_name}.{sorted(stray)[0]} is not a known key")
+    merged = {**own, "name": name, "profile": profile_name}
+    if merged.get("size") is None:
+        merged["size"] = profile.get("size", 256)
+    for section in SECTIONS:
+        merged[section] = {**(profile.get(section) or {}), **(own.get(section) or {})}
+    try:
+        return Product.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ZeromissError(f"{origin}: products.{name}.{key}: {first['msg'].lower()}") from None

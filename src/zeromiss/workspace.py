@@ -1,0 +1,85 @@
+"""Where everything lies: the repository a command runs in, and the paths of one product."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeromiss.errors import ZeromissError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """A repository with `dvc.yaml` and `params.yaml`; every path below it, and nothing else."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> "Workspace":
+        """Return the workspace that `start` (default: the current folder) lies in.
+
+        Raises ZeromissError when no folder upwards holds `params.yaml` and `dvc.yaml`.
+        """
+        here = (start or Path.cwd()).resolve()
+        for folder in (here, *here.parents):
+            if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
+                return cls(root=folder)
+        raise ZeromissError(
+            f"no params.yaml with a dvc.yaml in {here} or above it: run zeromiss inside its repository"
+        )
+
+    @property
+    def params_file(self) -> Path:
+        """The parameters of all products."""
+        return self.root / "params.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Resume checkpoints: outside every DVC output, which DVC deletes before a stage runs."""
+        return self.root / ".checkpoints"
+
+    def incoming(self, product: str) -> Path:
+        """Images that nobody has judged yet (not versioned)."""
+        return self.root / "data" / "00_incoming" / product
+
+    def raw(self, product: str) -> Path:
+        """Raw images as ingested: `index.csv`, `images/`, `masks/` (versioned by DVC)."""
+        return self.root / "data" / "01_raw" / product
+
+    def manifest(self, product: str) -> Path:
+        """Output folder of the manifest stage."""
+        return self.root / "data" / "02_manifest" / product
+
+    def detector(self, product: str, name: str) -> Path:
+        """Output folder of one detector's stage."""
+        return self.root / "data" / "03_detectors" / product / name
+
+    def metrics(self, product: str) -> Path:
+        """Output folder of the metrics stage."""
+        return self.root / "data" / "04_metrics" / product
+
+    def selection(self, product: str) -> Path:
+        """Output folder of the selection stage."""
+        return self.root / "data" / "05_selection" / product
+
+    def threshold(self, product: str) -> Path:
+        """Output folder of the threshold stage."""
+        return self.root / "data" / "06_threshold" / product
+
+    def bundle(self, product: str) -> Path:
+        """Output folder of the bundle stage: all that an inspection needs, and `summary.json`."""
+        return self.root / "data" / "07_bundle" / product
+
+    def report(self, product: str) -> Path:
+        """Output folder of the report stage: `index.html` and its figures."""
+        return self.root / "data" / "08_report" / product
+
+    def inspection(self, product: str) -> Path:
+        """Verdicts and overlays, one folder an inspection (not versioned)."""
+        return self.root / "data" / "09_inspection" / product
+
+    def quality(self, product: str) -> Path:
+        """Great Expectations' Data Docs: outside DVC's outputs, so that they outlive a refusal."""
+        return self.root / "data" / "10_quality" / product
+
+    def run_file(self, product: str, stage: str) -> Path:
+        """The MLflow run that last executed a stage (an output of that stage)."""
+        return self.root / "data" / "11_runs" / product / f"{stage}.json"
