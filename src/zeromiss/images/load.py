@@ -1,0 +1,139 @@
+"""Reading one image file into an array, or refusing it.
+
+A file is decoded whole or not at all. The EXIF orientation is applied, to images and masks alike: what
+is judged, and what boxes refer to, is the picture a person sees in a viewer.
+"""
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from zeromiss.errors import ZeromissError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+MODES = frozenset({"1", "L", "P", "RGB", "LA", "PA", "RGBA"})  # what `load_image` takes, as `open_image` names it
+SMALLEST_SIDE = 32  # pixels: below it no patch fits with its neighbours
+
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+_MASK_MODES = MODES | {"I;16", "I"}
+_PNG_END = b"IEND\xaeB`\x82"
+
+
+class UnreadableImage(ZeromissError):
+    """A file that cannot be decoded to its last pixel."""
+
+
+def open_image(path: Path) -> tuple[Image.Image, str]:
+    """Return the decoded, upright image and its mode.
+
+    The mode is Pillow's (`L`, `RGB`, `CMYK`, ...), with ` 16-bit` behind it where the file holds 16 bits a
+    channel and the decoder would quietly drop the lower half.
+
+    Raises UnreadableImage for a file that is missing, no image, truncated, corrupt or holds several pictures.
+    """
+    try:
+        data = path.read_bytes()
+        _refuse_cut(data)
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as probe:
+            kind, deep = probe.format, _holds_sixteen_bits(probe)
+            if getattr(probe, "n_frames", 1) > 1 and kind != "MPO":
+                raise UnreadableImage(f"{path} holds {probe.n_frames} pictures: save each as its own file")
+            probe.verify()  # checksums of every PNG chunk
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            image.load()
+            mode = f"{image.mode} 16-bit" if deep and "16" not in image.mode else image.mode
+            return ImageOps.exif_transpose(image), mode
+    except FileNotFoundError:
+        raise UnreadableImage(f"{path} is missing: put the file back or take it out of the list") from None
+    except UnidentifiedImageError:
+        raise UnreadableImage(
+            f"{path} is not an image that can be read (PNG, JPEG, BMP, TIFF or WebP): replace or remove it"
+        ) from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableImage(f"{path} is damaged or truncated ({reason}): replace or remove it") from None
+
+
+def load_image(path: Path, size: int) -> np.ndarray:
+    """Return an image as float32 RGB, (3, size, size), in [0, 1].
+
+    Each axis is shrunk by area averaging (anti-aliased) or enlarged by cubic interpolation, clipped to [0, 1];
+    an image that has the size already keeps its exact values. Grey images become three equal channels.
+
+    Raises ZeromissError for a file that cannot be decoded whole, has 16 bits a channel, is CMYK, is see-through
+    anywhere, or has a side below 32 pixels.
+    """
+    image, mode = open_image(path)
+    refuse_mode(path, image, mode)
+    if min(image.size) < SMALLEST_SIDE:
+        raise ZeromissError(
+            f"{path} is {image.width} x {image.height} pixels: the smallest side that can be judged is {SMALLEST_SIDE}"
+        )
+    grey = mode in {"1", "L", "LA"}
+    pixels = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.float32) / np.float32(255.0)
+    resized = resize(pixels, size)
+    stacked = np.stack([resized] * 3) if grey else resized.transpose(2, 0, 1)
+    return np.ascontiguousarray(stacked)
+
+
+def load_mask(path: Path, size: int) -> np.ndarray:
+    """Return a defect mask as bool, (size, size): True where the file has any value but 0.
+
+    When shrinking, a pixel is True if any part of it is marked, so that no defect vanishes; when enlarging,
+    the nearest pixel counts.
+
+    Raises ZeromissError for a file that cannot be decoded whole, is lossy (JPEG) or is CMYK.
+    """
+    marked_HW = read_mask(path).astype(np.float32)
+    height, width = marked_HW.shape
+    shrunk = cv2.resize(marked_HW, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_NEAREST) > 0.0
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Return a mask file as bool (H, W) in its own size; see `load_mask` for what is refused."""
+    image, mode = open_image(path)
+    if mode not in _MASK_MODES:
+        raise ZeromissError(f"{path} has the mode {mode}, which a mask cannot have: save it as an 8-bit grey PNG")
+    if path.suffix.lower() in {".jpg", ".jpeg"}:
+        raise ZeromissError(f"{path} is a JPEG, whose values around an edge are not exact: save the mask as PNG")
+    values = np.asarray(image.convert("RGB") if mode in {"RGBA", "LA", "PA"} else image)
+    return values.any(axis=2) if values.ndim == 3 else values != 0
+
+
+def refuse_mode(path: Path, image: Image.Image, mode: str) -> None:
+    """Raise ZeromissError when an image's mode cannot be judged, or when it is see-through anywhere."""
+    if mode not in MODES:
+        raise ZeromissError(f"{path} has the mode {mode}: save it as 8-bit grey or RGB")
+    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+        raise ZeromissError(f"{path} is see-through in places: save it without an alpha channel")
+
+
+def resize(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Return float32 pixels, (H, W) or (H, W, C) in [0, 1], at (size, size): area down, clipped cubic up."""
+    height, width = pixels.shape[:2]
+    if (height, width) == (size, size):
+        return pixels
+    inner = (min(width, size), min(height, size))
+    shrunk = pixels if inner == (width, height) else cv2.resize(pixels, inner, interpolation=cv2.INTER_AREA)
+    if inner != (size, size):
+        shrunk = cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.clip(shrunk, 0.0, 1.0)
+
+
+def _refuse_cut(data: bytes) -> None:
+    """Raise OSError when a PNG or JPEG lacks its end marker (a JPEG's decoder would fill in grey)."""
+    cut_png = data[:4] == b"\x89PNG" and _PNG_END not in data
+    cut_jpeg = data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    if cut_png or cut_jpeg:
+        raise OSError("its end marker is missing")
+
+
+def _holds_sixteen_bits(image: Image.Image) -> bool:
+    """Return whether an opened, undecoded image has 16 bits a channel, by the name of its raw layout."""
+    layouts = [tile[3] for tile in image.tile]
+    names = [layout[0] if isinstance(layout, tuple) and layout else layout for layout in layouts]
+    return any(";16" in name for name in names if isinstance(name, str))
