@@ -1,0 +1,106 @@
+"""Adding a product: a few lines in `params.yaml`, checked before they are written."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from zeromiss.errors import ZeromissError
+from zeromiss.files import atomic_path
+from zeromiss.params import SECTIONS, Product, read_params, resolve_product
+from zeromiss.workspace import Workspace
+
+NEEDS_PATH = ("mvtec", "csv")
+
+
+def add_product(
+    workspace: Workspace,
+    name: str,
+    *,
+    source: str,
+    path: str | None,
+    size: int | None = None,
+    profile: str = "quick",
+    split: str | None = None,
+    settings: list[str] | None = None,
+) -> Product:
+    """Add `name` to `params.yaml`, comments kept, and return its checked parameters.
+
+    `settings` are KEY=VALUE strings with dotted keys below the product, e.g. `selection.draws=20`;
+    values are read as YAML. Raises ZeromissError when the product exists already, the source needs
+    a path that is missing, or a key or value is not valid; the file is then left as it was.
+    """
+    tree = read_params(workspace.params_file)
+    if name in tree["products"]:
+        raise ZeromissError(f"product {name!r} is in {workspace.params_file} already: choose another name")
+    entry = _new_entry(source, _checked_path(source, path), size, profile)
+    if split is not None:
+        entry["manifest"]["split"] = split
+    for setting in settings or []:
+        _apply(entry, setting)
+    tree["products"][name] = entry
+    product = resolve_product(tree, name, origin=workspace.params_file)
+    _append(workspace.params_file, name, entry)
+    return product
+
+
+def _checked_path(source: str, path: str | None) -> str | None:
+    """Return the source's path in absolute form, if that kind of source has one."""
+    if source not in NEEDS_PATH:
+        if path is not None:
+            raise ZeromissError(f"--source {source} brings its own images: leave out --path")
+        return None
+    if path is None:
+        raise ZeromissError(f"--source {source} needs --path: the {'folder' if source == 'mvtec' else 'file'} to read")
+    found = Path(path).expanduser().resolve()
+    if not found.exists():
+        raise ZeromissError(f"--path {path} does not exist: name the {source} source's folder or file")
+    return str(found)
+
+
+def _new_entry(source: str, path: str | None, size: int | None, profile: str) -> dict[str, Any]:
+    """Return a product's mapping with every section present: DVC tracks each of them by name."""
+    sections: dict[str, Any] = {section: {} for section in SECTIONS}
+    origin = {"kind": source} if path is None else {"kind": source, "path": path}
+    return {"profile": profile, "seed": 0, "size": size, "source": origin, **sections}
+
+
+def _apply(entry: dict[str, Any], setting: str) -> None:
+    """Set one dotted KEY=VALUE in `entry`."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise ZeromissError(f"--set {setting}: write KEY=VALUE, for example selection.draws=20")
+    try:
+        value = YAML(typ="safe").load(StringIO(text))
+    except YAMLError:
+        raise ZeromissError(f"--set {setting}: the value is not valid YAML") from None
+    *folders, last = key.split(".")
+    target = entry
+    for folder in folders:
+        target = target.setdefault(folder, {})
+        if not isinstance(target, dict):
+            raise ZeromissError(f"--set {setting}: {folder!r} holds a value, not further keys")
+    target[last] = value
+
+
+def _append(path: Path, name: str, entry: dict[str, Any]) -> None:
+    """Write `entry` below `products` and leave the rest of the file as it is."""
+    yaml = YAML()
+    yaml.width = 120
+    tree = yaml.load(path.read_text(encoding="utf-8"))
+    block = CommentedMap()
+    for key, value in entry.items():
+        block[key] = _flow(value) if isinstance(value, dict) else value
+    tree["products"][name] = block
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
+        yaml.dump(tree, handle)
+
+
+def _flow(mapping: dict[str, Any]) -> CommentedMap:
+    """Return `mapping` to be written on one line, as in the rest of the file."""
+    block = CommentedMap(mapping)
+    block.fa.set_flow_style()
+    return block
