@@ -1,0 +1,61 @@
+"""`zeromiss product add`: checked before a line is written, comments kept."""
+
+import pytest
+
+from zeromiss.cli import main
+from zeromiss.params import load_product
+
+PARAMS = """\
+# keep this comment
+schema_version: 1
+profiles:
+  quick: {size: 128}
+products:
+  board: {profile: quick, source: {kind: pcba}}
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def add(*arguments):
+    return main(["product", "add", *arguments])
+
+
+def test_adding_a_product_writes_its_lines_and_keeps_the_rest(workspace):
+    arguments = ["--source", "mvtec", "--path", "photos", "--size", "96", "--split", "official"]
+    assert add("bolt", *arguments, "--set", "selection.draws=20", "--set", "metrics.fixed_position=false") == 0
+    product = load_product(workspace / "params.yaml", "bolt")
+    assert (product.size, product.selection.draws, product.metrics.fixed_position) == (96, 20, False)
+    assert product.manifest.split == "official"
+    assert product.source.path == str(workspace / "photos")
+    assert "# keep this comment" in (workspace / "params.yaml").read_text()
+    assert load_product(workspace / "params.yaml", "board").size == 128
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["board", "--source", "pcba"], "product 'board' is in"),
+        (["bolt", "--source", "mvtec"], "--source mvtec needs --path: the folder to read"),
+        (["bolt", "--source", "csv", "--path", "none.csv"], "does not exist"),
+        (["bolt", "--source", "elpv", "--path", "photos"], "brings its own images: leave out --path"),
+        (["bolt", "--source", "pcba", "--set", "selection.drows=1"], "products.bolt.selection.drows: extra inputs"),
+        (["bolt", "--source", "pcba", "--set", "draws"], "write KEY=VALUE"),
+        (["bolt", "--source", "pcba", "--set", "size.x=1"], "'size' holds a value"),
+        (["Bolt!", "--source", "pcba"], "products.Bolt!.name: string should match pattern"),
+        (["bolt", "--source", "pcba", "--profile", "slow"], "no profile is called 'slow'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_exit_code_2_and_no_change(workspace, capsys, arguments, sentence):
+    assert add(*arguments) == 2
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert told.count("\n") == 1
+    assert (workspace / "params.yaml").read_text() == PARAMS
