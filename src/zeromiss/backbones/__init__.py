@@ -1,0 +1,1 @@
+"""Pretrained feature extractors and where their weights come from."""

@@ -1,0 +1,1 @@
+"""Detectors: each learns what a good part looks like."""

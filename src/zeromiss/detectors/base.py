@@ -1,0 +1,28 @@
+"""What every reconstructing detector gives: a picture of the part as it should be.
+
+Axes: B images, C channels, H rows, W columns.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction:
+    """What a detector made of a batch of images."""
+
+    image_hat_BCHW: Tensor  # RGB in [0, 1], the size of the input
+    quantisation_B: Tensor  # mean squared distance of E(x) from its codes, >= 0 (higher = stranger)
+    critic_B: Tensor  # mean discriminator output on x (higher = more real)
+    critic_hat_B: Tensor  # the same on the reconstruction
+
+
+class ReconstructingDetector(Protocol):
+    """A trained detector that repaints an image as a normal one."""
+
+    name: str
+
+    def reconstruct(self, image_BCHW: Tensor) -> Reconstruction:
+        """Reconstruct RGB images in [0, 1]: no gradient, fp32, evaluation mode, repeatable bit for bit."""
