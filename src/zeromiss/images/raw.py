@@ -1,0 +1,59 @@
+"""A product's raw folder: `images/`, `masks/` and `index.csv`, which says what is known of each image."""
+
+import csv
+import io
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from zeromiss.errors import ZeromissError
+
+INDEX = "index.csv"
+LABELS = ("normal", "defect")
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Entry:
+    """One line of the index; paths are relative to the raw folder, with forward slashes.
+
+    `label` is normal or defect, `defect_type` '' for normal, `mask` '' where there is none, `source_split` train,
+    test or ''.
+    """
+
+    path: str
+    label: str
+    defect_type: str
+    part_id: str
+    mask: str
+    source_split: str
+
+
+COLUMNS = tuple(field.name for field in fields(Entry))
+
+
+def read_index(folder: Path) -> list[Entry]:
+    """Return the entries of a raw folder, in the file's order.
+
+    Raises ZeromissError when the index is missing or has other columns.
+    """
+    path = folder / INDEX
+    try:
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ZeromissError(f"{path} is missing: ingest the product's images, or fetch them with dvc pull") from None
+    if tuple(reader.fieldnames or ()) != COLUMNS:
+        raise ZeromissError(f"{path} must have the columns {', '.join(COLUMNS)}: ingest into an empty folder")
+    entries = []
+    for row in reader:
+        if None in row or None in row.values():
+            raise ZeromissError(f"{path}, line {reader.line_num}: expected {len(COLUMNS)} values: mend the line")
+        entries.append(Entry(**row))
+    return entries
+
+
+def index_text(entries: list[Entry]) -> str:
+    """Return the index as text, sorted by path: the same entries give the same bytes."""
+    handle = io.StringIO()
+    writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(entry) for entry in sorted(entries))
+    return handle.getvalue()

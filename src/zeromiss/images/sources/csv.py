@@ -1,0 +1,91 @@
+"""A CSV file of path,label[,part_id][,mask]; paths are relative to the file."""
+
+import csv
+from pathlib import Path
+
+from zeromiss.errors import ZeromissError
+from zeromiss.images.load import SUFFIXES
+from zeromiss.images.sources.record import Listing, Record, check_mask, known_kinds
+
+COLUMNS = ("path", "label", "part_id", "mask")
+_NORMAL = frozenset({"normal", "good", "0"})
+_DEFECT = frozenset({"defect", "1"})
+_UNCLEAR = frozenset({"", "ok", "pass", "true", "false", "none", "null", "nan", "unknown", "?"})
+
+
+def list_csv(path: Path) -> Listing:
+    """List the images a CSV names.
+
+    A label is `normal`, `good` or `0`; `defect` or `1`; or the name of a defect type. Capitals don't matter.
+
+    Raises ZeromissError naming the line for an unknown column or label, or a missing image or mask.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ZeromissError(f"{path} does not exist: give a CSV file with the columns path and label") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ZeromissError(f"{path} cannot be read as UTF-8 text: {error}") from None
+    reader = csv.DictReader(text.splitlines(), skipinitialspace=True, restval="")
+    _check_columns(path, reader.fieldnames or [])
+    records = [_record(path, reader.line_num, row) for row in reader]
+    if not records:
+        raise ZeromissError(f"{path} names no images: add a line for each")
+    return Listing(records=records)
+
+
+def _check_columns(path: Path, columns: list[str] | tuple[str, ...]) -> None:
+    """Raise ZeromissError when a column is missing or not known."""
+    for needed in ("path", "label"):
+        if needed not in columns:
+            raise ZeromissError(f"{path} has no column {needed!r}: its first line must name path and label")
+    for column in columns:
+        if column not in COLUMNS:
+            raise ZeromissError(f"{path} has an unknown column {column!r}: known are {', '.join(COLUMNS)}")
+
+
+def _record(table: Path, line: int, row: dict[str, str]) -> Record:
+    """Describe the image of one line."""
+    if None in row:
+        raise ZeromissError(f"{table}, line {line}: more values than columns: put quotes around a value with a comma")
+    value = {key: (entry or "").strip() for key, entry in row.items()}
+    image = table.parent / value["path"]
+    if not value["path"] or not image.is_file():
+        raise ZeromissError(f"{table}, line {line}: the image {value['path']!r} is missing beside it")
+    if image.suffix.lower() not in SUFFIXES:
+        raise ZeromissError(f"{table}, line {line}: {value['path']} is no image of a known kind ({known_kinds()})")
+    defect_type = _defect_type(table, line, value["label"])
+    mask = table.parent / value["mask"] if value.get("mask") else None
+    if mask is not None:
+        if not defect_type:
+            raise ZeromissError(f"{table}, line {line}: a normal image has no mask: remove it or mend the label")
+        check_mask(image, mask)
+    return Record(
+        file=image,
+        label="defect" if defect_type else "normal",
+        defect_type=defect_type,
+        part_id=value.get("part_id", ""),
+        mask=mask,
+        source_split="",
+        name=_name(value["path"]),
+    )
+
+
+def _defect_type(table: Path, line: int, label: str) -> str:
+    """Return the defect type that a label stands for, '' for normal."""
+    word = label.lower()
+    if word in _NORMAL:
+        return ""
+    if word in _DEFECT:
+        return "defect"
+    if word in _UNCLEAR or not word[0].isalpha():
+        raise ZeromissError(
+            f"{table}, line {line}: the label {label!r} is not known: write normal, defect or the defect's name"
+        )
+    return word
+
+
+def _name(path: str) -> str:
+    """Return the path below the CSV's folder, or the bare file name where it leads out of that folder."""
+    given = Path(path)
+    return given.name if given.is_absolute() or ".." in given.parts else given.as_posix()
