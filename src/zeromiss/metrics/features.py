@@ -1,0 +1,108 @@
+"""Perceptual distance of patches and of positions, from a backbone's feature maps (paper 1, section 3.1.2).
+
+For a single pair of patches the Frechet inception distance has no covariance term: what is left is the
+squared L2 distance of the two feature vectors, here called "fid". Higher = more abnormal.
+
+Axes: B images (1), C channels, h, w cells of a feature map, H, W pixels, N boxes (x0, y0, x1, y1, half open).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision.ops import roi_align
+
+from zeromiss.backbones.base import Backbone
+from zeromiss.errors import ZeromissError
+
+FINEST_STRIDE, COARSEST_STRIDE = 2, 8  # dense mode: cells that suit boxes of 4 to 16 pixels
+CROP_SIDES = {"inception_v3": 299}  # crops mode: side a crop is resized to, as the network was trained
+CROP_SIDE = 224
+CROP_BATCH = 32
+
+
+def dense_levels(backbone: Backbone) -> tuple[int, ...]:
+    """Return which of a backbone's maps dense mode reads: those of stride 2 to 8.
+
+    A coarser cell is wider than the smallest boxes; a finer one knows little but colour.
+    Raises ZeromissError when there is none.
+    """
+    levels = tuple(i for i, stride in enumerate(backbone.strides) if FINEST_STRIDE <= stride <= COARSEST_STRIDE)
+    if not levels:
+        raise ZeromissError(
+            f"the backbone's maps have the strides {backbone.strides}, none from {FINEST_STRIDE} to {COARSEST_STRIDE}: "
+            "set metrics.mode to crops, or choose another metrics.backbone"
+        )
+    return levels
+
+
+def level_difference(map_BChw: Tensor, map_hat_BChw: Tensor) -> Tensor:
+    """Return features of x minus features of x_hat, (B, C, h, w), in units of the level.
+
+    The unit is the root mean square length of the reconstruction's feature vectors at this level of this
+    image, so that levels of many channels or large values do not drown the others, and a score depends on
+    no other image. Where the reconstruction has no features at all the unit is 1.
+    """
+    length = map_hat_BChw.square().sum(dim=1).mean().sqrt()
+    return (map_BChw - map_hat_BChw) / torch.where(length > 0, length, torch.ones_like(length))
+
+
+def dense_distances(differences: Sequence[Tensor], boxes_N4: Tensor, *, height: int, width: int) -> Tensor:
+    """Return the squared L2 distance (N,) of the features averaged over each box, summed over levels.
+
+    `differences` are of `level_difference`, for an image of height x width. Averaging is linear, so the
+    difference is averaged once instead of each of the two maps. `roi_align` samples bilinearly,
+    about one sample a cell.
+    """
+    total_N = boxes_N4.new_zeros(boxes_N4.shape[0], dtype=torch.float32)
+    for difference_BChw in differences:
+        cells_h, cells_w = difference_BChw.shape[2:]
+        scale = boxes_N4.new_tensor((cells_w / width, cells_h / height) * 2, dtype=torch.float32)
+        rois = [boxes_N4.to(torch.float32) * scale]
+        pooled_NC11 = roi_align(difference_BChw, rois, output_size=1, sampling_ratio=-1, aligned=True)
+        total_N = total_N + pooled_NC11.square().sum(dim=(1, 2, 3))
+    return total_N
+
+
+def anomaly_map(differences: Sequence[Tensor], *, height: int, width: int) -> Tensor:
+    """Return the per-pixel anomaly map (H, W): the squared L2 distance of the features at each position.
+
+    Every level is enlarged bilinearly to the image's size; levels are summed. >= 0, higher = more abnormal.
+    """
+    total_HW = differences[0].new_zeros(height, width)
+    for difference_BChw in differences:
+        distance_B1hw = difference_BChw.square().sum(dim=1, keepdim=True)
+        enlarged = functional.interpolate(distance_B1hw, size=(height, width), mode="bilinear", align_corners=False)
+        total_HW = total_HW + enlarged[0, 0]
+    return total_HW
+
+
+def resized_crops(image_CHW: Tensor, boxes_N4: Tensor, side: int) -> Tensor:
+    """Return every box cut out and resized bilinearly to (N, C, side, side); no pixel outside a box counts."""
+    channels, height, width = image_CHW.shape
+    corner, opposite = boxes_N4[:, :2].to(torch.float32), boxes_N4[:, 2:].to(torch.float32)
+    step_S = (torch.arange(side, device=image_CHW.device, dtype=torch.float32) + 0.5) / side
+    place_NS2 = corner[:, None] + step_S[:, None] * (opposite - corner)[:, None] - 0.5
+    place_NS2 = torch.minimum(torch.maximum(place_NS2, corner[:, None]), opposite[:, None] - 1)
+    extent = place_NS2.new_tensor((max(width - 1, 1), max(height - 1, 1)))
+    place_NS2 = place_NS2 / extent * 2 - 1  # grid_sample's units: -1 first, 1 last pixel
+    x_NSS = place_NS2[:, None, :, 0].expand(-1, side, -1)
+    y_NSS = place_NS2[:, :, None, 1].expand(-1, -1, side)
+    grid_NSS2 = torch.stack((x_NSS, y_NSS), dim=-1)
+    image_NCHW = image_CHW[None].expand(len(boxes_N4), channels, height, width)
+    return functional.grid_sample(image_NCHW, grid_NSS2, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def crop_distances(backbone: Backbone, x_CHW: Tensor, x_hat_CHW: Tensor, boxes_N4: Tensor, *, side: int) -> Tensor:
+    """Return the squared L2 distance (N,) of the network's features of each box, as the paper does it.
+
+    Each box is cut from both images, resized to side x side and sent through the whole network; the
+    features are the averages of the last map. Thousands of passes an image: meant for a GPU.
+    """
+    distances = []
+    for chunk_N4 in boxes_N4.split(CROP_BATCH):
+        pooled_NC = backbone(resized_crops(x_CHW, chunk_N4, side))[-1].mean(dim=(2, 3))
+        pooled_hat_NC = backbone(resized_crops(x_hat_CHW, chunk_N4, side))[-1].mean(dim=(2, 3))
+        distances.append((pooled_NC - pooled_hat_NC).square().sum(dim=1))
+    return torch.cat(distances)
