@@ -41,13 +41,14 @@ class Failure:
     """One expectation that the table did not meet.
 
     `expectation` is its type (`expect_column_values_to_be_unique`), `column` the column it looks at ('' for the
-    whole table), `rows` the positions of the failing rows from 0 (empty where the expectation is about the
+    whole table), `position` its place in the list of expectations, `rows` the positions of the failing rows from 0 (empty where the expectation is about the
     whole column or table), `observed` what was found instead where that is one value, `meta` what the
     expectation was given as its `meta`.
     """
 
     expectation: str
     column: str
+    position: int
     rows: tuple[int, ...]
     observed: Any
     meta: dict[str, Any]
@@ -70,8 +71,8 @@ def validate(
     result = _run(shown, expectations, name, [ROW, *(column for column in identify if column in frame)])
     with atomic_path(docs / "index.html") as temporary:
         temporary.write_text(_page(result, name), encoding="utf-8")
-    failures = [(_position(entry), _failure(entry)) for entry in result.results if not entry.success]
-    return [failure for _, failure in sorted(failures, key=lambda pair: pair[0])]
+    failures = [_failure(entry) for entry in result.results if not entry.success]
+    return sorted(failures, key=lambda failure: failure.position)
 
 
 def _run(
@@ -101,11 +102,6 @@ def _run(
     )
 
 
-def _position(entry: Any) -> int:
-    """Return where in the caller's list an evaluated expectation stood."""
-    return entry.expectation_config.meta["position"]
-
-
 def _failure(entry: Any) -> Failure:
     """Turn a failed result into a Failure."""
     config, result = entry.expectation_config, entry.result or {}
@@ -114,6 +110,7 @@ def _failure(entry: Any) -> Failure:
     return Failure(
         expectation=config.type,
         column=config.kwargs.get("column", ""),
+        position=config.meta["position"],
         rows=tuple(sorted(int(item[ROW]) for item in listed)),
         observed=result.get("observed_value"),
         meta=meta,

@@ -67,7 +67,9 @@ def load_image(path: Path, size: int) -> np.ndarray:
     anywhere, or has a side below 32 pixels.
     """
     image, mode = open_image(path)
-    refuse_mode(path, image, mode)
+    if mode not in MODES:
+        raise ZeromissError(f"{path} has the mode {mode}: save it as 8-bit grey or RGB")
+    refuse_transparency(path, image)
     if min(image.size) < SMALLEST_SIDE:
         raise ZeromissError(
             f"{path} is {image.width} x {image.height} pixels: the smallest side that can be judged is {SMALLEST_SIDE}"
@@ -104,10 +106,8 @@ def read_mask(path: Path) -> np.ndarray:
     return values.any(axis=2) if values.ndim == 3 else values != 0
 
 
-def refuse_mode(path: Path, image: Image.Image, mode: str) -> None:
-    """Raise ZeromissError when an image's mode cannot be judged, or when it is see-through anywhere."""
-    if mode not in MODES:
-        raise ZeromissError(f"{path} has the mode {mode}: save it as 8-bit grey or RGB")
+def refuse_transparency(path: Path, image: Image.Image) -> None:
+    """Raise ZeromissError when a pixel is see-through: what colour a camera saw there is not known."""
     if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
         raise ZeromissError(f"{path} is see-through in places: save it without an alpha channel")
 

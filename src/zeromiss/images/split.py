@@ -1,0 +1,155 @@
+"""Which image serves for what: training, the normal-variation mask, the metric table, or the locked audit.
+
+Parts are ordered by a hash of seed and name and taken from the front until a count of images is reached, so the
+draw is random, the same on every machine, and moves few images when others are added.
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from zeromiss.errors import ZeromissError
+from zeromiss.params import ManifestParams
+
+FEWEST = 2  # normal images that train, and that the table needs: a spread cannot be seen in fewer
+
+Key = tuple[str, str]  # part and, where the source's folders decide, the folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The images of one part that go together: how many are normal, how many show a defect."""
+
+    key: Key
+    normals: int
+    defects: int
+
+
+def assign_splits(images: pd.DataFrame, *, params: ManifestParams, mask: int, seed: int) -> pd.Series:
+    """Return each image's split (train, mask, table or audit); `images` has label, part_id and source_split.
+
+    `paper` (section 4.1): the share `train` of the normal images, among parts without any defect, trains the
+    network. Of the rest of these, and of the parts with a defect, the share `audit` is locked away; `mask` of the
+    normal images left make the mask; what remains is the metric table. `official`: the normal images of the
+    source's train folder train, all but `mask` of them; its test folder gives audit and table.
+
+    Shares are rounded half up to images. A part goes as a whole: it is taken while fewer images than the count were
+    taken before it. Only in `official` can a part come in two splits, when the source has it in both folders.
+
+    Raises ZeromissError, naming the key to change, when there are too few normal images.
+    """
+    official = params.split == "official"
+    keys = [(part, folder if official else "") for part, folder in zip(images["part_id"], images["source_split"])]
+    if official:
+        _refuse_folders(images)
+    parts = _parts(keys, list(images["label"] == "defect"), seed=seed)
+    placed = (_official if official else _paper)(parts, params=params, mask=mask)
+    return pd.Series([placed[key] for key in keys], index=images.index, dtype=object)
+
+
+def share(fraction: float, count: int) -> int:
+    """Return `fraction` of `count`, rounded half up: 0.2 of 313 is 63."""
+    return math.floor(round(fraction * count, 9) + 0.5)
+
+
+def _parts(keys: list[Key], defective: list[bool], *, seed: int) -> list[Part]:
+    """Count each part's images and put the parts in the order in which they are drawn."""
+    counts: dict[Key, list[int]] = {}
+    for key, defect in zip(keys, defective, strict=True):
+        counts.setdefault(key, [0, 0])[defect] += 1
+    parts = [Part(key=key, normals=normals, defects=defects) for key, (normals, defects) in counts.items()]
+    return sorted(parts, key=lambda part: (hashlib.sha256(f"{seed}:{part.key[0]}".encode()).hexdigest(), part.key))
+
+
+def _paper(parts: list[Part], *, params: ManifestParams, mask: int) -> dict[Key, str]:
+    """Place parts whatever folder they came in."""
+    clean, faulty = _by_defect(parts)
+    wanted = share(params.train, _normals(clean))
+    train, rest = _take(clean, wanted)
+    _refuse_few(_normals(train), FEWEST, "normal images would train the network", "add normal images or raise manifest.train")
+    audit, rest = _take(rest, share(params.audit, _normals(rest)))
+    masked, rest = _take(rest, mask)
+    _refuse_mask(_normals(masked), mask, "after training and audit", "manifest.train, manifest.audit or manifest.mask")
+    locked, known = _take_defects(faulty, params.audit)
+    _refuse_few(_normals(rest + known), FEWEST, *_TABLE)
+    return _placed(train=train, mask=masked, audit=audit + locked, table=rest + known)
+
+
+def _official(parts: list[Part], *, params: ManifestParams, mask: int) -> dict[Key, str]:
+    """Place parts by the folder they came in."""
+    masked, train = _take([part for part in parts if part.key[1] == "train"], mask)
+    _refuse_mask(_normals(masked), mask, "in the source's train folder", "manifest.mask")
+    _refuse_few(_normals(train), FEWEST, "normal images would train the network", "add some or lower manifest.mask")
+    clean, faulty = _by_defect([part for part in parts if part.key[1] == "test"])
+    audit, rest = _take(clean, share(params.audit, _normals(clean)))
+    locked, known = _take_defects(faulty, params.audit)
+    _refuse_few(_normals(rest + known), FEWEST, *_TABLE)
+    return _placed(train=train, mask=masked, audit=audit + locked, table=rest + known)
+
+
+_TABLE = ("normal images would be left for the metric table", "add normal images or lower manifest.mask or manifest.audit")
+
+
+def _by_defect(parts: list[Part]) -> tuple[list[Part], list[Part]]:
+    """Part the parts without a defect from those with one."""
+    return [part for part in parts if not part.defects], [part for part in parts if part.defects]
+
+
+def _take(parts: list[Part], wanted: int) -> tuple[list[Part], list[Part]]:
+    """Take parts from the front until they hold `wanted` normal images; return them and the rest."""
+    taken = 0
+    for position, part in enumerate(parts):
+        if taken >= wanted:
+            return parts[:position], parts[position:]
+        taken += part.normals
+    return parts, []
+
+
+def _take_defects(parts: list[Part], fraction: float) -> tuple[list[Part], list[Part]]:
+    """Take parts from the front until they hold `fraction` of the images with a defect; return them and the rest."""
+    wanted, taken = share(fraction, sum(part.defects for part in parts)), 0
+    for position, part in enumerate(parts):
+        if taken >= wanted:
+            return parts[:position], parts[position:]
+        taken += part.defects
+    return parts, []
+
+
+def _normals(parts: list[Part]) -> int:
+    return sum(part.normals for part in parts)
+
+
+def _placed(**splits: list[Part]) -> dict[Key, str]:
+    """Turn lists of parts into each part's split."""
+    return {part.key: name for name, parts in splits.items() for part in parts}
+
+
+def _refuse_few(found: int, needed: int, what: str, remedy: str) -> None:
+    if found < needed:
+        raise ZeromissError(f"only {found} {what} and at least {needed} are needed: {remedy}")
+
+
+def _refuse_mask(found: int, wanted: int, where: str, keys: str) -> None:
+    if found < wanted:
+        raise ZeromissError(
+            f"manifest.mask asks for {wanted} normal images but {found} are left {where}: "
+            f"lower {keys}, add normal images, or set metrics.fixed_position to false"
+        )
+
+
+def _refuse_folders(images: pd.DataFrame) -> None:
+    """Raise ZeromissError when the source's folders cannot decide: unknown, or a defect in the train folder."""
+    odd = images[~images["source_split"].isin(["train", "test"])]
+    if len(odd):
+        raise ZeromissError(
+            f"{odd['path'].iloc[0]} comes from no train or test folder, which manifest.split official needs: "
+            "set manifest.split to paper"
+        )
+    wrong = images[(images["source_split"] == "train") & (images["label"] == "defect")]
+    if len(wrong):
+        raise ZeromissError(
+            f"{wrong['path'].iloc[0]} is a defect in the train folder, where only normal images may lie: "
+            "move it to the test folder or set manifest.split to paper"
+        )

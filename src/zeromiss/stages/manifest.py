@@ -1,0 +1,52 @@
+"""Stage `manifest`: raw images to checked facts and splits, `manifest.parquet` and `counts.json`."""
+
+from typing import Any
+
+import pandas as pd
+
+from zeromiss.files import write_json
+from zeromiss.images.manifest import FILE, SCHEMA_VERSION, SPLITS, manifest_rows, read_facts
+from zeromiss.images.raw import LABELS, read_index
+from zeromiss.images.split import assign_splits
+from zeromiss.images.validate import check_facts, check_splits
+from zeromiss.params import Product
+from zeromiss.stages.base import RunLog
+from zeromiss.tables import write_table
+from zeromiss.workspace import Workspace
+
+
+def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
+    """Read the raw index and write the manifest; return the counts of images by split and label.
+
+    Raises ZeromissError, with where the page of all checks lies, when an image cannot be judged or split.
+    """
+    raw, params = workspace.raw(product.name), product.manifest
+    docs, folder = workspace.quality(product.name) / "manifest", raw.relative_to(workspace.root)
+    facts = read_facts(raw, read_index(raw))
+    check_facts(facts, params=params, docs=docs, folder=folder)
+    mask = params.mask if product.metrics.fixed_position else 0
+    split = assign_splits(facts, params=params, mask=mask, seed=product.seed)
+    check_splits(facts, split, params=params, docs=docs, folder=folder)
+    rows = manifest_rows(facts, split, seed=product.seed)
+    counts = count(rows)
+    out = workspace.manifest(product.name)
+    write_table(out / FILE, rows, schema_version=SCHEMA_VERSION)
+    write_json(out / "counts.json", {"seed": product.seed, "counts": counts}, schema_version=SCHEMA_VERSION)
+    log.metrics({f"{name}_{label}": float(number) for name, of in counts.items() for label, number in of.items()})
+    print(sentence(counts))
+    return {"counts": counts}
+
+
+def count(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Return how many images of each label every split has."""
+    found = rows.groupby(["split", "label"]).size()
+    return {split: {label: int(found.get((split, label), 0)) for label in LABELS} for split in SPLITS}
+
+
+def sentence(counts: dict[str, dict[str, int]]) -> str:
+    """Say in one line what the splits hold."""
+    train, mask, table, audit = (counts[split] for split in SPLITS)
+    return (
+        f"manifest: {train['normal']} normal images train, {mask['normal']} make the mask, {table['normal']} and "
+        f"{table['defect']} defects are the metric table, {audit['normal']} and {audit['defect']} defects are locked away"
+    )
