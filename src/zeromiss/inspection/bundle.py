@@ -1,0 +1,208 @@
+"""What a bundle is: one folder with all that an inspection needs, each file under its SHA-256.
+
+    bundle.json          what this page describes; its own SHA-256 identifies the whole bundle
+    vqgan/               config.json and model.safetensors
+    mask.safetensors     the normal-variation mask, where the product has one
+    classifier.skops     preprocessing and the winning classifier, fitted
+    backbone/<file>      the feature extractor's weights, only if they were given by path
+    summary.json         the figures of the run; no inspection reads it, so it isn't under a hash
+
+No file is a pickle. A feature extractor that comes inside an installed package is not copied: the bundle
+holds the SHA-256 of its loaded weights, and loading refuses when the installed ones differ.
+"""
+
+import hashlib
+import platform
+import shutil
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from zeromiss.errors import ZeromissError
+from zeromiss.files import read_json, sha256_file, write_json
+from zeromiss.inspection.folders import atomic_folder
+from zeromiss.params import MetricsParams
+
+SCHEMA_VERSION = 1
+MANIFEST = "bundle.json"
+CLASSIFIER = "classifier.skops"
+MASK = "mask.safetensors"
+VQGAN = "vqgan"
+SUMMARY = "summary.json"
+LIBRARIES = (
+    "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "scipy", "pandas",
+    "scikit-learn", "lightgbm", "xgboost", "skops", "safetensors", "zeromiss",
+)  # fmt: skip
+_VQGAN_FILES = ("config.json", "model.safetensors")
+
+
+class _Record(BaseModel):
+    """A frozen part of bundle.json; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class ThresholdRecord(_Record):
+    """The threshold as set: a score at or above `value`, in [0, 1], is abnormal."""
+
+    value: float = Field(ge=0.0, le=1.0)
+    rule: str
+    statement: str  # what the threshold guarantees, with the number of defects behind it
+
+
+class BackboneRecord(_Record):
+    """The feature extractor: its name, SHA-256 of its loaded weights, and its file where it came by path."""
+
+    name: str
+    fingerprint: str
+    file: str | None = None
+
+
+class BundleRecord(_Record):
+    """The content of bundle.json."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    product: str
+    size: int = Field(ge=32)  # pixels of the square image that is judged
+    seed: int
+    metrics: MetricsParams
+    features: tuple[str, ...] = Field(min_length=1)  # columns in the order the classifier reads them
+    threshold: ThresholdRecord
+    backbone: BackboneRecord
+    mask: bool
+    versions: dict[str, str]
+    files: dict[str, str]  # path inside the bundle -> SHA-256
+
+
+class Contents(_Record):
+    """What goes into a bundle: paths of the stages' files, and what they were made with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    product: str
+    size: int
+    seed: int
+    metrics: MetricsParams
+    features: tuple[str, ...]
+    threshold: ThresholdRecord
+    fingerprint: str  # of the backbone, see `fingerprint`
+    vqgan: Path  # folder
+    classifier: Path
+    mask: Path | None
+
+
+def fingerprint(module: torch.nn.Module) -> str:
+    """Return the SHA-256, in hexadecimal, over name, type, shape and bytes of every loaded tensor."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def pack(target: Path, contents: Contents, *, finish: Callable[[Path], None] | None = None) -> None:
+    """Write a bundle at `target`, whole or not at all.
+
+    `finish` is called with the written, not yet named folder: it may open and check the bundle and add
+    summary.json. When it raises, no bundle appears. Raises ZeromissError when a file to pack is missing.
+    """
+    with atomic_folder(target) as draft:
+        backbone = _copy_files(draft, contents)
+        record = BundleRecord(
+            **contents.model_dump(include={"product", "size", "seed", "features", "threshold"}),
+            metrics=contents.metrics.model_copy(update={"backbone_path": None}),  # no path of this machine
+            backbone=backbone,
+            mask=contents.mask is not None,
+            versions=library_versions(),
+            files={path: sha256_file(draft / path) for path in _listing(draft)},
+        )
+        payload = record.model_dump(mode="json", exclude={"schema_version"})
+        write_json(draft / MANIFEST, payload, schema_version=SCHEMA_VERSION)
+        if finish is not None:
+            finish(draft)
+
+
+def open_bundle(folder: Path) -> BundleRecord:
+    """Verify every file of a bundle and return what bundle.json says.
+
+    Raises ZeromissError naming the file that is missing, not listed or not as it was packed.
+    """
+    if not folder.is_dir():
+        raise ZeromissError(f"{folder} is not a folder: name the folder of a bundle")
+    payload = read_json(folder / MANIFEST, schema_version=SCHEMA_VERSION)
+    try:
+        record = BundleRecord.model_validate(payload)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ZeromissError(f"{folder / MANIFEST}: {key}: {first['msg'].lower()}: pack the bundle anew") from None
+    for name in sorted(required_files(record) - set(record.files)):
+        raise ZeromissError(f"{folder / MANIFEST} does not list {name}: pack the bundle anew")
+    for name, expected in sorted(record.files.items()):
+        _verify(folder, name, expected)
+    return record
+
+
+def required_files(record: BundleRecord) -> set[str]:
+    """Return the files without which such a bundle can judge nothing."""
+    names = {f"{VQGAN}/{name}" for name in _VQGAN_FILES} | {CLASSIFIER}
+    if record.mask:
+        names.add(MASK)
+    if record.backbone.file is not None:
+        names.add(record.backbone.file)
+    return names
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of every library that takes part in a score."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _copy_files(draft: Path, contents: Contents) -> BackboneRecord:
+    """Copy the packed files into `draft`."""
+    (draft / VQGAN).mkdir()
+    for name in _VQGAN_FILES:
+        _copy(contents.vqgan / name, draft / VQGAN / name)
+    _copy(contents.classifier, draft / CLASSIFIER)
+    if contents.mask is not None:
+        _copy(contents.mask, draft / MASK)
+    given, file = contents.metrics.backbone_path, None
+    if given is not None:
+        file = f"backbone/{Path(given).name}"
+        (draft / "backbone").mkdir()
+        _copy(Path(given), draft / file)
+    return BackboneRecord(name=contents.metrics.backbone, fingerprint=contents.fingerprint, file=file)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy one file, or say which one is missing."""
+    try:
+        shutil.copyfile(source, target)
+    except FileNotFoundError:
+        raise ZeromissError(f"{source} is missing: run the stage that writes it before bundling") from None
+
+
+def _listing(folder: Path) -> list[str]:
+    """Return every file below `folder`, relative, with forward slashes, sorted."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def _verify(folder: Path, name: str, expected: str) -> None:
+    """Raise ZeromissError unless the file `name` lies in the bundle with the expected SHA-256."""
+    path = folder / name
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ZeromissError(f"{folder / MANIFEST} lists {name}, which lies outside the bundle: pack the bundle anew")
+    if not path.is_file():
+        raise ZeromissError(f"{path} is missing from the bundle: fetch or pack the bundle anew")
+    if sha256_file(path) != expected:
+        raise ZeromissError(f"{path} has changed since it was packed (SHA-256 differs): fetch or pack the bundle anew")

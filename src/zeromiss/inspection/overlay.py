@@ -1,0 +1,150 @@
+"""The picture that shows a person why an image got its verdict.
+
+Original, reconstruction, difference and patches side by side (paper 1, Figs. 6 and 11), under a header with
+the verdict, the score against the threshold, the file and the model. Colours are RGB in 0..255.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from zeromiss.files import atomic_path
+from zeromiss.inspection.inspector import Examination
+from zeromiss.inspection.verdict import ABNORMAL, Patch, Verdict
+
+Colour = tuple[int, int, int]
+
+SMALLEST_PANEL, LARGEST_PANEL = 480, 768  # pixels of a panel's side: text and boxes stay readable
+GAP, HEADER, CAPTION = 16, 96, 34
+FULL_SCALE = 0.1  # a difference is drawn against its largest value, or this where all are smaller
+INK, FAINT, PAPER = (28, 32, 38), (96, 104, 114), (255, 255, 255)
+RED, GREEN, TRACK = (178, 24, 32), (22, 110, 62), (222, 226, 230)
+FAR, NEAR = (255, 32, 32), (255, 205, 64)  # colours of the most and the least distant patch drawn
+STRONG = 5  # patches with a thick frame
+_TITLES = ("original", "reconstruction", "difference", "patches")
+
+
+def write_overlay(path: Path, examination: Examination, *, boxes: int) -> None:
+    """Write the overlay of one examined image as PNG, atomically, with its `boxes` most distant patches."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        Image.fromarray(draw_overlay(examination, boxes=boxes)).save(temporary, format="PNG")
+
+
+def draw_overlay(examination: Examination, *, boxes: int) -> np.ndarray:
+    """Return the overlay as uint8 RGB (H, W, 3)."""
+    verdict = examination.verdict
+    panels = draw_panels(examination, boxes=boxes)
+    side = panels[0].shape[0]
+    canvas = Image.new("RGB", (GAP + len(panels) * (side + GAP), HEADER + CAPTION + side + GAP), PAPER)
+    brush = ImageDraw.Draw(canvas)
+    _draw_header(brush, verdict, width=canvas.width)
+    peak = float(np.asarray(examination.measurement.difference_HW).max())
+    shown = min(boxes, len(verdict.patches))
+    notes = ("", "", f"brightest = {max(peak, FULL_SCALE):.2f} of 1", f"the {shown} most distant of {len(verdict.patches)}")
+    for index, (panel, title, note) in enumerate(zip(panels, _TITLES, notes, strict=True)):
+        left = GAP + index * (side + GAP)
+        canvas.paste(Image.fromarray(panel), (left, HEADER + CAPTION))
+        brush.text((left, HEADER + 6), title, fill=INK, font=_font(19))
+        brush.text((left + side, HEADER + 9), note, fill=FAINT, font=_font(15), anchor="ra")
+    return np.asarray(canvas)
+
+
+def draw_panels(examination: Examination, *, boxes: int, side: int | None = None) -> tuple[np.ndarray, ...]:
+    """Return original, reconstruction, difference and patches, each uint8 RGB (side, side, 3)."""
+    measurement = examination.measurement
+    original = to_pixels(examination.image_CHW)
+    side = side or panel_side(original.shape[0])
+    enlarged = [enlarge(picture, side) for picture in (original, to_pixels(measurement.image_hat_CHW))]
+    difference = colour_difference(np.asarray(measurement.difference_HW, dtype=np.float32))
+    marked = draw_patches(enlarged[0], examination.verdict.patches[:boxes], scale=side / original.shape[0])
+    return (*enlarged, enlarge(difference, side), marked)
+
+
+def panel_side(size: int) -> int:
+    """Return the side of a panel for images of `size` pixels: between 480 and 768, whole multiples below 480."""
+    if size >= SMALLEST_PANEL:
+        return min(size, LARGEST_PANEL)
+    return size * -(-SMALLEST_PANEL // size)
+
+
+def to_pixels(image_CHW: np.ndarray) -> np.ndarray:
+    """Return an RGB image in [0, 1], (3, H, W), as uint8 (H, W, 3)."""
+    scaled = np.asarray(image_CHW, dtype=np.float32).transpose(1, 2, 0) * 255.0
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def enlarge(picture: np.ndarray, side: int) -> np.ndarray:
+    """Return uint8 (H, W, 3) at (side, side): cubic when enlarging, area averages when shrinking."""
+    shrinking = side < picture.shape[0]
+    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC)
+
+
+def colour_difference(difference_HW: np.ndarray) -> np.ndarray:
+    """Return a difference in [0, 1] as uint8 RGB, dark = equal, bright = its largest value (at least 0.1)."""
+    scaled = difference_HW / max(float(difference_HW.max()), FULL_SCALE)
+    coloured = cv2.applyColorMap(np.rint(scaled * 255.0).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB)
+
+
+def draw_patches(picture: np.ndarray, patches: tuple[Patch, ...], *, scale: float) -> np.ndarray:
+    """Return a copy of `picture` with the frames of `patches`, drawn from the least to the most distant.
+
+    A frame lies around its patch: its inner edge is the patch's edge times `scale`. Frames are red for the most
+    distant and yellow for the least; the first few are thicker and have a dark rim.
+    """
+    canvas = Image.fromarray(picture)
+    brush = ImageDraw.Draw(canvas)
+    for rank in reversed(range(len(patches))):
+        patch = patches[rank]
+        left, top = round(patch.x * scale), round(patch.y * scale)
+        right, bottom = round((patch.x + patch.size) * scale), round((patch.y + patch.size) * scale)
+        if rank < STRONG:
+            brush.rectangle((left - 3, top - 3, right + 2, bottom + 2), outline=(0, 0, 0), width=1)
+        width = 2 if rank < STRONG else 1
+        frame = (left - width, top - width, right + width - 1, bottom + width - 1)
+        brush.rectangle(frame, outline=_shade(rank, len(patches)), width=width)
+    return np.asarray(canvas)
+
+
+def _shade(rank: int, count: int) -> Colour:
+    """Return the colour of the patch at `rank`, 0 being the most distant of `count`."""
+    share = rank / max(count - 1, 1)
+    red, green, blue = (round(far + (near - far) * share) for far, near in zip(FAR, NEAR, strict=True))
+    return red, green, blue
+
+
+def _draw_header(brush: ImageDraw.ImageDraw, verdict: Verdict, *, width: int) -> None:
+    """Draw verdict, score against threshold, file and model above the panels."""
+    colour = RED if verdict.verdict == ABNORMAL else GREEN
+    brush.rectangle((0, 0, width, 8), fill=colour)
+    brush.text((GAP, 20), verdict.verdict.upper(), fill=colour, font=_font(34))
+    sign = ">=" if verdict.verdict == ABNORMAL else "<"
+    text = f"score {verdict.score:.4f} {sign} threshold {verdict.threshold:.4f}"
+    brush.text((GAP, 64), text, fill=INK, font=_font(19))
+    _draw_scale(brush, verdict, left=GAP + 420, right=width // 2 + 200, colour=colour)
+    brush.text((width - GAP, 28), Path(verdict.path).name or "image", fill=INK, font=_font(19), anchor="ra")
+    model = f"{verdict.model.name} version {verdict.model.version}"
+    brush.text((width - GAP, 60), model, fill=FAINT, font=_font(16), anchor="ra")
+
+
+def _draw_scale(brush: ImageDraw.ImageDraw, verdict: Verdict, *, left: int, right: int, colour: Colour) -> None:
+    """Draw the scale of scores from 0 to 1 with the score as a bar and the threshold as a mark."""
+
+    def at(value: float) -> int:
+        return left + round((right - left) * value)
+
+    brush.rectangle((left, 44, right, 60), fill=TRACK)
+    brush.rectangle((left, 44, at(verdict.score), 60), fill=colour)
+    mark = at(verdict.threshold)
+    brush.rectangle((mark - 1, 36, mark + 1, 68), fill=INK)
+    brush.text((mark, 33), "threshold", fill=INK, font=_font(15), anchor="mb")
+    brush.text((left, 64), "0", fill=FAINT, font=_font(15))
+    brush.text((right, 64), "1", fill=FAINT, font=_font(15), anchor="ra")
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Return the font that comes with Pillow, so that no system font is needed."""
+    return ImageFont.load_default(size=size)

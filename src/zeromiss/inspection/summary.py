@@ -1,0 +1,100 @@
+"""The schema of `summary.json`: the figures of one product's run that other programs read.
+
+All shares are fractions in [0, 1]; a figure that cannot be had (no masks, nothing called abnormal) is null.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from zeromiss.errors import ZeromissError
+
+SCHEMA_VERSION = 1
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Record(BaseModel):
+    """A frozen part of the summary; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DetectorFigures(_Record):
+    """A detector's native score on the table: the mean distance of the q patches, masked where the mask is on."""
+
+    image_auroc: Fraction
+    average_precision: Fraction
+    fpr_at_zero_missed: Fraction
+    pixel_auroc: Fraction | None  # null where there are no defect masks
+    pro: Fraction | None
+
+
+class Rates(_Record):
+    """Figures at one threshold (paper 1, Table 1)."""
+
+    accuracy: Fraction
+    precision: Fraction | None  # null where nothing was called abnormal
+    fpr: Fraction
+    fnr: Fraction
+
+
+class PaperProtocol(_Record):
+    """The winner at 0.5 (std) and at the zero-false-negative threshold (zfn), on pooled out-of-fold scores."""
+
+    std: Rates
+    zfn: Rates
+
+
+class CompositeFigures(_Record):
+    """The composite score of the winning family."""
+
+    family: str
+    image_auroc: Fraction
+    paper: PaperProtocol
+
+
+class ThresholdFigures(_Record):
+    """The threshold and what is known about misses; see the statement in bundle.json."""
+
+    value: Fraction
+    rule: str
+    n_defects: Count
+    n_candidates: Count
+    miss_rate_bound_95: Fraction
+    next_defect_miss_bound: Fraction
+    bound_is: Literal["descriptive", "valid"]
+
+
+class SecondsSpent(_Record):
+    """Wall-clock seconds; `inspect_per_image` is from file to verdict, without drawing."""
+
+    train: Seconds
+    extract: Seconds
+    select: Seconds
+    inspect_per_image: Seconds
+
+
+class Summary(_Record):
+    """The whole file. `n_normal` and `n_defects` count the metric table's rows."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    product: str
+    n_train_normal: Count
+    n_normal: Count
+    n_defects: Count
+    detectors: dict[str, DetectorFigures]
+    composite: CompositeFigures
+    threshold: ThresholdFigures
+    seconds: SecondsSpent
+
+
+def check_summary(payload: dict[str, Any]) -> Summary:
+    """Return the checked summary; raise ZeromissError naming the first key that does not fit."""
+    try:
+        return Summary.model_validate(payload)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ZeromissError(f"summary.json: {key}: {first['msg'].lower()}: see inspection/summary.py") from None
