@@ -1,0 +1,61 @@
+"""The metric table: images are read, measured and written one by one, in memory that stays flat."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from zeromiss.files import atomic_path
+from zeromiss.images.load import load_image
+from zeromiss.metrics.columns import KEY_COLUMNS
+from zeromiss.metrics.measure import Measurement, Measurer
+from zeromiss.tables import stamp
+
+SCHEMA_VERSION = 1
+FILE = "table.parquet"
+CHUNK = 64  # rows written at a time
+_TEXT = ("path", "sha256", "label", "defect_type", "part_id")
+
+
+def table_schema(features: Sequence[str]) -> pa.Schema:
+    """Return the table's columns: `KEY_COLUMNS`, then one float64 column a feature; stamped with the version."""
+    fields = [pa.field(name, pa.string() if name in _TEXT else pa.float64()) for name in (*KEY_COLUMNS, *features)]
+    return stamp(pa.schema(fields), SCHEMA_VERSION)
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, Any]], *, features: Sequence[str], chunk: int = CHUNK) -> int:
+    """Write rows as Parquet, `chunk` at a time and atomically; return how many there were."""
+    schema, waiting, written = table_schema(features), [], 0
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for row in rows:
+            waiting.append(row)
+            if len(waiting) == chunk:
+                writer.write_table(pa.Table.from_pylist(waiting, schema=schema))
+                written, waiting = written + chunk, []
+        if waiting or not written:
+            writer.write_table(pa.Table.from_pylist(waiting, schema=schema))
+    return written + len(waiting)
+
+
+def read_tensor(path: Path, size: int) -> torch.Tensor:
+    """Return an image file as float32 (3, size, size) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(load_image(path, size)))
+
+
+def measured(
+    manifest: pd.DataFrame, measurer: Measurer, *, raw: Path, size: int
+) -> Iterator[tuple[dict[str, Any], Measurement]]:
+    """Yield each image's manifest row and its measurement, in the manifest's order, one image at a time."""
+    for row in manifest.to_dict(orient="records"):
+        yield row, measurer.measure(read_tensor(raw / row["path"], size))
+
+
+def table_row(row: dict[str, Any], measurement: Measurement) -> dict[str, Any]:
+    """Return one row of the table: who the image is, its native score, its features."""
+    text = {name: None if pd.isna(row[name]) else str(row[name]) for name in _TEXT}
+    return text | {"native_score": measurement.native_score} | measurement.features
