@@ -1,0 +1,55 @@
+"""Where a run came from: commit, lock file, data and parameters, as short strings."""
+
+import subprocess
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from zeromiss.files import sha256_file
+from zeromiss.params import SECTIONS, Product
+from zeromiss.workspace import Workspace
+
+NONE = "none"
+
+
+def provenance(product: str, workspace: Workspace) -> dict[str, str]:
+    """Return the tags every run and every registered model bears; what is not there yet is `none`.
+
+    `git.dirty` leaves dvc.lock out: a run writes it, and it has a tag of its own.
+    """
+    lock = workspace.root / "dvc.lock"
+    return {
+        "product": product,
+        "git.commit": _git(workspace, "rev-parse", "HEAD") or NONE,
+        "git.dirty": str(bool(_git(workspace, "status", "--porcelain", "--", ".", ":!dvc.lock"))).lower(),
+        "dvc.lock": sha256_file(lock) if lock.is_file() else NONE,
+        "data.md5": data_hash(product, workspace),
+    }
+
+
+def data_hash(product: str, workspace: Workspace) -> str:
+    """Return the hash DVC gave the product's raw images, `none` before they are versioned."""
+    pointer = workspace.raw(product).with_suffix(".dvc")
+    if not pointer.is_file():
+        return NONE
+    content = YAML(typ="safe").load(pointer.read_text(encoding="utf-8"))
+    return str(content["outs"][0]["md5"])
+
+
+def flat_params(product: Product, sections: tuple[str, ...] = SECTIONS) -> dict[str, str]:
+    """Return seed, size, profile and the given sections as `section.key` -> text."""
+    values: dict[str, Any] = {"profile": product.profile, "seed": product.seed, "size": product.size}
+    for section in sections:
+        values |= {f"{section}.{key}": value for key, value in getattr(product, section).model_dump().items()}
+    return {key: str(value) for key, value in values.items()}
+
+
+def _git(workspace: Workspace, *arguments: str) -> str:
+    """Return what git prints, empty where there is no git or no commit."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=workspace.root, capture_output=True, text=True, check=False, timeout=60
+        )
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,210 @@
+"""Registering a bundle, and getting an inspector back from the registry.
+
+A bundle is identified by the SHA-256 of its `bundle.json`, which lists the SHA-256 of every file in it;
+one that is registered already is not registered again.
+"""
+
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zeromiss.errors import ZeromissError
+from zeromiss.files import read_json, sha256_file
+from zeromiss.inspection.bundle import MANIFEST, SUMMARY
+from zeromiss.inspection.inspector import Inspector
+from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_VERSION
+from zeromiss.params import Product
+from zeromiss.registry.facts import provenance
+from zeromiss.registry.store import model_name, prepare
+from zeromiss.registry.tracking import SCHEMA_VERSION as RUN_VERSION
+from zeromiss.registry.tracking import MlflowLog, act_run
+from zeromiss.stages.base import STAGES
+from zeromiss.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import ModelSignature
+    from mlflow.models.model import ModelInfo
+
+CHALLENGER, CHAMPION = "challenger", "champion"
+BUNDLE_TAG = "bundle.sha256"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """The version that holds a bundle, and whether it was made just now."""
+
+    name: str
+    version: str
+    created: bool
+
+
+def register(
+    product: Product, workspace: Workspace, *, parent: str | None = None, example: Path | None = None
+) -> Registration:
+    """Register the product's bundle as challenger and return its version.
+
+    The model is logged with a run of its own, nested under `parent`; `example` is an image file that becomes
+    the input example. A bundle that is registered already keeps its version. Raises ZeromissError when there
+    is no bundle, or when what the registry gives back is not what went in.
+    """
+    client, name, bundle = prepare(workspace), model_name(product.name), workspace.bundle(product.name)
+    if not (bundle / MANIFEST).is_file():
+        raise ZeromissError(f"{bundle / MANIFEST} is missing: run the bundle stage before registering")
+    digest = sha256_file(bundle / MANIFEST)
+    known = find_bundle(client, product.name, digest)
+    if known is not None:
+        client.set_registered_model_alias(name, CHALLENGER, known.version)
+        return Registration(name=name, version=str(known.version), created=False)
+    with act_run("register", product, workspace, parent=parent) as log:
+        version = _create(log, product.name, workspace, example=example, digest=digest)
+    fetched = download_bundle(client, product.name, version)
+    if sha256_file(fetched / MANIFEST) != digest:
+        raise ZeromissError(f"{name} version {version}: the registry gave back another bundle: check its artifact store")
+    client.set_registered_model_alias(name, CHALLENGER, version)
+    return Registration(name=name, version=version, created=True)
+
+
+def load_inspector(product: str, workspace: Workspace, *, alias: str | None = None, version: str | None = None) -> Inspector:
+    """Load a registered model, named by its alias or version, through the one inspection path.
+
+    Raises ZeromissError when there is no such model.
+    """
+    client = prepare(workspace)
+    found = version or find_alias(client, product, alias or CHAMPION)
+    if found is None:
+        raise ZeromissError(f"{model_name(product)} has no {alias or CHAMPION}: train it with zeromiss run {product}")
+    bundle = download_bundle(client, product, found)
+    return Inspector.load(bundle, model_name=model_name(product), model_version=found)
+
+
+def find_alias(client: "MlflowClient", product: str, alias: str) -> str | None:
+    """Return the version that bears an alias, None where none does."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_model_version_by_alias(model_name(product), alias).version)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def versions(client: "MlflowClient", product: str) -> list["ModelVersion"]:
+    """Return all versions of a product's model, the newest first."""
+    found = client.search_model_versions(f"name = '{model_name(product)}'")
+    return sorted(found, key=lambda version: -int(version.version))
+
+
+def find_bundle(client: "MlflowClient", product: str, digest: str) -> "ModelVersion | None":
+    """Return the newest version that holds the bundle with this SHA-256."""
+    return next((version for version in versions(client, product) if version.tags.get(BUNDLE_TAG) == digest), None)
+
+
+def download_bundle(client: "MlflowClient", product: str, version: str) -> Path:
+    """Return the folder of a registered version's bundle, fetched if the store is elsewhere.
+
+    Raises ZeromissError when there is no such version, or its files are gone.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
+
+    name = model_name(product)
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{name}/{version}"))
+        stated = Model.load(str(folder)).flavors["python_function"]["artifacts"]["bundle"]["path"]
+    except (MlflowException, OSError) as error:
+        line = " ".join(str(error).split())
+        raise ZeromissError(f"{name} version {version} cannot be fetched from the registry ({line}): register it anew") from None
+    return folder / stated
+
+
+def _create(log: MlflowLog, product: str, workspace: Workspace, *, example: Path | None, digest: str) -> str:
+    """Log the bundle with the run, register it, and return the new version."""
+    client, name = log.client, model_name(product)
+    tags = version_tags(product, workspace) | {BUNDLE_TAG: digest}
+    model = _log(workspace.bundle(product), run_id=log.run_id, example=example)
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name, description=f"Zero-miss visual inspection of {product}")
+    made = client.create_model_version(
+        name, model.model_uri, run_id=log.run_id, tags=tags, description=describe(product, tags), model_id=model.model_id
+    )
+    return str(made.version)
+
+
+def _log(bundle: Path, *, run_id: str, example: Path | None) -> "ModelInfo":
+    """Log the bundle as a pyfunc model from code."""
+    import mlflow
+
+    here = Path(__file__).resolve()
+    with mlflow.start_run(run_id=run_id):
+        return mlflow.pyfunc.log_model(
+            name="inspection",
+            python_model=str(here.with_name("pyfunc_model.py")),
+            artifacts={"bundle": str(bundle)},
+            code_paths=[str(here.parents[1])],
+            signature=signature(),
+            input_example=_example(example),
+            pip_requirements=requirements(),
+        )
+
+
+def signature() -> "ModelSignature":
+    """Return the model's signature: optional columns path and image in, a verdict a row out."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    inputs = [ColSpec(DataType.string, "path", required=False), ColSpec(DataType.binary, "image", required=False)]
+    texts = {name: DataType.string for name in ("path", "verdict", "patches", "error")}
+    kinds = texts | {"score": DataType.double, "threshold": DataType.double}
+    order = ("path", "verdict", "score", "threshold", "patches", "error")
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(kinds[name], name) for name in order]))
+
+
+def requirements() -> list[str]:
+    """Return the project's own dependencies at the installed versions: what a served model needs.
+
+    The code itself lies in the model, so the project is not among them.
+    """
+    pinned = set()
+    for line in importlib.metadata.requires("zeromiss") or []:
+        requirement, _, marker = line.partition(";")
+        if "extra" not in marker:
+            name = requirement.split("[")[0].strip()
+            for sign in "<>=!~ ":
+                name = name.split(sign)[0]
+            pinned.add(f"{name}=={importlib.metadata.version(name)}")
+    return sorted(pinned)
+
+
+def version_tags(product: str, workspace: Workspace) -> dict[str, str]:
+    """Return what a registered version says of itself: where it came from, its threshold and its runs."""
+    tags = provenance(product, workspace)
+    threshold = read_json(workspace.bundle(product) / SUMMARY, schema_version=SUMMARY_VERSION)["threshold"]
+    tags |= {f"threshold.{key}": str(value) for key, value in threshold.items()}
+    for stage in STAGES:
+        if workspace.run_file(product, stage).is_file():
+            run = read_json(workspace.run_file(product, stage), schema_version=RUN_VERSION)
+            tags[f"run.{stage}"] = run["run_id"]
+    return tags
+
+
+def describe(product: str, tags: dict[str, str]) -> str:
+    """Return a version's description for people who browse the registry."""
+    return (
+        f"{product}: abnormal at a score of {tags['threshold.value']} or above (rule {tags['threshold.rule']}, "
+        f"{tags['threshold.n_defects']} known defects, miss rate below {tags['threshold.miss_rate_bound_95']} with 95 % "
+        f"confidence, {tags['threshold.bound_is']}). Commit {tags['git.commit'][:12]}, data {tags['data.md5'][:12]}."
+    )
+
+
+def _example(path: Path | None) -> Any:
+    """Return the input example: one image as bytes, or a path that shows the form."""
+    import pandas as pd
+
+    if path is None:
+        return pd.DataFrame({"path": ["part-0001.png"]})
+    return pd.DataFrame({"image": [path.read_bytes()]})
