@@ -8,22 +8,21 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 
 from zeromiss.backbones.load import load_backbone
+from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
-from zeromiss.images.load import load_image
 from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, MASK, VQGAN, BundleRecord, fingerprint, open_bundle
 from zeromiss.inspection.verdict import ModelName, Verdict, decide, to_patches
-
-if TYPE_CHECKING:
-    from zeromiss.metrics.measure import Measurement
+from zeromiss.metrics.mask import load_mask_file
+from zeromiss.metrics.measure import Measurement, Measurer
+from zeromiss.metrics.table import read_tensor
 
 _DIGEST_SHOWN = 12
 
@@ -41,7 +40,7 @@ class Examination:
 
     verdict: Verdict
     image_CHW: torch.Tensor  # RGB in [0, 1], as judged
-    measurement: "Measurement"
+    measurement: Measurement
 
 
 class Inspector:
@@ -50,7 +49,7 @@ class Inspector:
     def __init__(
         self,
         *,
-        measurer: Any,
+        measurer: Measurer,
         classifier: Classifier,
         features: tuple[str, ...],
         threshold: float,
@@ -104,7 +103,7 @@ class Inspector:
 
     def examine(self, path: Path) -> Examination:
         """Judge one image file and keep reconstruction, difference and boxes with the verdict."""
-        image_CHW = self._checked(torch.from_numpy(load_image(path, self.size)))
+        image_CHW = self._checked(read_tensor(path, self.size))
         return self._examine(image_CHW, path=str(path), sha256=sha256_file(path))
 
     def _examine(self, image_CHW: torch.Tensor, *, path: str, sha256: str) -> Examination:
@@ -151,16 +150,13 @@ class Inspector:
         return image_CHW
 
 
-def _load_measurer(bundle: Path, record: BundleRecord) -> Any:
+def _load_measurer(bundle: Path, record: BundleRecord) -> Measurer:
     """Load networks and mask of a verified bundle."""
-    from zeromiss.detectors.vqgan.store import load_vqgan
-    from zeromiss.metrics.measure import Measurer
-
     return Measurer(
         detector=load_vqgan(bundle / VQGAN),
         backbone=_load_backbone(bundle, record),
         params=record.metrics,
-        mask_HW=load_file(bundle / MASK)["mask"] if record.mask else None,
+        mask_HW=load_mask_file(bundle / MASK) if record.mask else None,
     )
 
 
