@@ -26,7 +26,7 @@ def weights_from(path: str | None, published: Published, *, backbone: str) -> tu
     if path is not None:
         return read_weights(path), path
     try:
-        return dict(published.get_state_dict(progress=False, check_hash=True)), published.url
+        return dict(published.get_state_dict(progress=False, check_hash=True, weights_only=True)), published.url
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise ZeromissError(

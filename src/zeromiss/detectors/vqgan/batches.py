@@ -1,0 +1,64 @@
+"""Training batches: which images and which crops a step sees depends on the seed and the step alone.
+
+So a resumed training goes on with exactly the batches that an uninterrupted one would have seen.
+Axes: B images, C channels, H and W pixels.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from zeromiss.errors import ZeromissError
+
+
+class Images(Protocol):
+    """A tensor (N, 3, H, W) of bytes, or anything that reads its images when asked."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Return one RGB image, uint8, (3, H, W)."""
+
+
+def generator_at(seed: int, step: int, purpose: int) -> torch.Generator:
+    """Return a generator that depends on its three arguments alone."""
+    state = np.random.SeedSequence([seed, step, purpose]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+class Batches(Dataset[Tensor]):
+    """Item i is the batch of step i: uint8 (B, 3, crop, crop), or whole images where crop is None."""
+
+    def __init__(self, images: Images, *, batch: int, crop: int | None, seed: int, steps: int) -> None:
+        """Draw `batch` images with replacement a step, each with its own place of the crop.
+
+        Raises ZeromissError without images, or with a crop larger than they are.
+        """
+        if len(images) == 0:
+            raise ZeromissError("no normal image to train on: ingest some, or raise manifest.train")
+        side = min(images[0].shape[-2:])
+        if crop is not None and crop > side:
+            raise ZeromissError(f"vqgan.crop is {crop} but the images have {side} pixels a side: lower it or raise size")
+        self._images, self._batch, self._crop, self._seed, self._steps = images, batch, crop, seed, steps
+
+    def __len__(self) -> int:
+        """Return the number of steps."""
+        return self._steps
+
+    def __getitem__(self, step: int) -> Tensor:
+        """Return the batch of `step`."""
+        generator = generator_at(self._seed, step, 0)
+        picked = torch.randint(len(self._images), (self._batch,), generator=generator).tolist()
+        return torch.stack([self._cut(self._images[index], generator) for index in picked])
+
+    def _cut(self, image_CHW: Tensor, generator: torch.Generator) -> Tensor:
+        if self._crop is None:
+            return image_CHW
+        rows, columns = image_CHW.shape[-2:]
+        top = int(torch.randint(rows - self._crop + 1, (), generator=generator))
+        left = int(torch.randint(columns - self._crop + 1, (), generator=generator))
+        return image_CHW[:, top : top + self._crop, left : left + self._crop]

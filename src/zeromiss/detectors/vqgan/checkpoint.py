@@ -1,0 +1,72 @@
+"""Resume checkpoints: one safetensors file, replaced atomically, with step and history in its header.
+
+The state of a training is its weights, its optimisers and its step: batches and revived codes are
+drawn from the seed and the step (see `batches`), so no generator's state needs to be kept.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from zeromiss.detectors.vqgan.trainer import Trainer
+from zeromiss.errors import ZeromissError
+from zeromiss.files import atomic_path
+from zeromiss.params import VqganParams
+
+SCHEMA_VERSION = 1
+History = list[dict[str, float]]
+
+
+def checkpoint_key(params: VqganParams, *, size: int, seed: int, manifest_sha256: str) -> str:
+    """Return the name of a training: the same for the same parameters, images and seed, else another."""
+    parts = {"params": params.model_dump(), "size": size, "seed": seed, "manifest": manifest_sha256}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def save_checkpoint(path: Path, trainer: Trainer, *, step: int, seconds: float, history: History) -> None:
+    """Write the state after `step` steps; whatever stood at `path` stays until the new one is whole."""
+    tensors = {f"model.{key}": value for key, value in trainer.vqgan.state_dict().items()}
+    for name, optimiser in trainer.optimisers.items():
+        for index, state in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{name}.{index}.{key}": value for key, value in state.items()}
+    header = {"schema_version": SCHEMA_VERSION, "step": step, "seconds": seconds, "history": history}
+    with atomic_path(path) as temporary:
+        save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, temporary, {"zeromiss": json.dumps(header)})
+
+
+def load_checkpoint(path: Path, trainer: Trainer) -> tuple[int, float, History]:
+    """Put the state at `path` into `trainer`; return its steps done, seconds and history.
+
+    Without a file: (0, 0.0, []), nothing changed. Raises ZeromissError when the file is damaged.
+    """
+    if not path.is_file():
+        return 0, 0.0, []
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads(file.metadata()["zeromiss"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        if header["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"schema version {header['schema_version']}")
+        model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
+        trainer.vqgan.load_state_dict(model, strict=True)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ZeromissError(f"checkpoint {path} cannot be resumed ({reason}): delete it to train anew") from None
+    for name, optimiser in trainer.optimisers.items():
+        _load_optimiser(optimiser, tensors, f"optimiser.{name}.")
+    return int(header["step"]), float(header["seconds"]), header["history"]
+
+
+def _load_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], prefix: str) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in tensors.items():
+        if key.startswith(prefix):
+            index, name = key.removeprefix(prefix).split(".")
+            state.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

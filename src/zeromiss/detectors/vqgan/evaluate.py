@@ -1,0 +1,26 @@
+"""How well a trained VQGAN repaints normal images it has not seen, and how it uses its codes."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from zeromiss.detectors.vqgan.codebook import usage
+from zeromiss.detectors.vqgan.loss import psnr
+from zeromiss.detectors.vqgan.vqgan import Vqgan
+
+
+def mean_psnr(vqgan: Vqgan, images_CHW: Iterable[Tensor]) -> float | None:
+    """Return the mean PSNR in dB of reconstructions of images in [0, 1]; None without images."""
+    values = [psnr(image, vqgan.reconstruct(image[None]).image_hat_BCHW[0]) for image in images_CHW]
+    return sum(values) / len(values) if values else None
+
+
+@torch.no_grad()
+def code_usage(vqgan: Vqgan, images_CHW: Iterable[Tensor]) -> tuple[float, float]:
+    """Return the share of codes that these images in [0, 1] use, and the codes' perplexity."""
+    counts_K = torch.zeros(vqgan.params.codes, dtype=torch.int64)
+    for image_CHW in images_CHW:
+        codes_Bhw = vqgan.quantise(vqgan.encode(vqgan.fit(image_CHW[None]))).codes_Bhw
+        counts_K += torch.bincount(codes_Bhw.flatten(), minlength=len(counts_K))
+    return usage(counts_K)

@@ -1,0 +1,135 @@
+"""Encoder E and decoder G: residual blocks, group norm, swish, attention at the lowest resolution.
+
+Two stems. `conv` is the paper's plan: work at full resolution, halved before each further width,
+so f = 2 ** (len(channels) - 1). `unshuffle` folds 4 x 4 pixels into channels first, so that the
+costly layers work at a quarter of the resolution: f = 4 * 2 ** (len(channels) - 1).
+Axes: B images, C channels, H and W pixels, h and w cells of the latent, D code dimension.
+"""
+
+import math
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+_FOLD = 4  # pixels a side that the unshuffle stem folds into channels
+_IMAGE_CHANNELS = 3
+
+
+def reduction(stem: str, channels: tuple[int, ...]) -> int:
+    """Return f, the pixels a side of one latent cell."""
+    return (_FOLD if stem == "unshuffle" else 1) * 2 ** (len(channels) - 1)
+
+
+def _norm(width: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(32, width), width, eps=1e-6)
+
+
+def _conv(before: int, after: int, *, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(before, after, kernel_size=3, stride=stride, padding=1)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(swish(norm(conv(swish(norm(x)))))), with a 1 x 1 convolution where widths differ."""
+
+    def __init__(self, before: int, after: int) -> None:
+        """Map `before` channels to `after`."""
+        super().__init__()
+        self.norm1, self.conv1 = _norm(before), _conv(before, after)
+        self.norm2, self.conv2 = _norm(after), _conv(after, after)
+        self.skip = nn.Conv2d(before, after, kernel_size=1) if before != after else nn.Identity()
+
+    def forward(self, map_BCHW: Tensor) -> Tensor:
+        """Return (B, after, H, W)."""
+        inner_BCHW = self.conv1(functional.silu(self.norm1(map_BCHW)))
+        return self.skip(map_BCHW) + self.conv2(functional.silu(self.norm2(inner_BCHW)))
+
+
+class Attention(nn.Module):
+    """Every cell looks at every other cell, one head, added to what was there."""
+
+    def __init__(self, width: int) -> None:
+        """Keep `width` channels."""
+        super().__init__()
+        self.norm = _norm(width)
+        self.query_key_value = nn.Conv2d(width, 3 * width, kernel_size=1)
+        self.project = nn.Conv2d(width, width, kernel_size=1)
+
+    def forward(self, map_BCHW: Tensor) -> Tensor:
+        """Return the same shape."""
+        rows, columns = map_BCHW.shape[-2:]
+        cells_B1ND = self.query_key_value(self.norm(map_BCHW)).flatten(2).mT.unsqueeze(1)
+        query, key, value = cells_B1ND.chunk(3, dim=-1)
+        mixed_BDN = functional.scaled_dot_product_attention(query, key, value).squeeze(1).mT
+        return map_BCHW + self.project(mixed_BDN.unflatten(2, (rows, columns)))
+
+
+class Upsample(nn.Module):
+    """Twice the resolution by repetition, then a convolution."""
+
+    def __init__(self, width: int) -> None:
+        """Keep `width` channels."""
+        super().__init__()
+        self.conv = _conv(width, width)
+
+    def forward(self, map_BCHW: Tensor) -> Tensor:
+        """Return (B, C, 2 H, 2 W)."""
+        return self.conv(functional.interpolate(map_BCHW, scale_factor=2.0, mode="nearest"))
+
+
+def _middle(width: int, *, attention: bool) -> list[nn.Module]:
+    looking = [Attention(width)] if attention else []
+    return [ResidualBlock(width, width), *looking, ResidualBlock(width, width)]
+
+
+class Encoder(nn.Module):
+    """E: image to latent."""
+
+    def __init__(
+        self, *, stem: str, channels: tuple[int, ...], blocks: int, attention: bool, code_dim: int
+    ) -> None:
+        """Build `blocks` residual blocks a resolution of the given widths, from the finest."""
+        super().__init__()
+        unshuffle = stem == "unshuffle"
+        self.fold = nn.PixelUnshuffle(_FOLD) if unshuffle else nn.Identity()
+        layers: list[nn.Module] = [_conv(_IMAGE_CHANNELS * (_FOLD**2 if unshuffle else 1), channels[0])]
+        width = channels[0]
+        for level, after in enumerate(channels):
+            if level:
+                layers.append(_conv(width, width, stride=2))
+            for _ in range(blocks):
+                layers.append(ResidualBlock(width, after))
+                width = after
+        self.layers = nn.Sequential(*layers, *_middle(width, attention=attention))
+        self.norm = _norm(width)
+        self.out = _conv(width, code_dim)
+
+    def forward(self, signed_BCHW: Tensor) -> Tensor:
+        """Return the latent (B, D, H / f, W / f) of images in [-1, 1]."""
+        return self.out(functional.silu(self.norm(self.layers(self.fold(signed_BCHW)))))
+
+
+class Decoder(nn.Module):
+    """G: quantised latent to image; `out` is the last layer L of the adaptive weight."""
+
+    def __init__(
+        self, *, stem: str, channels: tuple[int, ...], blocks: int, attention: bool, code_dim: int
+    ) -> None:
+        """Mirror the encoder, with one residual block more a resolution."""
+        super().__init__()
+        width = channels[-1]
+        layers: list[nn.Module] = [_conv(code_dim, width), *_middle(width, attention=attention)]
+        for level, after in reversed(list(enumerate(channels))):
+            for _ in range(blocks + 1):
+                layers.append(ResidualBlock(width, after))
+                width = after
+            if level:
+                layers.append(Upsample(width))
+        self.layers = nn.Sequential(*layers)
+        self.norm = _norm(width)
+        unshuffle = stem == "unshuffle"
+        self.out = _conv(width, _IMAGE_CHANNELS * (_FOLD**2 if unshuffle else 1))
+        self.unfold = nn.PixelShuffle(_FOLD) if unshuffle else nn.Identity()
+
+    def forward(self, latent_BDhw: Tensor) -> Tensor:
+        """Return the image (B, C, f h, f w), about in [-1, 1], not clipped."""
+        return self.unfold(self.out(functional.silu(self.norm(self.layers(latent_BDhw)))))

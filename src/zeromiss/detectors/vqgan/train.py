@@ -1,0 +1,90 @@
+"""Train a VQGAN on images of normal parts: seeded, resumable, with curves."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+import torch
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from zeromiss.backbones.base import Backbone
+from zeromiss.detectors.vqgan.batches import Batches, Images
+from zeromiss.detectors.vqgan.checkpoint import History, load_checkpoint, save_checkpoint
+from zeromiss.detectors.vqgan.trainer import Trainer
+from zeromiss.detectors.vqgan.vqgan import Vqgan
+from zeromiss.errors import ZeromissError
+from zeromiss.params import VqganParams
+
+_LOG_EVERY = 25
+
+
+class Curves(Protocol):
+    """Where points of the training curves go (a stage's RunLog is one)."""
+
+    def metrics(self, values: dict[str, float], *, step: int | None = None) -> None:
+        """Take finite numbers at a step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A finished training."""
+
+    vqgan: Vqgan  # on the CPU, in evaluation mode
+    history: History  # one row every 25 steps
+    seconds: float  # of training, over all the runs it took
+
+
+def train(
+    params: VqganParams,
+    images: Images,
+    backbone: Backbone,
+    *,
+    seed: int,
+    log: Curves | None = None,
+    checkpoint: Path | None = None,
+    workers: int = 0,
+    stop_after: int | None = None,
+) -> Trained:
+    """Train on uint8 images (3, H, W) for `params.steps` steps; the same seed gives the same weights.
+
+    With `checkpoint`, the state is written there every `params.checkpoint_every` steps and taken up
+    from there. `stop_after` ends early, as a kill would, after that many steps (for tests).
+    Raises ZeromissError when the crop is no multiple of f or the loss is no longer finite.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trainer = Trainer(Vqgan(params, seed=seed).to(device), backbone.to(device), seed=seed)
+    if params.crop is not None and params.crop % trainer.vqgan.f:
+        raise ZeromissError(f"vqgan.crop is {params.crop}: it must be a multiple of f = {trainer.vqgan.f}")
+    batches = Batches(images, batch=params.batch, crop=params.crop, seed=seed, steps=params.steps)
+    done, before, history = load_checkpoint(checkpoint, trainer) if checkpoint else (0, 0.0, [])
+    started = monotonic()
+    trainer.vqgan.train()
+    remaining = DataLoader(Subset(batches, range(done, params.steps)), batch_size=None, num_workers=workers)
+    with tqdm(total=params.steps, initial=done, desc="vqgan", unit="step") as bar:
+        for step, bytes_BCHW in enumerate(remaining, start=done):
+            values = trainer.step(bytes_BCHW, step)
+            bar.update()
+            if (step + 1) % _LOG_EVERY == 0 or step + 1 == params.steps:
+                history.append(_point(values, trainer, step))
+                bar.set_postfix(loss=f"{history[-1]['loss']:.4f}")
+                if log:
+                    log.metrics({key: value for key, value in history[-1].items() if key != "step"}, step=step + 1)
+            if checkpoint and (step + 1) % params.checkpoint_every == 0:
+                seconds = before + monotonic() - started
+                save_checkpoint(checkpoint, trainer, step=step + 1, seconds=seconds, history=history)
+            if step + 1 == stop_after:
+                break
+    return Trained(vqgan=trainer.vqgan.cpu().eval(), history=history, seconds=before + monotonic() - started)
+
+
+def _point(values: dict[str, torch.Tensor], trainer: Trainer, step: int) -> dict[str, float]:
+    """Return one row of the history; refuse to go on with a loss that is not finite."""
+    params, codebook = trainer.params, trainer.vqgan.codebook
+    row = {key: float(value) for key, value in values.items()}
+    loss = row["pixel"] + params.perceptual * row["perceptual"] + row["codebook"]
+    if not loss < float("inf"):
+        raise ZeromissError(f"training lost its way at step {step + 1} (loss {loss}): lower vqgan.learning_rate")
+    alive = float((codebook.idle_K < params.dead_after).float().mean())
+    return {"step": float(step + 1), "loss": loss, "codes_alive": alive, **row}

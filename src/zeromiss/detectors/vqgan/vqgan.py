@@ -1,0 +1,93 @@
+"""The trained detector: encode, quantise, decode, and what the discriminator thinks of both images.
+
+Axes: B images, C channels, H and W pixels, D code dimension, h and w latent cells.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from zeromiss.detectors.base import Reconstruction
+from zeromiss.detectors.vqgan.codebook import Codebook, Quantised
+from zeromiss.detectors.vqgan.critic import Critic
+from zeromiss.detectors.vqgan.network import Decoder, Encoder, reduction
+from zeromiss.params import VqganParams
+
+
+class Vqgan(nn.Module):
+    """Encoder E, codebook Z, decoder G and patch discriminator D (paper 1, section 3.1.1)."""
+
+    name = "vqgan"
+
+    def __init__(self, params: VqganParams, *, seed: int = 0) -> None:
+        """Build the networks with weights drawn from `seed`; the global generator is left alone."""
+        super().__init__()
+        self.params = params
+        self.f = reduction(params.stem, params.channels)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            plan = {
+                "stem": params.stem,
+                "channels": params.channels,
+                "blocks": params.blocks,
+                "attention": params.attention,
+                "code_dim": params.code_dim,
+            }
+            self.encoder = Encoder(**plan)
+            self.decoder = Decoder(**plan)
+            self.codebook = Codebook(
+                codes=params.codes,
+                code_dim=params.code_dim,
+                beta=params.beta,
+                ema=params.codebook == "ema",
+                dead_after=params.dead_after,
+            )
+            self.critic = Critic(channels=params.critic_channels, layers=params.critic_layers)
+        self.to(memory_format=torch.channels_last)
+
+    def fit(self, image_BCHW: Tensor) -> Tensor:
+        """Continue images to the right and downwards, by mirroring, to sides that are multiples of f."""
+        rows, columns = image_BCHW.shape[-2:]
+        padding = (0, -columns % self.f, 0, -rows % self.f)
+        return functional.pad(image_BCHW, padding, mode="reflect") if any(padding) else image_BCHW
+
+    def encode(self, image_BCHW: Tensor) -> Tensor:
+        """Return E(x) (B, D, H / f, W / f) of images in [0, 1] whose sides are multiples of f."""
+        return self.encoder((2 * image_BCHW - 1).contiguous(memory_format=torch.channels_last))
+
+    def quantise(self, latent_BDhw: Tensor) -> Quantised:
+        """Return the latent with each cell replaced by its nearest code."""
+        return self.codebook(latent_BDhw)
+
+    def decode(self, latent_BDhw: Tensor) -> Tensor:
+        """Return the image (B, C, f h, f w), about in [0, 1], not clipped."""
+        return (self.decoder(latent_BDhw).float() + 1) / 2
+
+    def judge(self, image_BCHW: Tensor) -> Tensor:
+        """Return D's logits (B, 1, h, w) of images in [0, 1]; higher = more real."""
+        return self.critic((2 * image_BCHW - 1).contiguous(memory_format=torch.channels_last))
+
+    @torch.no_grad()
+    def reconstruct(self, image_BCHW: Tensor) -> Reconstruction:
+        """Reconstruct images in [0, 1] of any size: fp32, evaluation mode, repeatable bit for bit.
+
+        Sides that are no multiples of f are continued by mirroring and cut off again.
+        """
+        was_training = self.training
+        self.eval()
+        rows, columns = image_BCHW.shape[-2:]
+        with (
+            torch.autocast(image_BCHW.device.type, enabled=False),
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+        ):
+            quantised = self.quantise(self.encode(self.fit(image_BCHW.float())))
+            image_hat_BCHW = self.decode(quantised.latent_BDhw).clamp(0, 1)[..., :rows, :columns].contiguous()
+            critic_B = self.judge(image_BCHW.float()).mean(dim=(1, 2, 3))
+            critic_hat_B = self.judge(image_hat_BCHW).mean(dim=(1, 2, 3))
+        self.train(was_training)
+        return Reconstruction(
+            image_hat_BCHW=image_hat_BCHW,
+            quantisation_B=quantised.distance_B,
+            critic_B=critic_B,
+            critic_hat_B=critic_hat_B,
+        )
