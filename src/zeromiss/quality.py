@@ -1,5 +1,6 @@
 """Checks of a table by Great Expectations, with a Data Docs page that opens without a network."""
 
+import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ ROW = "row"  # column of the page: position of a failing row, from 0
 
 _SECTIONS = re.compile(r'<div id="section-1" class=.*?(?=(?:\s*</div>){3}\s*<footer>)', re.DOTALL)
 _REMOTE = re.compile(r"<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*>", re.DOTALL)
-_LINK_TO_SITE = re.compile(r'<a href="\.\./[^"]*">(.*?)</a>')
+_LINK_TO_SITE = re.compile(r'<a href="\.\./[^"]*"\s*>(.*?)</a>')
 _SHELL = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Data checks: {name}</title><style>
   body {{ font: 15px/1.5 sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color: #222; }}
@@ -67,12 +68,22 @@ def validate(
     The page is written whether or not anything failed; beside each failing value it shows the columns in
     `identify` that the frame has. An expectation that cannot be evaluated (its column is missing) is a failure.
     """
-    shown = frame.reset_index(drop=True).assign(**{ROW: range(len(frame))})
+    shown = _escaped(frame.reset_index(drop=True)).assign(**{ROW: range(len(frame))})
     result = _run(shown, expectations, name, [ROW, *(column for column in identify if column in frame)])
     with atomic_path(docs / "index.html") as temporary:
         temporary.write_text(_page(result, name), encoding="utf-8")
     failures = [_failure(entry) for entry in result.results if not entry.success]
     return sorted(failures, key=lambda failure: failure.position)
+
+
+def _escaped(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with its text made safe for a page, which Great Expectations does not see to."""
+    text = frame.select_dtypes(include=["object", "string"]).columns
+    safe = {
+        column: frame[column].map(lambda value: html.escape(value, quote=False) if isinstance(value, str) else value)
+        for column in text
+    }
+    return frame.assign(**safe)
 
 
 def _run(
@@ -122,8 +133,8 @@ def _page(result: "ExpectationSuiteValidationResult", name: str) -> str:
     from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaPageView
 
-    html = DefaultJinjaPageView().render(ValidationResultsPageRenderer(run_info_at_end=True).render(result))
-    found = _SECTIONS.search(html)
+    page = DefaultJinjaPageView().render(ValidationResultsPageRenderer(run_info_at_end=True).render(result))
+    found = _SECTIONS.search(page)
     if found is None:
         raise RuntimeError("Great Expectations renders its page in another way than this version knows")
     sections = _LINK_TO_SITE.sub(r"\1", _REMOTE.sub("", found.group()))
