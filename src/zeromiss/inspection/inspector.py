@@ -23,6 +23,7 @@ from zeromiss.inspection.verdict import ModelName, Verdict, decide, to_patches
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measure import Measurement, Measurer
 from zeromiss.metrics.table import read_tensor
+from zeromiss.selection.fit import defect_probability
 
 _DIGEST_SHOWN = 12
 
@@ -125,7 +126,7 @@ class Inspector:
     def score(self, features: dict[str, float]) -> float:
         """Return the composite anomaly score of one row of features, in [0, 1] (higher = more abnormal).
 
-        Raises ZeromissError when a feature is missing, or when a feature or the score is not a finite number.
+        Raises ZeromissError when a feature is missing, or when a feature or the score is no finite number.
         """
         missing = [name for name in self._features if name not in features]
         if missing:
@@ -134,10 +135,8 @@ class Inspector:
         stray = next((name for name, value in row.items() if not math.isfinite(value)), None)
         if stray is not None:
             raise ZeromissError(f"the measurement {stray} is not a finite number: the image cannot be judged")
-        score = float(self._classifier.predict_proba(pd.DataFrame([row], columns=list(self._features)))[0, 1])
-        if not 0.0 <= score <= 1.0:
-            raise ZeromissError(f"the classifier gave the score {score}, which is no probability: the image cannot be judged")
-        return score
+        frame = pd.DataFrame([row], columns=list(self._features))
+        return float(defect_probability(self._classifier, frame)[0])
 
     def _checked(self, image_CHW: torch.Tensor) -> torch.Tensor:
         """Return the image if it has the right shape and values."""

@@ -1,6 +1,6 @@
 """The schema of `summary.json`: the figures of one product's run that other programs read.
 
-All shares are fractions in [0, 1]; a figure that cannot be had (no masks, nothing called abnormal) is null.
+All shares are fractions in [0, 1]; a figure that needs defect masks is null where there are none.
 """
 
 from typing import Annotated, Any, Literal
@@ -35,7 +35,7 @@ class Rates(_Record):
     """Figures at one threshold (paper 1, Table 1)."""
 
     accuracy: Fraction
-    precision: Fraction | None  # null where nothing was called abnormal
+    precision: Fraction  # 0 where nothing was called abnormal
     fpr: Fraction
     fnr: Fraction
 

@@ -18,8 +18,8 @@ class FamilyRow:
     family: str
     name: str  # as the paper writes it
     winner: bool
-    std: dict[str, float | None]
-    zfn: dict[str, float | None]
+    std: dict[str, float]  # empty for a family that failed
+    zfn: dict[str, float]
     image_auroc: float | None
     error: str  # why the family failed, empty if it did not
 
@@ -30,10 +30,8 @@ def family_rows(families: dict[str, Any]) -> list[FamilyRow]:
     return sorted(rows, key=lambda row: (bool(row.error), -_or_zero(row.zfn), -_or_zero(row.std), row.family))
 
 
-def percent(fraction: float | None) -> str:
-    """Return a fraction as the paper writes it: per cent, at most two places, no trailing zeros; None as `-`."""
-    if fraction is None:
-        return "-"
+def percent(fraction: float) -> str:
+    """Return a fraction as the paper writes it: per cent, at most two places, no trailing zeros."""
     return f"{100.0 * fraction:.2f}".rstrip("0").rstrip(".")
 
 
@@ -61,6 +59,6 @@ def _row(family: str, entry: dict[str, Any], winner: str) -> FamilyRow:
     )
 
 
-def _or_zero(figures: dict[str, float | None]) -> float:
-    """Return the accuracy, 0 where there is none."""
-    return figures.get("accuracy") or 0.0
+def _or_zero(figures: dict[str, float]) -> float:
+    """Return the accuracy, 0 of a family that failed."""
+    return figures.get("accuracy", 0.0)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from zeromiss.files import atomic_path
 from zeromiss.reports.examples import Choice
 from zeromiss.reports.families import FIGURES, HEADINGS, FamilyRow, best_figures, percent
+from zeromiss.threshold.review_time import review_seconds
 
 MANUAL_SECONDS = 8.0  # a person's inspection of one part (paper 1, section 4.3.1)
 _KINDS = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
@@ -66,11 +67,6 @@ def write_page(path: Path, data: ReportData) -> None:
     """Write the page, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(render_page(data), encoding="utf-8")
-
-
-def review_seconds(fpr: float, manual_seconds: float) -> float:
-    """Return the seconds of human inspection that a normal part costs on average: FPR x manual seconds."""
-    return fpr * manual_seconds
 
 
 def embed(path: Path) -> Markup:

@@ -86,9 +86,9 @@ def _threshold(threshold: dict[str, Any], statement: str) -> str:
     """Return the threshold with its bounds and what they are worth."""
     facts = (
         f"Threshold: {threshold['value']:.6g} (rule {threshold['rule']}, from {threshold['n_defects']} defects, "
-        f"{threshold['n_candidates']} candidates compared). A share of misses up to "
-        f"{percent(threshold['miss_rate_bound_95'])} % (95 % confidence), the next defect missed with probability "
-        f"up to {percent(threshold['next_defect_miss_bound'])} %: these bounds are {threshold['bound_is']}."
+        f"{threshold['n_candidates']} candidates compared). Bounds, {threshold['bound_is']}: "
+        f"miss rate {percent(threshold['miss_rate_bound_95'])} % at 95 % confidence; next defect missed with probability "
+        f"{percent(threshold['next_defect_miss_bound'])} %."
     )
     return _wrap(facts) + "\n" + _wrap(statement)
 
@@ -130,5 +130,5 @@ def _places(report: Path, tracking: str) -> str:
 
 
 def _wrap(text: str) -> str:
-    """Return text broken to the width, continued lines indented."""
-    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    """Return text broken to the width."""
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
