@@ -5,6 +5,7 @@ the scores behind it must be the very bits an inspection gives.
 """
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _measure_table(table: pd.DataFrame, measurer: Measurer, *, raw: Path, size: 
     """Write the table; return the ranking of pixels where defects have masks, else None."""
     ranking = _pixel_ranking(table, measurer, raw=raw, size=size)
 
-    def rows():  # noqa: ANN202
+    def rows() -> Iterator[dict[str, Any]]:
         for row, measurement in tqdm(measured(table, measurer, raw=raw, size=size), total=len(table), desc="metrics", unit="image"):
             if ranking is not None:
                 _rank(ranking, row, measurement.map_HW.numpy(), raw=raw, size=size)
