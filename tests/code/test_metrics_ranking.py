@@ -1,5 +1,7 @@
 """Rankings by hand, against scikit-learn, and the streamed pixel rankings against exact ones."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -65,7 +67,7 @@ def test_zero_missed_costs_nothing_where_classes_part() -> None:
 
 
 @pytest.mark.parametrize("function", [image_auroc, average_precision, fpr_at_zero_missed])
-def test_one_class_alone_is_refused(function) -> None:
+def test_one_class_alone_is_refused(function: Callable) -> None:
     with pytest.raises(ZeromissError, match="3 normals and 0 defects"):
         function([0, 0, 0], [0.1, 0.2, 0.3])
 
