@@ -31,27 +31,28 @@ class Check:
     sentence: Sentence
 
 
-def check_facts(facts: pd.DataFrame, *, params: ManifestParams, docs: Path, folder: Path) -> None:
-    """Check the images themselves, before they are split; `folder` is the raw folder as sentences name it.
+def check_images(
+    facts: pd.DataFrame, split: pd.Series | None, *, params: ManifestParams, docs: Path, folder: Path
+) -> None:
+    """Check the images and, where they could be split, their splits; `folder` is the raw folder as sentences name it.
 
-    Raises ZeromissError: a label that is neither normal nor defect, a file that cannot be read, a mode that cannot
-    be judged, a side out of bounds, a mask that is missing or of another size, the same content under two labels,
-    an image without a part, too few defects. The first of these in this order is told, all are on the page in `docs`.
+    Raises ZeromissError: an image listed twice or without a part, a label that is neither normal nor defect, a file
+    that cannot be read, a mode that cannot be judged, a side out of bounds, a mask that is missing or of another
+    size, the same content under two labels, too few defects; a part in two splits, the same content in two splits,
+    fewer than two defects in the metric table. The first in this order is told, all are on the page in `docs`.
     """
-    _run(_derived(facts), _fact_checks(params, folder), docs)
-
-
-def check_splits(facts: pd.DataFrame, split: pd.Series, *, params: ManifestParams, docs: Path, folder: Path) -> None:
-    """Check the images again together with their splits.
-
-    Raises ZeromissError: the same content in two splits, a part in two splits, an unknown split, fewer than two
-    defects in the metric table.
-    """
-    frame = _derived(facts).assign(split=split)
-    frame["splits_of_content"] = _distinct(frame, "split", of="sha256")
-    frame["splits_of_part"] = _distinct(frame, "split", of="part_id")
-    frame["is_table_defect"] = ((frame["split"] == "table") & (frame["label"] == "defect")).astype(int)
-    _run(frame, [*_fact_checks(params, folder), *_split_checks(folder)], docs)
+    frame, checks = _derived(facts), _fact_checks(params, folder)
+    if split is not None:
+        frame = frame.assign(split=split)
+        frame["splits_of_content"] = _distinct(frame, "split", of="sha256")
+        frame["splits_of_part"] = _distinct(frame, "split", of="part_id")
+        frame["is_table_defect"] = ((frame["split"] == "table") & (frame["label"] == "defect")).astype(int)
+        checks += _split_checks(folder)
+    expectations = [check.expectation for check in checks]
+    failures = validate(frame, expectations, name="manifest", docs=docs, identify=_IDENTIFY)
+    for failure in failures[:1]:
+        told = checks[failure.position].sentence(frame.reset_index(drop=True), failure)
+        raise ZeromissError(f"{told}; all checks are in {docs / 'index.html'}")
 
 
 def _derived(facts: pd.DataFrame) -> pd.DataFrame:
@@ -177,13 +178,3 @@ def _of_twins(folder: Path, shared: str, differing: str, what: str, remedy: str)
         return f"{files} {what} {first[differing]} and {second[differing]}: {remedy}"
 
     return sentence
-
-
-def _run(frame: pd.DataFrame, checks: Sequence[Check], docs: Path) -> None:
-    """Evaluate the checks, write the page, and raise the sentence of the first that failed."""
-    failures = validate(
-        frame, [check.expectation for check in checks], name="manifest", docs=docs, identify=_IDENTIFY
-    )
-    for failure in failures[:1]:
-        told = checks[failure.position].sentence(frame.reset_index(drop=True), failure)
-        raise ZeromissError(f"{told}; all checks are in {docs / 'index.html'}")

@@ -1,14 +1,16 @@
 """Stage `manifest`: raw images to checked facts and splits, `manifest.parquet` and `counts.json`."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
 from zeromiss.images.manifest import FILE, SCHEMA_VERSION, SPLITS, manifest_rows, read_facts
-from zeromiss.images.raw import LABELS, read_index
+from zeromiss.images.raw import INDEX, LABELS, read_index
 from zeromiss.images.split import assign_splits
-from zeromiss.images.validate import check_facts, check_splits
+from zeromiss.images.validate import check_images
 from zeromiss.params import Product
 from zeromiss.stages.base import RunLog
 from zeromiss.tables import write_table
@@ -20,13 +22,13 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
 
     Raises ZeromissError, with where the page of all checks lies, when an image cannot be judged or split.
     """
-    raw, params = workspace.raw(product.name), product.manifest
+    raw = workspace.raw(product.name)
     docs, folder = workspace.quality(product.name) / "manifest", raw.relative_to(workspace.root)
-    facts = read_facts(raw, read_index(raw))
-    check_facts(facts, params=params, docs=docs, folder=folder)
-    mask = params.mask if product.metrics.fixed_position else 0
-    split = assign_splits(facts, params=params, mask=mask, seed=product.seed)
-    check_splits(facts, split, params=params, docs=docs, folder=folder)
+    entries = read_index(raw)
+    if not entries:
+        raise ZeromissError(f"{raw / INDEX} names no images: ingest some")
+    facts = read_facts(raw, entries)
+    split = _split(facts, product, docs=docs, folder=folder)
     rows = manifest_rows(facts, split, seed=product.seed)
     counts = count(rows)
     out = workspace.manifest(product.name)
@@ -35,6 +37,18 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     log.metrics({f"{name}_{label}": float(number) for name, of in counts.items() for label, number in of.items()})
     print(sentence(counts))
     return {"counts": counts}
+
+
+def _split(facts: pd.DataFrame, product: Product, *, docs: Path, folder: Path) -> pd.Series:
+    """Return the splits of checked images; what is wrong with an image is told before too few of them are."""
+    mask = product.manifest.mask if product.metrics.fixed_position else 0
+    try:
+        split = assign_splits(facts, params=product.manifest, mask=mask, seed=product.seed)
+    except ZeromissError as refusal:
+        check_images(facts, None, params=product.manifest, docs=docs, folder=folder)
+        raise ZeromissError(f"{refusal}; all checks are in {docs / 'index.html'}") from None
+    check_images(facts, split, params=product.manifest, docs=docs, folder=folder)
+    return split
 
 
 def count(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
