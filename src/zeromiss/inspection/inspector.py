@@ -24,6 +24,7 @@ from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measure import Measurement, Measurer
 from zeromiss.metrics.table import read_tensor
 from zeromiss.selection.fit import defect_probability
+from zeromiss.selection.store import load_classifier
 
 _DIGEST_SHOWN = 12
 
@@ -73,8 +74,6 @@ class Inspector:
         Raises ZeromissError for a changed or missing file, a classifier with untrusted types, or a backbone
         whose installed weights are not those the bundle was made with.
         """
-        from zeromiss.selection.store import load_classifier
-
         record = open_bundle(bundle)
         digest = sha256_file(bundle / MANIFEST)[:_DIGEST_SHOWN]
         return cls(

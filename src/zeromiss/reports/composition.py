@@ -1,0 +1,40 @@
+"""What the data set is made of, counted from the manifest."""
+
+from typing import Any
+
+import pandas as pd
+
+SPLITS = ("train", "mask", "table", "audit")
+_MEANING = {
+    "train": "train: teaches the network",
+    "mask": "mask: makes the normal-variation mask",
+    "table": "table: chooses the classifier, sets the threshold",
+    "audit": "audit: locked away for the promotion gate",
+}
+
+
+def composition(manifest: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return one row a split, in the order of use, with its images by label and its parts; then the sum of all.
+
+    manifest: columns split, label (normal or defect), part_id.
+    """
+    rows = [_count(_MEANING[split], manifest[manifest["split"] == split]) for split in SPLITS]
+    return [*rows, _count("all", manifest)]
+
+
+def defect_types(manifest: pd.DataFrame) -> list[tuple[str, int]]:
+    """Return the defect types of the split `table` with their counts, the most frequent first."""
+    kinds = manifest.loc[(manifest["split"] == "table") & (manifest["label"] == "defect"), "defect_type"]
+    counts = kinds.replace("", "not told").value_counts()
+    return sorted(((str(name), int(count)) for name, count in counts.items()), key=lambda pair: (-pair[1], pair[0]))
+
+
+def _count(name: str, rows: pd.DataFrame) -> dict[str, Any]:
+    """Return one row of the table."""
+    labels = rows["label"]
+    return {
+        "split": name,
+        "normal": int((labels == "normal").sum()),
+        "defect": int((labels == "defect").sum()),
+        "parts": int(rows["part_id"].nunique()),
+    }

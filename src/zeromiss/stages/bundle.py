@@ -1,0 +1,125 @@
+"""Stage `bundle`: all that an inspection needs in one folder, checked against the table, and `summary.json`."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from zeromiss.backbones.load import load_backbone
+from zeromiss.files import read_json, write_json
+from zeromiss.images import manifest as manifests
+from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, MASK, SUMMARY, VQGAN, Contents, ThresholdRecord, fingerprint, pack
+from zeromiss.inspection.check import Check, check_against_table, handful
+from zeromiss.inspection.inspector import Inspector
+from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_SCHEMA
+from zeromiss.inspection.summary import DetectorFigures, Rates, Summary, ThresholdFigures, check_summary
+from zeromiss.metrics import table as tables
+from zeromiss.params import Product
+from zeromiss.stages.base import RunLog
+from zeromiss.tables import read_table
+from zeromiss.workspace import Workspace
+
+CHECKED = 3  # images of each label judged again
+_FILES = {  # JSON files of the earlier stages, all of schema version 1
+    "training": ("detector", "training.json"),
+    "native": ("metrics", "native.json"),
+    "families": ("selection", "families.json"),
+    "features": ("selection", "features.json"),
+    "threshold": ("threshold", "threshold.json"),
+}
+
+
+def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
+    """Write the bundle and its summary, whole or not at all, and return the summary.
+
+    Raises ZeromissError when an earlier stage's file is missing, or when the packed bundle does not measure
+    images of the table as the table holds them, bit for bit.
+    """
+    found = _read(product.name, workspace)
+    table = read_table(workspace.metrics(product.name) / tables.FILE, schema_version=tables.SCHEMA_VERSION)
+    contents = _contents(product, workspace, found)
+    summary: dict[str, Any] = {}
+
+    def finish(draft: Path) -> None:
+        inspector = Inspector.load(draft)
+        rows = handful(table, CHECKED)
+        check = check_against_table(inspector, rows, features=contents.features, raw=workspace.raw(product.name))
+        manifest = read_table(workspace.manifest(product.name) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION)
+        summary.update(summarise(product.name, found, manifest=manifest, check=check).model_dump(mode="json"))
+        write_json(draft / SUMMARY, summary, schema_version=SUMMARY_SCHEMA)
+
+    target = workspace.bundle(product.name)
+    pack(target, contents, finish=finish)
+    _report(summary, target, log)
+    return summary
+
+
+def summarise(name: str, found: dict[str, dict[str, Any]], *, manifest: pd.DataFrame, check: Check) -> Summary:
+    """Return the checked summary; `found` holds the earlier stages' JSON files by the names of `_FILES`."""
+    families, native = found["families"], found["native"]
+    winner = families["families"][families["winner"]]
+    table = manifest.loc[manifest["split"] == "table", "label"]
+    trained = manifest.loc[manifest["split"] == "train", "label"]
+    payload = {
+        "product": name,
+        "n_train_normal": int((trained == "normal").sum()),
+        "n_normal": int((table == "normal").sum()),
+        "n_defects": int((table == "defect").sum()),
+        "detectors": {VQGAN: _only(native, DetectorFigures)},
+        "composite": {
+            "family": families["winner"],
+            "image_auroc": winner["image_auroc"],
+            "paper": {kind: _only(winner[kind], Rates) for kind in ("std", "zfn")},
+        },
+        "threshold": _only(found["threshold"], ThresholdFigures),
+        "seconds": {
+            "train": found["training"]["seconds"],
+            "extract": native["seconds"],
+            "select": families["seconds"],
+            "inspect_per_image": check.seconds_per_image,
+        },
+    }
+    return check_summary(payload)
+
+
+def _read(name: str, workspace: Workspace) -> dict[str, dict[str, Any]]:
+    """Read the JSON files of the earlier stages."""
+    folders = {
+        "detector": workspace.detector(name, VQGAN),
+        "metrics": workspace.metrics(name),
+        "selection": workspace.selection(name),
+        "threshold": workspace.threshold(name),
+    }
+    return {key: read_json(folders[folder] / file, schema_version=1) for key, (folder, file) in _FILES.items()}
+
+
+def _contents(product: Product, workspace: Workspace, found: dict[str, dict[str, Any]]) -> Contents:
+    """Return what is to be packed."""
+    name, params, threshold = product.name, product.metrics, found["threshold"]
+    return Contents(
+        product=name,
+        size=product.size,
+        seed=product.seed,
+        metrics=params,
+        features=tuple(found["features"]["columns"]),
+        threshold=ThresholdRecord(value=threshold["value"], rule=threshold["rule"], statement=threshold["statement"]),
+        fingerprint=fingerprint(load_backbone(params.backbone, params.backbone_path)),
+        vqgan=workspace.detector(name, VQGAN),
+        classifier=workspace.selection(name) / CLASSIFIER,
+        mask=workspace.metrics(name) / MASK if params.fixed_position else None,
+    )
+
+
+def _only(values: dict[str, Any], record: type) -> dict[str, Any]:
+    """Return the values that the record names; one that is missing is refused by the record's own check."""
+    return {key: values[key] for key in record.model_fields if key in values}
+
+
+def _report(summary: dict[str, Any], folder: Path, log: RunLog) -> None:
+    """Record the figures and the two JSON files with the run."""
+    zfn, threshold = summary["composite"]["paper"]["zfn"], summary["threshold"]
+    log.metrics({f"zfn.{name}": value for name, value in zfn.items()})
+    log.metrics({"threshold": threshold["value"], "inspect_seconds_per_image": summary["seconds"]["inspect_per_image"]})
+    log.tags({"family": summary["composite"]["family"], "bound_is": threshold["bound_is"]})
+    for name in (MANIFEST, SUMMARY):
+        log.artifact(folder / name)

@@ -1,0 +1,281 @@
+"""The bundle judges as the table was measured, its summary is what the files say, and it appears whole or not at all."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from zeromiss.detectors.vqgan.store import save_vqgan
+from zeromiss.detectors.vqgan.vqgan import Vqgan
+from zeromiss.errors import ZeromissError
+from zeromiss.files import read_json, sha256_file, write_json
+from zeromiss.inspection.bundle import open_bundle
+from zeromiss.inspection.inspector import Inspector
+from zeromiss.inspection.summary import check_summary
+from zeromiss.params import resolve_product
+from zeromiss.selection.store import load_classifier
+from zeromiss.stages import bundle, metrics, report, selection, threshold
+from zeromiss.stages.base import NoLog
+from zeromiss.tables import read_table, write_table
+from zeromiss.workspace import Workspace
+
+NORMALS, DEFECTS = 12, 8
+PARAMS = {
+    "profiles": {"quick": {}},
+    "products": {
+        "toy": {
+            "size": 64,
+            "source": {"kind": "csv"},
+            "vqgan": {"channels": [8, 16], "codes": 8, "code_dim": 4, "blocks": 1, "critic_channels": 8},
+            "metrics": {"pixels": 10, "patches": 20},
+            "selection": {"families": ["lr", "nb"], "draws": 2, "folds": 2, "jobs": 1, "smote_below": 0.0},
+        }
+    },
+}
+
+
+def draw_part(path, rng, defect):
+    """A grey gradient with grain; a defect is a bright bar."""
+    pixels = np.linspace(80, 120, 64)[None].repeat(64, 0) + rng.normal(0, 2, (64, 64))
+    if defect:
+        row, column = rng.integers(8, 40, 2)
+        pixels[row : row + 10, column : column + 4] = 230
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+
+
+def draw_manifest(workspace):
+    """Write images of every split and the manifest."""
+    rng, rows = np.random.default_rng(0), []
+    plan = [("train", "normal", 3), ("mask", "normal", 3), ("table", "normal", NORMALS), ("table", "defect", DEFECTS)]
+    for split, label, count in plan:
+        for number in range(count):
+            name = f"images/{split}_{label}_{number:02d}.png"
+            path = workspace.raw("toy") / name
+            draw_part(path, rng, label == "defect")
+            kind = "" if label == "normal" else ("bar", "line")[number % 2]
+            facts = {"width": 64, "height": 64, "mask": None, "source_split": "", "seed": 0}
+            rows.append(
+                {"path": name, "sha256": sha256_file(path), "label": label, "defect_type": kind, "part_id": name, "split": split, **facts}
+            )
+    write_table(workspace.manifest("toy") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A workspace with every stage up to the bundle, and its product: an untrained network, real measurements."""
+    workspace = Workspace(root=tmp_path_factory.mktemp("repository"))
+    product = resolve_product(PARAMS, "toy", origin=workspace.params_file)
+    draw_manifest(workspace)
+    detector = workspace.detector("toy", "vqgan")
+    save_vqgan(detector, Vqgan(product.vqgan).eval())
+    training = {"psnr_unseen_normal": None, "codes_used": 0.5, "perplexity": 4.0, "seconds": 12.5, "steps": 1, "parameters": 99}
+    write_json(detector / "training.json", training, schema_version=1)
+    history = pd.DataFrame({"step": [25.0, 50.0], "loss": [1.0, 0.5], "pixel": [0.2, 0.1]})
+    write_table(detector / "history.parquet", history, schema_version=1)
+    Image.new("RGB", (64, 64)).save(detector / "samples.png")
+    for stage in (metrics, selection, threshold, bundle):
+        stage.run(product, workspace, NoLog())
+    return workspace, product
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    """A bundle of one's own to tamper with."""
+    return shutil.copytree(made[0].bundle("toy"), tmp_path / "bundle")
+
+
+def table_of(workspace):
+    return read_table(workspace.metrics("toy") / "table.parquet", schema_version=1)
+
+
+def test_features_and_scores_are_bit_equal_to_the_table(made):
+    workspace, _ = made
+    inspector, table = Inspector.load(workspace.bundle("toy")), table_of(workspace)
+    features = list(open_bundle(workspace.bundle("toy")).features)
+    classifier = load_classifier(workspace.selection("toy") / "classifier.skops")
+    for index in (0, NORMALS, NORMALS + DEFECTS - 1):
+        row = table.iloc[[index]]
+        examination = inspector.examine(workspace.raw("toy") / row["path"].item())
+        measured = np.array([examination.measurement.features[name] for name in features])
+        assert measured.tobytes() == row[features].to_numpy(dtype=np.float64)[0].tobytes()
+        assert examination.verdict.score == classifier.predict_proba(row[features])[0, 1]
+
+
+def test_two_loads_of_one_bundle_give_the_same_verdict(made, copy):
+    workspace, _ = made
+    file = workspace.raw("toy") / "images" / "table_defect_00.png"
+    first, second = (Inspector.load(folder).inspect(file) for folder in (workspace.bundle("toy"), copy))
+    assert first.to_json() == second.to_json()
+    assert len(first.patches) == 20
+    assert first.model.name == "bundle"
+    assert first.model.version == hashlib.sha256((copy / "bundle.json").read_bytes()).hexdigest()[:12]
+
+
+def test_the_summary_says_what_the_files_say(made):
+    workspace, _ = made
+    summary = read_json(workspace.bundle("toy") / "summary.json", schema_version=1)
+    check_summary(summary)
+    families = read_json(workspace.selection("toy") / "families.json", schema_version=1)
+    winner = families["families"][families["winner"]]
+    native = read_json(workspace.metrics("toy") / "native.json", schema_version=1)
+    assert [summary[key] for key in ("product", "n_train_normal", "n_normal", "n_defects")] == ["toy", 3, NORMALS, DEFECTS]
+    assert summary["composite"]["paper"] == {"std": winner["std"], "zfn": winner["zfn"]}
+    assert summary["composite"]["paper"]["zfn"]["fnr"] == 0.0
+    assert summary["detectors"]["vqgan"]["image_auroc"] == native["image_auroc"]
+    assert summary["detectors"]["vqgan"]["pixel_auroc"] is summary["detectors"]["vqgan"]["pro"] is None
+    assert summary["threshold"]["next_defect_miss_bound"] == pytest.approx(1 / (DEFECTS + 1))
+    assert (summary["threshold"]["n_candidates"], summary["threshold"]["bound_is"]) == (4, "descriptive")
+    assert summary["seconds"]["train"] == 12.5
+    assert 0 < summary["seconds"]["inspect_per_image"] < 30
+
+
+def test_the_threshold_is_the_lowest_pooled_score_of_a_defect(made):
+    workspace, _ = made
+    pool = read_table(workspace.selection("toy") / "oof.parquet", schema_version=1)
+    winner = read_json(workspace.selection("toy") / "families.json", schema_version=1)["winner"]
+    defects = pool[(pool["family"] == winner) & (pool["label"] == "defect")]
+    assert Inspector.load(workspace.bundle("toy")).threshold == defects["probability"].min()
+
+
+def test_every_file_but_the_summary_is_under_its_hash_and_none_is_a_pickle(made):
+    folder = made[0].bundle("toy")
+    record = open_bundle(folder)
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert set(record.files) == files - {"bundle.json", "summary.json"}
+    assert set(record.files) == {"classifier.skops", "mask.safetensors", "vqgan/config.json", "vqgan/model.safetensors"}
+    assert all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in record.files.items())
+
+
+@pytest.mark.parametrize("name", ["classifier.skops", "mask.safetensors", "vqgan/config.json", "vqgan/model.safetensors"])
+def test_a_tampered_file_is_refused(copy, name):
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(ZeromissError, match=f"{name} has changed since it was packed"):
+        Inspector.load(copy)
+
+
+def test_a_missing_file_is_refused(copy):
+    (copy / "mask.safetensors").unlink()
+    with pytest.raises(ZeromissError, match="mask.safetensors is missing from the bundle"):
+        Inspector.load(copy)
+
+
+def edit(folder, change):
+    """Change bundle.json."""
+    payload = json.loads((folder / "bundle.json").read_text())
+    change(payload)
+    (folder / "bundle.json").write_text(json.dumps(payload))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda payload: payload["files"].pop("classifier.skops"), "does not list classifier.skops"),
+        (lambda payload: payload.update(schema_version=2), "has schema version 2, this program reads 1"),
+        (lambda payload: payload["threshold"].update(value=1.5), "threshold.value: input should be less than"),
+        (lambda payload: payload.update(extra=1), "extra: extra inputs are not permitted"),
+        (lambda payload: payload["files"].update({"../x": "0"}), "which lies outside the bundle"),
+        (lambda payload: payload["backbone"].update(fingerprint="00"), "weights of efficientnet_lite0 have the fingerprint"),
+    ],
+)
+def test_a_tampered_description_is_refused(copy, change, message):
+    edit(copy, change)
+    with pytest.raises(ZeromissError, match=message):
+        Inspector.load(copy)
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
+    with pytest.raises(ZeromissError, match="is not a folder"):
+        Inspector.load(tmp_path / "none")
+    with pytest.raises(ZeromissError, match="bundle.json is missing"):
+        Inspector.load(tmp_path)
+
+
+def test_a_bundle_that_measures_otherwise_than_the_table_never_appears(made, tmp_path):
+    workspace, product = made
+    other = Workspace(root=shutil.copytree(workspace.root, tmp_path / "other"))
+    shutil.rmtree(other.bundle("toy"))
+    mask = load_file(other.metrics("toy") / "mask.safetensors")["mask"]
+    save_file({"mask": mask * 0.5}, other.metrics("toy") / "mask.safetensors")
+    with pytest.raises(ZeromissError, match=r"the bundle measures vqgan\.\S+ of images/table_\S+ as .*, the table holds"):
+        bundle.run(product, other, NoLog())
+    assert list(other.bundle("toy").parent.iterdir()) == []
+
+
+def test_an_image_changed_since_it_was_measured_is_refused(made, tmp_path):
+    workspace, product = made
+    other = Workspace(root=shutil.copytree(workspace.root, tmp_path / "other"))
+    draw_part(other.raw("toy") / "images" / "table_defect_00.png", np.random.default_rng(5), defect=True)
+    before = sha256_file(other.bundle("toy") / "bundle.json")
+    with pytest.raises(ZeromissError, match="table_defect_00.png has changed since it was measured"):
+        bundle.run(product, other, NoLog())
+    assert sha256_file(other.bundle("toy") / "bundle.json") == before
+
+
+def test_a_missing_earlier_stage_is_told(made, tmp_path):
+    workspace, product = made
+    other = Workspace(root=shutil.copytree(workspace.root, tmp_path / "other"))
+    (other.threshold("toy") / "threshold.json").unlink()
+    with pytest.raises(ZeromissError, match="threshold.json is missing: run the stage that writes it"):
+        bundle.run(product, other, NoLog())
+
+
+def test_packing_twice_gives_the_same_bundle(made, tmp_path):
+    workspace, product = made
+    other = Workspace(root=shutil.copytree(workspace.root, tmp_path / "other"))
+    bundle.run(product, other, NoLog())
+    assert sha256_file(other.bundle("toy") / "bundle.json") == sha256_file(workspace.bundle("toy") / "bundle.json")
+
+
+def test_a_backbone_given_by_path_travels_with_the_bundle(made, tmp_path):
+    from zeromiss.backbones.load import load_backbone
+
+    workspace, product = made
+    other = Workspace(root=shutil.copytree(workspace.root, tmp_path / "other"))
+    weights = tmp_path / "own.safetensors"
+    save_file({name: value.contiguous() for name, value in load_backbone("efficientnet_lite0").network.state_dict().items()}, weights)
+    given = product.model_copy(update={"metrics": product.metrics.model_copy(update={"backbone_path": str(weights)})})
+    bundle.run(given, other, NoLog())
+    weights.unlink()
+    record = open_bundle(other.bundle("toy"))
+    assert (record.backbone.file, record.metrics.backbone_path) == ("backbone/own.safetensors", None)
+    file = other.raw("toy") / "images" / "table_normal_01.png"
+    assert Inspector.load(other.bundle("toy")).inspect(file).score == Inspector.load(workspace.bundle("toy")).inspect(file).score
+
+
+class Recorder(NoLog):
+    """Keeps the names of recorded files."""
+
+    def __init__(self):
+        self.files = []
+
+    def artifact(self, path):
+        self.files.append(path.name)
+
+
+def test_the_report_is_one_page_that_fetches_nothing(made):
+    workspace, product = made
+    log = Recorder()
+    report.run(product, workspace, log)
+    page = (workspace.report("toy") / "index.html").read_text(encoding="utf-8")
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert page.count('class="strip"') == 1 + 5 + 4
+    assert "paper's protocol" in page and "audit set" in page
+    assert open_bundle(workspace.bundle("toy")).threshold.statement in page
+    assert str(workspace.root) not in page
+    assert {"index.html", "distributions.svg", "influence.svg", "curves.svg", "hardest-1.jpg"} <= set(log.files)
+
+
+def test_the_same_run_gives_the_same_report(made, tmp_path):
+    workspace, product = made
+    other = Workspace(root=shutil.copytree(workspace.root, tmp_path / "other"))
+    for place in (workspace, other):
+        report.run(product, place, NoLog())
+    assert sha256_file(workspace.report("toy") / "index.html") == sha256_file(other.report("toy") / "index.html")
