@@ -80,6 +80,19 @@ def load_inspector(product: str, workspace: Workspace, *, alias: str | None = No
     return Inspector.load(bundle, model_name=model_name(product), model_version=found)
 
 
+def in_charge(product: str, workspace: Workspace) -> tuple[str, str]:
+    """Return version and alias of the model that judges: the champion, before the first one the challenger.
+
+    Raises ZeromissError when neither is registered.
+    """
+    client = prepare(workspace)
+    for alias in (CHAMPION, CHALLENGER):
+        version = find_alias(client, product, alias)
+        if version is not None:
+            return version, alias
+    raise ZeromissError(f"no model of {product} is registered: train one with zeromiss run {product}")
+
+
 def find_alias(client: "MlflowClient", product: str, alias: str) -> str | None:
     """Return the version that bears an alias, None where none does."""
     from mlflow.exceptions import MlflowException

@@ -1,0 +1,34 @@
+"""Promote: ask the gate about the challenger."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from tasks.registry import ask_gate, read_gate
+
+
+@flow(name="promote", persist_result=False)
+def promote(product: str, root: str) -> str:
+    """Let the gate decide and return the path of its record."""
+    return ask_gate(product, root)
+
+
+def run(product: str, root: Path, *, debug: bool = False) -> int:
+    """Run the flow for the command line; a refusal is a normal end with exit code 0.
+
+    Raises ZeromissError when there is no model to decide about.
+    """
+    for line in words(read_gate(promote(product, str(root)))):
+        print(line)
+    return 0
+
+
+def words(record: dict[str, Any]) -> list[str]:
+    """Return a record as lines: the decision, the images behind it, what to do, what to know."""
+    lines = [f"{record['model']}: {record['statement']}"]
+    for image in record["images"]:
+        score = "no score" if image["score"] is None else f"score {image['score']:.6g}, threshold {image['threshold']:.6g}"
+        lines.append(f"  {image['why']}: {image['path']} ({score})")
+    lines += [f"  - {advice}" for advice in record["advice"]]
+    return lines + [f"  {note}" for note in record.get("notes", [])]

@@ -1,0 +1,76 @@
+"""Train: from raw images to a registered model, asked about by the gate, that judges new images.
+
+The stages and their order are DVC's; this flow runs each, and does what DVC must not: acts on the outside.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from tasks.closing import closing_words
+from tasks.failure import REFUSED, StageFailed, ended
+from tasks.ingest import ingest_images
+from tasks.inspect import inspect_images
+from tasks.pipeline import changed_stages, restore_raw, run_stage, stage_order, version_raw
+from tasks.registry import ask_gate, register_bundle
+from tasks.tracking import parent_run
+from zeromiss.errors import ZeromissError
+
+
+@flow(name="train", persist_result=False)
+def train(product: str, root: str) -> dict[str, Any]:
+    """Run the product through; return the gate's `record` and what was `inspected` (None without new images).
+
+    Raises StageFailed when a stage fails, after which nothing downstream runs, and ZeromissError for what
+    any other step refuses.
+    """
+    order = stage_order(product, root)
+    bring_raw(product, root)
+    with parent_run(product, root) as parent:
+        run_stages(order, root, parent)
+        print(register_bundle(product, root, parent=parent))
+        record = ask_gate(product, root)
+    new = new_images(product, root)
+    inspected = inspect_images(product, root, [new]) if new else None
+    return {"record": record, "inspected": inspected}
+
+
+def bring_raw(product: str, root: str) -> None:
+    """Have the raw images in place: as they are, from DVC's cache, or from the product's source."""
+    if restore_raw(product, root):
+        return
+    for line in ingest_images(product, root):
+        print(line)
+    version_raw(product, root)
+
+
+def run_stages(order: list[tuple[str, str]], root: str, parent: str) -> None:
+    """Bring every stage up to date, in order; end only when DVC finds nothing changed.
+
+    Raises ZeromissError when code, parameters or data changed while the stages ran.
+    """
+    for target, worker in order:
+        run_stage.with_options(name=target, tags={worker})(target, root, worker=worker, parent=parent)
+    changed = changed_stages([target for target, _ in order], root)
+    if changed:
+        raise ZeromissError(f"{', '.join(changed)} changed while the stages ran (see dvc status): run it again")
+
+
+def new_images(product: str, root: str) -> str | None:
+    """Return the product's incoming folder if anything lies in it."""
+    folder = Path(root) / "data" / "00_incoming" / product
+    return str(folder) if any(path.is_file() for path in folder.rglob("[!.]*")) else None
+
+
+def run(product: str, root: Path, *, debug: bool = False) -> int:
+    """Run the flow for the command line and return its exit code: 2 also when a new image could not be judged.
+
+    A stage that failed has printed its sentence; all else that is refused is raised as ZeromissError.
+    """
+    try:
+        done = train(product, str(root))
+    except StageFailed as failure:
+        return ended(failure, debug=debug)
+    print(closing_words(product, str(root), **done))
+    return REFUSED if done["inspected"] and done["inspected"]["errors"] else 0

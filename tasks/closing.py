@@ -1,0 +1,25 @@
+"""The last words of a run."""
+
+from pathlib import Path
+from typing import Any
+
+
+def closing_words(product: str, root: str, *, record: str, inspected: dict[str, Any] | None) -> str:
+    """Return the text that ends a run: families, threshold, promotion, inspection, and where to read on."""
+    from tasks.registry import read_gate
+    from tasks.tracking import page_command
+    from zeromiss.files import read_json
+    from zeromiss.reports.terminal import render
+    from zeromiss.workspace import Workspace
+
+    workspace = Workspace(root=Path(root))
+    bundle = workspace.bundle(product)
+    return render(
+        summary=read_json(bundle / "summary.json", schema_version=1),
+        families=read_json(workspace.selection(product) / "families.json", schema_version=1),
+        statement=read_json(bundle / "bundle.json", schema_version=1)["threshold"]["statement"],
+        promotion=read_gate(record),
+        inspected=inspected,
+        report=workspace.report(product) / "index.html",
+        tracking=page_command(root),
+    )

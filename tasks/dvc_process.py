@@ -1,0 +1,60 @@
+"""One act of DVC in a process of its own: `python -P tasks/dvc_process.py VERB TARGET`.
+
+Does what `dvc VERB TARGET` does with the same terminal, but ends with the exit code of the stage's own
+command, which `dvc repro` hides behind 255, and repeats nothing that the stage has said already.
+"""
+
+import re
+import sys
+
+from dvc.exceptions import DvcException, ReproductionError
+from dvc.repo import Repo
+from dvc.stage.exceptions import StageCmdFailedError
+from dvc.ui import ui
+
+FAILED = 2
+
+
+def main(arguments: list[str]) -> int:
+    """Run one act (repro, add or checkout) on one target and return its exit code."""
+    verb, target = arguments
+    ui.enable()
+    try:
+        _act(verb, target)
+    except ReproductionError as error:
+        cause = error.__cause__
+        if isinstance(cause, StageCmdFailedError):
+            return _exit_code(cause)
+        return _say(cause or error)
+    except DvcException as error:
+        return _say(error)
+    return 0
+
+
+def _act(verb: str, target: str) -> None:
+    """Do the act in the repository of the current folder."""
+    with Repo() as repo:
+        if verb == "repro":
+            repo.reproduce(target, single_item=True)
+        elif verb == "add":
+            repo.add(target)
+        elif verb == "checkout":
+            repo.checkout(targets=[target])
+        else:
+            raise ValueError(verb)
+
+
+def _exit_code(error: StageCmdFailedError) -> int:
+    """Return the exit code of the stage's command."""
+    found = re.search(r"exited with (-?\d+)$", str(error))
+    return int(found.group(1)) if found else FAILED
+
+
+def _say(error: BaseException) -> int:
+    """Print DVC's own refusal in one line."""
+    print(f"dvc: {' '.join(str(error).split())}", file=sys.stderr)
+    return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

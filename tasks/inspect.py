@@ -1,0 +1,103 @@
+"""Judging images with the model in charge."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+if TYPE_CHECKING:
+    from zeromiss.inspection.batch import BatchResult
+    from zeromiss.inspection.inspector import Inspector
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def inspect_images(product: str, root: str, paths: list[str]) -> dict[str, Any]:
+    """Judge files and folders, write verdicts and overlays, and return counts, model and folder."""
+    return judge_to_folder(product, Path(root), [Path(path) for path in paths])
+
+
+def judge_to_folder(product: str, root: Path, paths: Sequence[Path]) -> dict[str, Any]:
+    """Do what `inspect_images` does, without Prefect.
+
+    Verdicts lie in data/09_inspection/<product>/<UTC time>/, which appears when all is written. `failures`
+    holds a sentence for each file that could not be judged.
+    """
+    from zeromiss.inspection.batch import inspect_paths
+    from zeromiss.params import load_product
+    from zeromiss.workspace import Workspace
+
+    workspace = Workspace(root=root)
+    options = load_product(workspace.params_file, product).inspection
+    inspector, model = _in_charge(product, workspace)
+    folder = _free_folder(workspace.inspection(product))
+    result = inspect_paths(inspector, list(paths), out=folder, overlays=options.overlays, boxes=options.boxes)
+    abnormal = sum(verdict.verdict == "abnormal" for verdict in result.verdicts)
+    return {
+        "images": len(result.verdicts) + len(result.errors),
+        "abnormal": abnormal,
+        "normal": len(result.verdicts) - abnormal,
+        "errors": len(result.errors),
+        "failures": [problem.error for problem in result.errors],
+        "model": model,
+        "folder": str(folder),
+    }
+
+
+def judge_to_json(product: str, root: Path, paths: Sequence[Path]) -> tuple[list[str], list[str]]:
+    """Judge without writing files; return one JSON object an image, and a sentence a file that failed.
+
+    A file that could not be judged has the verdict `error`, a null score and its sentence.
+    """
+    from zeromiss.inspection.batch import inspect_paths
+    from zeromiss.params import load_product
+    from zeromiss.workspace import Workspace
+
+    workspace = Workspace(root=root)
+    load_product(workspace.params_file, product)
+    inspector, _ = _in_charge(product, workspace)
+    result = inspect_paths(inspector, list(paths), out=None, progress=False)
+    return json_lines(result, inspector), [problem.error for problem in result.errors]
+
+
+def json_lines(result: "BatchResult", inspector: "Inspector") -> list[str]:
+    """Return each verdict, then each error, as one line of JSON."""
+    rows = [verdict.to_json() for verdict in result.verdicts]
+    for problem in result.errors:
+        model = {"name": inspector.model.name, "version": inspector.model.version}
+        rows.append(
+            {
+                "path": problem.path,
+                "verdict": "error",
+                "score": None,
+                "threshold": inspector.threshold,
+                "patches": [],
+                "model": model,
+                "error": problem.error,
+            }
+        )
+    return [json.dumps(row, allow_nan=False) for row in rows]
+
+
+def _in_charge(product: str, workspace: Any) -> tuple["Inspector", str]:
+    """Return the inspector of the model in charge and its name for people; a challenger is called so."""
+    from zeromiss.registry.publish import in_charge, load_inspector
+    from zeromiss.registry.store import model_name
+
+    version, alias = in_charge(product, workspace)
+    inspector = load_inspector(product, workspace, version=version)
+    note = "" if alias == "champion" else " (challenger: no champion has been promoted)"
+    return inspector, f"{model_name(product)} version {version}{note}"
+
+
+def _free_folder(parent: Path) -> Path:
+    """Return a folder named by the time, in UTC, that does not exist yet."""
+    stem = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    folder, number = parent / stem, 1
+    while folder.exists():
+        number += 1
+        folder = parent / f"{stem}-{number}"
+    return folder

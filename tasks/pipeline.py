@@ -1,0 +1,134 @@
+"""The pipeline as DVC knows it: its order, its state, and running one stage of it.
+
+The order and `meta.worker` are read from dvc.yaml through DVC; nobody types them a second time.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.concurrency.sync import concurrency
+
+from tasks.failure import StageFailed
+from zeromiss.errors import ZeromissError
+
+PROCESS = Path(__file__).with_name("dvc_process.py")
+SPARE = 64 << 20  # bytes that must stay free when images are added to DVC's cache
+
+
+def _again(_task: object, _run: object, state: object) -> bool:
+    """Say whether to try a stage again: only if a signal ended it. A refusal is final."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, StageFailed) and error.killed
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def stage_order(product: str, root: str) -> list[tuple[str, str]]:
+    """Return (target, worker) of the product's stages, each after those it depends on.
+
+    Raises ZeromissError when dvc.yaml has no stage for the product or cannot be read.
+    """
+    return read_order(product, Path(root))
+
+
+def read_order(product: str, root: Path) -> list[tuple[str, str]]:
+    """Return what `stage_order` returns, without Prefect."""
+    import networkx
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(root)) as repo:
+            graph = repo.index.graph.reverse()
+            place = {stage: number for number, stage in enumerate(repo.index.stages)}
+            ordered = networkx.lexicographical_topological_sort(graph, key=place.__getitem__)
+            mine = [stage for stage in ordered if stage.addressing.endswith(f"@{product}")]
+    except DvcException as error:
+        raise ZeromissError(f"{root / 'dvc.yaml'} cannot be read by DVC: {' '.join(str(error).split())}") from None
+    if not mine:
+        raise ZeromissError(f"{root / 'dvc.yaml'} has no stage for {product!r}: add it with zeromiss product add")
+    return [(stage.addressing, str((stage.meta or {}).get("worker", "cpu"))) for stage in mine]
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, retries=1, retry_condition_fn=_again)
+def run_stage(target: str, root: str, *, worker: str, parent: str) -> None:
+    """Bring one stage up to date: `dvc repro --single-item TARGET` with this terminal.
+
+    The stage's run nests under the run `parent`. A stage on a GPU holds a slot of Prefect's concurrency limit
+    `gpu` meanwhile, where such a limit has been set. Raises StageFailed when it fails.
+    """
+    settings = {"ZEROMISS_PARENT_RUN": parent}
+    if worker == "gpu":
+        with concurrency("gpu", occupy=1, strict=False):
+            act("repro", target, Path(root), settings)
+    else:
+        act("repro", target, Path(root), settings)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def changed_stages(targets: list[str], root: str) -> list[str]:
+    """Return those of `targets` that `dvc status` finds changed."""
+    from dvc.repo import Repo
+
+    with Repo(root) as repo:
+        return sorted(repo.status(targets=targets))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def version_raw(product: str, root: str) -> str:
+    """Version the product's raw images with `dvc add` and return the path of the small file git keeps.
+
+    Raises ZeromissError when the disk has no room for the cache's copy: an interrupted copy is the one way
+    in which images could be lost.
+    """
+    raw = Path(root) / "data" / "01_raw" / product
+    refuse_full_disk(raw, Path(root))
+    act("add", str(raw.relative_to(root)), Path(root), {})
+    return str(raw.with_suffix(".dvc"))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def restore_raw(product: str, root: str) -> bool:
+    """Bring back raw images that DVC's cache still has; return whether they are there now."""
+    raw = Path(root) / "data" / "01_raw" / product
+    if (raw / "index.csv").is_file():
+        return True
+    if not raw.with_suffix(".dvc").is_file():
+        return False
+    done = _process("checkout", str(raw.relative_to(root)) + ".dvc", Path(root), {}, silent=True)
+    if done != 0 or not (raw / "index.csv").is_file():
+        shutil.rmtree(raw, ignore_errors=True)  # what a checkout from an incomplete cache leaves
+        return False
+    return True
+
+
+def refuse_full_disk(raw: Path, root: Path) -> None:
+    """Raise ZeromissError unless the disk holds another copy of `raw`."""
+    needed = sum(path.stat().st_size for path in raw.rglob("*") if path.is_file()) + SPARE
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        raise ZeromissError(
+            f"{root} has {free >> 20} MiB free, versioning {raw} needs {needed >> 20} MiB: free some space first"
+        )
+
+
+def act(verb: str, target: str, root: Path, settings: dict[str, str]) -> None:
+    """Run one act of DVC; raise StageFailed with its exit code when it fails."""
+    code = _process(verb, target, root, settings)
+    if code != 0:
+        raise StageFailed(target, code)
+
+
+def _process(verb: str, target: str, root: Path, settings: dict[str, str], *, silent: bool = False) -> int:
+    """Start DVC's process, this interpreter's commands first on its path, and return its exit code."""
+    environment = {**os.environ, **settings}
+    environment.pop("MLFLOW_RUN_ID", None)
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    sys.stdout.flush()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if silent else {}
+    command = [sys.executable, "-P", str(PROCESS), verb, target]
+    return subprocess.run(command, cwd=root, env=environment, check=False, **quiet).returncode
