@@ -45,7 +45,7 @@ def test_boards_of_different_seeds_share_a_layout_and_differ_in_detail() -> None
     for other in boards[1:]:
         assert (np.abs(boards[0] - other).max(axis=-1) > 12).mean() > 0.05
         coarse = [board.reshape(24, 8, 24, 8, 3).mean(axis=(1, 3)).ravel() for board in (boards[0], other)]
-        assert np.corrcoef(*coarse)[0, 1] > 0.95
+        assert np.corrcoef(*coarse)[0, 1] > 0.9
 
 
 def test_brightness_and_colour_vary_between_boards() -> None:

@@ -17,10 +17,11 @@ from zeromiss.images.pcba.solder import draw_bridge, draw_label, draw_scratch, d
 
 TOLERANCE = 7.0  # grey levels: a pixel that differs by more, before noise, belongs to the defect
 SMALLEST_SIDE = 64
-_CLEAR = 24.0  # grey levels by which at least _CLEAR_PIXELS pixels of a defect differ
+# At least _CLEAR_PIXELS pixels of a defect differ by this many grey levels; less below 200 px, where details fade.
+_CLEAR, _CLEAR_SMALL = 26.0, 16.0
 _CLEAR_PIXELS = 12
 _MASK_PIXELS = 20
-_ATTEMPTS = 40
+_ATTEMPTS = 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class Board:
 
 def render(scene: Scene, side: int) -> np.ndarray:
     """Return the picture of a scene before noise, (side, side, 3) float32 in 0..255."""
-    supersampling = max(2, math.ceil(600 / side))
+    supersampling = max(2, math.ceil(360 / side))
     margin = 2 * supersampling
     canvas = bare_board(side, supersampling, margin, scene.light)
     draw_label(canvas, scene)
@@ -76,7 +77,7 @@ def _defective(scene: Scene, good: np.ndarray, *, seed: int, defect: str) -> tup
     """Return the picture with the defect and its mask: the first draw that can be seen."""
     for attempt in range(_ATTEMPTS):
         rng = np.random.default_rng(np.random.SeedSequence([PRODUCT, seed, 3, DEFECTS.index(defect), attempt]))
-        picture = render(spoil(scene, defect, rng, side=len(good)), len(good))
+        picture = render(spoil(scene, defect, rng, side=len(good), attempt=attempt), len(good))
         difference = np.abs(picture - good).max(axis=-1)
         mask = difference_mask(difference)
         if _visible(difference, mask):
@@ -91,7 +92,8 @@ def difference_mask(difference_HW: np.ndarray) -> np.ndarray:
 
 
 def _visible(difference: np.ndarray, mask: np.ndarray) -> bool:
-    if mask.sum() < _MASK_PIXELS or (difference > _CLEAR).sum() < _CLEAR_PIXELS:
+    clear = _CLEAR if len(mask) >= 200 else _CLEAR_SMALL
+    if mask.sum() < _MASK_PIXELS or (difference > clear).sum() < _CLEAR_PIXELS:
         return False
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return max(np.ptp(rows), np.ptp(columns)) + 1 >= SMALLEST_PX

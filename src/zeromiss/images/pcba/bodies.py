@@ -1,6 +1,6 @@
 """The components: what each kind looks like, in its own axes, drawn at a pose."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,13 +29,12 @@ class Look:
     upright: float = 0.0  # -1 or 1: stands on that end
 
 
-def _fill(canvas: Canvas, pose: Pose, shapes: Iterable[np.ndarray], material: Material) -> None:
-    canvas.fill([pose.place(shape) for shape in shapes], material)
+def _fill(canvas: Canvas, pose: Pose, shapes: Sequence[np.ndarray], material: Material) -> None:
+    canvas.fill(shapes, material, pose)
 
 
 def _print(canvas: Canvas, pose: Pose, text: str, height: float, colour: Colour, at: tuple[float, float] = (0.0, 0.0)) -> None:
-    lines = [pose.place(stroke + at) for stroke in text_strokes(text, height=height)]
-    canvas.stroke(lines, height * 0.13, colour)
+    canvas.stroke(text_strokes(text, height=height, at=at), height * 0.13, colour, pose)
 
 
 def _body(material: Material, look: Look) -> Material:
@@ -79,7 +78,7 @@ def _led(canvas: Canvas, pose: Pose, part: Part, look: Look) -> None:
     _fill(canvas, pose, [rounded(s * part.length * 0.4, 0, part.length * 0.2, part.width, 3) for s in (-1, 1)], GOLD.at(24))
     _fill(canvas, pose, [rectangle(0, 0, part.length * 0.72, part.width)], _body(Material(colour=(226, 226, 218), height=34, gloss=60), look))
     _fill(canvas, pose, [ellipse(0, 0, part.length * 0.27, part.width * 0.4)], Material(colour=(222, 208, 120), height=44, gloss=160))
-    canvas.paint([pose.place(rectangle(-part.length * 0.31, 0, 3.5, part.width * 0.9))], (60, 130, 70))
+    canvas.paint([rectangle(-part.length * 0.31, 0, 3.5, part.width * 0.9)], (60, 130, 70), pose)
 
 
 def _moulded(canvas: Canvas, pose: Pose, part: Part, look: Look, *, height: int = 60) -> None:
@@ -140,7 +139,7 @@ def _can(canvas: Canvas, pose: Pose, part: Part, look: Look) -> None:
     _fill(canvas, pose, [ellipse(0, 0, radius * 0.93, radius * 0.93, 48)], _body(top, look))
     stripe = ellipse(0, 0, radius * 0.9, radius * 0.9, 48)
     stripe = stripe[stripe[:, 0] <= -radius * 0.5]
-    canvas.paint([pose.place(stripe)], (34, 36, 44))
+    canvas.paint([stripe], (34, 36, 44), pose)
     turned = replace(pose, angle=pose.angle - 90.0)
     for text, size, y in ((look.value, 21.0, -10.0), ("25V", 15.0, 14.0), (look.lot, 11.5, 34.0)):
         _print(canvas, turned, text, size, (44, 46, 56), (0.0, y))
@@ -149,7 +148,7 @@ def _can(canvas: Canvas, pose: Pose, part: Part, look: Look) -> None:
 def _diode(canvas: Canvas, pose: Pose, part: Part, look: Look) -> None:
     _fill(canvas, pose, [rectangle(s * (part.length / 2.0 + 1), 0, 16, part.width * 0.55) for s in (-1, 1)], LEAD.at(18))
     _moulded(canvas, pose, part, look, height=52)
-    canvas.paint([pose.place(rectangle(-part.length * 0.36, 0, part.length * 0.11, part.width - 7))], (168, 168, 164))
+    canvas.paint([rectangle(-part.length * 0.36, 0, part.length * 0.11, part.width - 7)], (168, 168, 164), pose)
     _print(canvas, pose, look.value + " " + look.lot[:2], 13.0, LASER, (8, 0))
 
 
@@ -158,7 +157,7 @@ def _tantalum(canvas: Canvas, pose: Pose, part: Part, look: Look) -> None:
     body = _body(Material(colour=(206, 150, 58), height=56, gloss=90), look)
     _fill(canvas, pose, [rounded(0, 0, part.length, part.width, 3)], body.at(36))
     _fill(canvas, pose, [rounded(0, 0, part.length - 7, part.width - 7, 3)], body)
-    canvas.paint([pose.place(rectangle(-part.length * 0.36, 0, part.length * 0.13, part.width - 7))], (122, 66, 32))
+    canvas.paint([rectangle(-part.length * 0.36, 0, part.length * 0.13, part.width - 7)], (122, 66, 32), pose)
     _print(canvas, pose, look.value, 14.0, (92, 52, 28), (7, -8))
     _print(canvas, pose, look.lot[:3], 10.0, (92, 52, 28), (7, 10))
 

@@ -8,6 +8,7 @@ import numpy as np
 from zeromiss.images.pcba.canvas import Canvas
 from zeromiss.images.pcba.scene import Light
 
+_BAND = 48  # rows
 _COUNT = 0.5 / 256.0  # world units of height in one 16-bit count
 
 
@@ -20,24 +21,20 @@ def _odd(sigma: float) -> int:
     return 2 * max(1, math.ceil(2.5 * sigma)) + 1
 
 
-def _normals(height: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the surface normal's x, y, z, each (N, N) float32, from 16-bit heights."""
-    sigma = max(0.8, 1.9 * scale)
-    smooth = cv2.GaussianBlur(height, (_odd(sigma), _odd(sigma)), sigma).astype(np.float32)
-    factor = np.float32(_COUNT * scale / 2.0)
-    gx, gy = np.zeros_like(smooth), np.zeros_like(smooth)
-    np.subtract(smooth[:, :-2], smooth[:, 2:], out=gx[:, 1:-1])
-    np.subtract(smooth[:-2], smooth[2:], out=gy[1:-1])
-    gx *= factor
-    gy *= factor
-    nz = gx * gx
-    nz += gy * gy
+def _normals(smooth: np.ndarray, factor: np.float32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the surface normal's x, y, z, each (H, W) float32, from heights (H + 2, W + 2)."""
+    nx = np.subtract(smooth[1:-1, :-2], smooth[1:-1, 2:])
+    ny = np.subtract(smooth[:-2, 1:-1], smooth[2:, 1:-1])
+    nx *= factor
+    ny *= factor
+    nz = nx * nx
+    nz += ny * ny
     nz += np.float32(1.0)
     np.sqrt(nz, out=nz)
     np.divide(np.float32(1.0), nz, out=nz)
-    gx *= nz
-    gy *= nz
-    return gx, gy, nz
+    nx *= nz
+    ny *= nz
+    return nx, ny, nz
 
 
 def _occlusion(height: np.ndarray, scale: float, light: Light) -> np.ndarray:
@@ -71,21 +68,39 @@ def _lobe(normals: tuple[np.ndarray, ...], direction: tuple[float, float, float]
 def shade(canvas: Canvas, light: Light) -> np.ndarray:
     """Return the lit board at drawing resolution, (N, N, 3) uint8."""
     height = canvas.relief[..., 0].astype(np.uint16) << 8
-    gloss = canvas.relief[..., 1].astype(np.float32) * np.float32(1 / 255)
-    metal = canvas.relief[..., 2].astype(np.float32) * np.float32(1 / 255)
-    normals = _normals(height, canvas.scale)
-    diffuse = _lobe(normals, _direction(light.azimuth, 48.0), 0) * np.float32(0.62 * light.key)
-    diffuse += _lobe(normals, _direction(light.azimuth + 150.0, 40.0), 0) * np.float32(0.3)
-    diffuse += np.float32(0.30)
+    sigma = max(0.8, 1.9 * canvas.scale)
+    smooth = cv2.GaussianBlur(height, (_odd(sigma), _odd(sigma)), sigma)
+    smooth = cv2.copyMakeBorder(smooth, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    open_sky = _occlusion(height, canvas.scale, light)
+    lit = np.empty_like(canvas.albedo)
+    for top in range(0, len(height), _BAND):  # bands fit the processor's cache
+        rows = slice(top, min(top + _BAND, len(height)))
+        normals = _normals(smooth[rows.start : rows.stop + 2].astype(np.float32), np.float32(_COUNT * canvas.scale / 2.0))
+        lit[rows] = _shade_band(canvas.albedo[rows], canvas.relief[rows], normals, open_sky[rows], light)
+    return lit
+
+
+def _shade_band(albedo: np.ndarray, relief: np.ndarray, normals: tuple[np.ndarray, ...], open_sky: np.ndarray, light: Light) -> np.ndarray:
+    """Return lit rows, uint8: matte light times colour, plus the lobes of three lamps on what shines."""
+    gloss = relief[..., 1].astype(np.float32)
+    metal = relief[..., 2].astype(np.float32)
+    flat = _lobe(normals, _direction(light.azimuth, 48.0), 0)
+    flat *= np.float32(0.62 * light.key)
+    flat += _lobe(normals, _direction(light.azimuth + 150.0, 40.0), 0) * np.float32(0.3)
+    flat += np.float32(0.30)
     # A mirror facing the camera reflects the dark of its lens: metal is lit by its lobes.
-    flat = diffuse * (np.float32(1.0) - np.float32(0.36) * metal) * _occlusion(height, canvas.scale, light)
-    glare = _lobe(normals, _direction(light.azimuth, 67.0), 5) * np.float32(1.25 * light.key)
-    glare += _lobe(normals, _direction(light.azimuth + 120.0, 64.0), 4) * np.float32(0.6)
-    glare += _lobe(normals, _direction(light.azimuth + 235.0, 64.0), 4) * np.float32(0.6)
-    glare *= gloss * gloss * np.float32(185.0) * (np.float32(0.25) + np.float32(0.75) * metal)
-    picture = cv2.multiply(canvas.albedo, cv2.merge([flat, flat, flat]), dtype=cv2.CV_32F)
-    picture = cv2.add(picture, cv2.merge([glare, glare, glare]))
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    flat *= np.float32(1.0) - np.float32(0.36 / 255) * metal
+    flat *= open_sky
+    glare = _lobe(normals, _direction(light.azimuth, 67.0), 5)
+    glare *= np.float32(1.25 * light.key)
+    for turn in (120.0, 235.0):
+        glare += _lobe(normals, _direction(light.azimuth + turn, 64.0), 4) * np.float32(0.6)
+    glare *= gloss * gloss
+    glare *= metal * np.float32(0.75 / 255 * 185 / 255**2) + np.float32(0.25 * 185 / 255**2)
+    picture = cv2.multiply(albedo, cv2.merge([flat, flat, flat]), dtype=cv2.CV_32F)
+    picture += cv2.merge([glare, glare, glare])
+    np.clip(picture, 0, 255, out=picture)
+    return np.rint(picture, out=picture).astype(np.uint8)
 
 
 def expose(lit: np.ndarray, light: Light, *, side: int, margin: int, supersampling: int) -> np.ndarray:

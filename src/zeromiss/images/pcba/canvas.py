@@ -6,9 +6,10 @@ fixed-point rasteriser, so the same shapes give the same bytes everywhere.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import accumulate
 
 import cv2
 import numpy as np
@@ -50,7 +51,10 @@ class Pose:
         """Turn and move local points (..., 2) into the world."""
         cosine, sine = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
         x, y = points[..., 0], points[..., 1]
-        return np.stack([cosine * x - sine * y + self.x, sine * x + cosine * y + self.y], axis=-1)
+        placed = np.empty(points.shape)
+        placed[..., 0] = cosine * x - sine * y + self.x
+        placed[..., 1] = sine * x + cosine * y + self.y
+        return placed
 
     def moved(self, dx: float, dy: float, turn: float = 0.0) -> "Pose":
         """Return the pose shifted by world units and turned by degrees."""
@@ -74,30 +78,35 @@ class Canvas:
         zeros = np.zeros(shape, dtype=np.uint8)
         return cls(scale=pixels / WORLD, margin=margin, albedo=zeros, relief=zeros.copy())
 
-    def fixed(self, points: np.ndarray) -> np.ndarray:
-        """Return world points as OpenCV's fixed-point pixel coordinates, int32."""
-        pixels = points * self.scale + (self.margin - 0.5)
-        return np.rint(pixels * (1 << _SHIFT)).astype(np.int32)
+    def fixed(self, shapes: Sequence[np.ndarray], pose: Pose | None = None) -> list[np.ndarray]:
+        """Return shapes (each (N, 2), in world units or a pose's own) as fixed-point pixels, int32."""
+        if not shapes:
+            return []
+        points = np.concatenate(shapes)
+        if pose is not None:
+            points = pose.place(points)
+        points = np.rint((points * self.scale + (self.margin - 0.5)) * (1 << _SHIFT)).astype(np.int32)
+        ends = list(accumulate(len(shape) for shape in shapes))
+        return [points[end - len(shape) : end] for shape, end in zip(shapes, ends, strict=True)]
 
-    def fill(self, polygons: Iterable[np.ndarray], material: Material) -> None:
-        """Fill polygons (each (N, 2), world units, not overlapping one another) with a surface."""
-        shapes = [self.fixed(polygon) for polygon in polygons]
+    def fill(self, polygons: Sequence[np.ndarray], material: Material, pose: Pose | None = None) -> None:
+        """Fill polygons (not overlapping one another) with a surface."""
+        shapes = self.fixed(polygons, pose)
         cv2.fillPoly(self.albedo, shapes, material.colour, cv2.LINE_AA, _SHIFT)
         relief = (material.height, material.gloss, material.metal)
         cv2.fillPoly(self.relief, shapes, relief, cv2.LINE_AA, _SHIFT)
 
-    def paint(self, polygons: Iterable[np.ndarray], colour: Colour) -> None:
+    def paint(self, polygons: Sequence[np.ndarray], colour: Colour, pose: Pose | None = None) -> None:
         """Fill polygons with a colour and leave the relief: ink."""
-        cv2.fillPoly(self.albedo, [self.fixed(p) for p in polygons], colour, cv2.LINE_AA, _SHIFT)
+        cv2.fillPoly(self.albedo, self.fixed(polygons, pose), colour, cv2.LINE_AA, _SHIFT)
 
-    def stroke(self, lines: Iterable[np.ndarray], width: float, colour: Colour) -> None:
+    def stroke(self, lines: Sequence[np.ndarray], width: float, colour: Colour, pose: Pose | None = None) -> None:
         """Draw open lines of ink, `width` units thick and at least one pixel."""
-        shapes = [self.fixed(line) for line in lines]
-        cv2.polylines(self.albedo, shapes, False, colour, self._pixels(width), cv2.LINE_AA, _SHIFT)
+        cv2.polylines(self.albedo, self.fixed(lines, pose), False, colour, self._pixels(width), cv2.LINE_AA, _SHIFT)
 
-    def track(self, lines: Iterable[np.ndarray], width: float, material: Material) -> None:
+    def track(self, lines: Sequence[np.ndarray], width: float, material: Material) -> None:
         """Draw open lines of a surface."""
-        shapes = [self.fixed(line) for line in lines]
+        shapes = self.fixed(lines)
         pixels = self._pixels(width)
         cv2.polylines(self.albedo, shapes, False, material.colour, pixels, cv2.LINE_AA, _SHIFT)
         relief = (material.height, material.gloss, material.metal)
@@ -107,6 +116,7 @@ class Canvas:
         return max(1, round(width * self.scale))
 
 
+@cache
 def rectangle(x: float, y: float, width: float, height: float) -> np.ndarray:
     """Return the four corners (4, 2) of a rectangle centred on x, y."""
     a, b = width / 2.0, height / 2.0
@@ -120,11 +130,13 @@ def circle(points: int = 24) -> np.ndarray:
     return np.array([(math.cos(a), math.sin(a)) for a in angles])
 
 
+@cache
 def ellipse(x: float, y: float, a: float, b: float, points: int = 24) -> np.ndarray:
     """Return an ellipse with half axes a, b as a polygon (points, 2)."""
     return circle(points) * (a, b) + (x, y)
 
 
+@cache
 def rounded(x: float, y: float, width: float, height: float, radius: float) -> np.ndarray:
     """Return a rectangle with round corners as a polygon (24, 2)."""
     radius = min(radius, width / 2.0, height / 2.0)

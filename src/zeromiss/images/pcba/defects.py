@@ -11,16 +11,22 @@ import numpy as np
 
 from zeromiss.images.pcba.bodies import Look
 from zeromiss.images.pcba.canvas import WORLD, Colour
-from zeromiss.images.pcba.layout import CHIPS, PARTS, PINNED
+from zeromiss.images.pcba.layout import PARTS
 from zeromiss.images.pcba.scene import Placed, Scene, Scratch, joint_table
 
 SMALLEST_PX = 6.0
 SMALLEST = 16.0  # world units
+_REGION = 40.0  # world units: where the smallest defect is larger, single bare pads are too small to see
 
 _LOOSE = ("resistor", "capacitor", "led", "diode", "tantalum", "can", "transistor", "crystal", "inductor")
 _MOVABLE = (*_LOOSE, "regulator", "ic")
+_MOULDED = ("ic", "diode", "transistor", "regulator", "inductor")
 _STANDING = ("resistor", "capacitor")
+_BRIDGED = ("ic", "quad", "connector", "transistor", "regulator")
 _COLOURS: tuple[Colour, ...] = ((30, 31, 35), (158, 122, 88), (96, 74, 56), (206, 150, 58), (120, 140, 160), (92, 44, 40), (182, 176, 160))
+
+
+_MOULDS: tuple[Colour, ...] = ((96, 92, 86), (104, 108, 118), (84, 58, 46), (46, 58, 84))
 
 
 def floor_units(side: int) -> float:
@@ -80,51 +86,52 @@ def _wrong_part(scene: Scene, rng: np.random.Generator, smallest: float) -> Scen
         return _swap(scene, index, replace(placed, part=replace(part, kind=other), look=look))
     if part.kind in ("can", "diode", "tantalum", "ic", "led") and rng.uniform() < 0.5:
         return _swap(scene, index, replace(placed, pose=placed.pose.moved(0.0, 0.0, 180.0)))
-    return _swap(scene, index, replace(placed, look=_other_look(rng, look)))
+    return _swap(scene, index, replace(placed, look=_other_look(rng, look, moulded=part.kind in _MOULDED)))
 
 
-def _other_look(rng: np.random.Generator, look: Look) -> Look:
-    tint = _COLOURS[int(rng.integers(len(_COLOURS)))]
+def _other_look(rng: np.random.Generator, look: Look, *, moulded: bool) -> Look:
+    colours = _MOULDS if moulded else _COLOURS
+    tint = colours[int(rng.integers(len(colours)))]
     scale = float(rng.choice([0.74, 0.84, 1.0]))
     return replace(look, tint=tint, scale=scale, value="".join(str(d) for d in rng.integers(1, 9, len(look.value))))
 
 
 def _missing_solder(scene: Scene, rng: np.random.Generator, smallest: float) -> Scene:
-    """One pad, or a run of neighbouring ones, stays bare."""
+    """One pad, or a run of neighbouring ones, stays bare; on small pictures a whole region."""
     owners, pad = joint_table()
-    open_pads = [i for i, part in enumerate(PARTS) if part.kind != "header"]
-    index = open_pads[int(rng.integers(len(open_pads)))]
-    mine = np.flatnonzero(owners == index)
-    start = int(rng.integers(len(mine)))
-    run = 1
-    while run < len(mine) and _reach(pad[mine[np.arange(start, start + run) % len(mine)]]) < smallest:
-        run += 1
-    run = min(len(mine), run + int(rng.integers(0, 3)) * (PARTS[index].kind in PINNED))
     amount = scene.amount_J.copy()
-    amount[mine[np.arange(start, start + run) % len(mine)]] = 0.0
+    if smallest > _REGION:
+        centre = pad[int(rng.integers(len(pad))), :2]
+        amount[np.hypot(*(pad[:, :2] - centre).T) < 0.75 * smallest] = 0.0
+        return replace(scene, amount_J=amount)
+    solderable = [np.flatnonzero(owners == i) for i, part in enumerate(PARTS) if part.kind != "header"]
+    pool = [mine for mine in solderable if _reach(pad[mine]) >= smallest]
+    mine = pool[int(rng.integers(len(pool)))] if pool else max(solderable, key=len)
+    mine = np.roll(mine, -int(rng.integers(len(mine))))
+    run = next((n for n in range(1, len(mine)) if _reach(pad[mine[:n]]) >= smallest), len(mine))
+    if len(mine) > 4:
+        run = min(len(mine), run + int(rng.integers(0, 3)))
+    amount[mine[:run]] = 0.0
     return replace(scene, amount_J=amount)
 
 
 def _reach(rows: np.ndarray) -> float:
     """Return the longer side of the box around some pads."""
-    return float((np.ptp(rows[:, :2], axis=0) + rows[:, 4:6].min()).max())
+    return float(np.ptp(rows[:, :2], axis=0).max() + rows[0, 4:6].max())
 
 
 def _solder_bridge(scene: Scene, rng: np.random.Generator, smallest: float) -> Scene:
-    """A smooth ridge from one pad to a neighbour of the same part, thin or thick."""
+    """A smooth ridge from a pin's pad to a near one, of the same part or of a neighbour, thin or thick."""
     owners, pad = joint_table()
-    pinned = [i for i, part in enumerate(PARTS) if part.kind in (*PINNED[:3], "transistor", "regulator", *CHIPS)]
-    weights = np.array([6.0 if PARTS[i].kind in PINNED else 1.0 for i in pinned])
-    index = pinned[int(np.searchsorted(np.cumsum(weights), rng.uniform(0.0, float(weights.sum()))))]
-    mine = np.flatnonzero(owners == index)
-    first = int(rng.integers(len(mine)))
-    gaps = np.abs(pad[mine, :2] - pad[mine[first], :2]).sum(axis=1)
-    order = np.argsort(gaps, kind="stable")[1:]
-    reach = next((j for j in order if gaps[j] >= smallest), order[-1])
-    a, b = pad[mine[first], :2], pad[mine[reach], :2]
-    slide = pad[mine[first], 2:4] * float(rng.uniform(-0.3, 0.3)) * pad[mine[first], 4]
-    thick = float(rng.uniform(0.26, 0.75)) * max(16.0, smallest)
-    return replace(scene, bridges=(_ridge(a + slide, b + slide, thick, rng),))
+    pinned = np.flatnonzero([PARTS[i].kind in _BRIDGED for i in owners])
+    first = int(pinned[int(rng.integers(len(pinned)))])
+    gaps = np.abs(pad[:, :2] - pad[first, :2]).max(axis=1)
+    outside = np.array([PARTS[i].kind != "header" for i in owners]) & (gaps >= smallest)
+    order = np.argsort(np.where(outside, gaps, np.inf), kind="stable")
+    other = int(order[int(rng.integers(2))])
+    slide = pad[first, 2:4] * float(rng.uniform(-0.3, 0.3)) * pad[first, 4]
+    thick = float(rng.uniform(0.3, 0.75)) * max(16.0, smallest)
+    return replace(scene, bridges=(_ridge(pad[first, :2] + slide, pad[other, :2] + slide, thick, rng),))
 
 
 def _ridge(a: np.ndarray, b: np.ndarray, thick: float, rng: np.random.Generator) -> np.ndarray:
@@ -161,9 +168,11 @@ _CHANGES: dict[str, Callable[[Scene, np.random.Generator, float], Scene]] = {
 DEFECTS: tuple[str, ...] = tuple(_CHANGES)
 
 
-def spoil(scene: Scene, defect: str, rng: np.random.Generator, *, side: int) -> Scene:
+def spoil(scene: Scene, defect: str, rng: np.random.Generator, *, side: int, attempt: int = 0) -> Scene:
     """Return the scene with one defect of the named kind, for a picture of `side` pixels.
+
+    Each further `attempt` (earlier ones could not be seen) asks for a larger one, by an eighth.
 
     Raises KeyError for a kind that is not in DEFECTS.
     """
-    return _CHANGES[defect](scene, rng, floor_units(side))
+    return _CHANGES[defect](scene, rng, floor_units(side) * (1.0 + attempt / 8.0))

@@ -1,6 +1,6 @@
 """A stroke font: characters as pen strokes, so that text turns and scales with what it is printed on."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -27,8 +27,9 @@ def _glyph(character: str) -> tuple[np.ndarray, ...]:
     return tuple(np.array([(int(p[0]), int(p[1])) for p in stroke], dtype=np.float64) for stroke in strokes)
 
 
-def text_strokes(text: str, *, height: float) -> list[np.ndarray]:
-    """Return the pen strokes of `text`, each (N, 2) of x, y, centred on the origin.
+@lru_cache(maxsize=4096)
+def text_strokes(text: str, *, height: float, at: tuple[float, float] = (0.0, 0.0)) -> list[np.ndarray]:
+    """Return the pen strokes of `text`, each (N, 2) of x, y, centred on `at`.
 
     `height` is that of a capital letter, in the caller's units. Raises KeyError for a character
     that the font lacks (it has capitals, digits, space and ``- + . /``).
@@ -36,4 +37,4 @@ def text_strokes(text: str, *, height: float) -> list[np.ndarray]:
     unit = height / 6.0
     left = -(ADVANCE * len(text) - 2.0) / 2.0
     shifts = (np.array([left + ADVANCE * i, -3.0]) for i in range(len(text)))
-    return [(stroke + shift) * unit for character, shift in zip(text, shifts, strict=True) for stroke in _glyph(character)]
+    return [(stroke + shift) * unit + at for character, shift in zip(text, shifts, strict=True) for stroke in _glyph(character)]

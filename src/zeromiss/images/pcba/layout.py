@@ -133,3 +133,10 @@ def pads(part: Part) -> tuple[tuple[float, float, float, float], ...]:
     lower = tuple((x, across + 12.0, 17.0 if part.kind == "transistor" else 20.0, 30.0) for x in rows)
     tab = (0.0, -(across + 12.0), 17.0 if part.kind == "transistor" else 60.0, 30.0)
     return (*lower, tab)
+
+
+def extent(part: Part) -> tuple[float, float]:
+    """Return half the width and half the height, in the picture, of the box around a part and its pads."""
+    half_x = max([part.length / 2.0] + [abs(x) + w / 2.0 for x, _, w, _ in pads(part)])
+    half_y = max([part.width / 2.0] + [abs(y) + h / 2.0 for _, y, _, h in pads(part)])
+    return (half_y, half_x) if part.pose.angle == 90 else (half_x, half_y)

@@ -7,7 +7,7 @@ import numpy as np
 
 from zeromiss.images.pcba.canvas import WORLD, Canvas, Material, ellipse, rectangle, rounded
 from zeromiss.images.pcba.font import text_strokes
-from zeromiss.images.pcba.layout import CHIPS, EDGE, FIDUCIALS, HOLES, PARTS, PRODUCT, Part, pads
+from zeromiss.images.pcba.layout import CHIPS, EDGE, FIDUCIALS, HOLES, PARTS, PRODUCT, Part, extent, pads
 from zeromiss.images.pcba.scene import Light
 from zeromiss.images.pcba.tracks import tracks, vias
 
@@ -77,13 +77,10 @@ def _reference_place(part: Part) -> tuple[float, float] | None:
     """Return where a part's reference is printed: above it, or nowhere when a neighbour is in the way."""
     if part.kind == "connector":
         return part.pose.x - part.length / 2.0 - 22.0, part.pose.y
-    reach = (part.width if part.pose.angle in (0, 180) else part.length) / 2.0
-    reach += {"quad": 46.0, "can": 32.0, "transistor": 34.0, "regulator": 38.0}.get(part.kind, 25.0 if part.pose.angle == 90 else 19.0)
-    x, y = part.pose.x, part.pose.y - reach
+    x, y = part.pose.x, part.pose.y - extent(part)[1] - 12.0
     for other in PARTS:
-        flat = other.pose.angle in (0, 180)
-        half = ((other.length, other.width) if flat else (other.width, other.length)) if other.kind != "quad" else (240, 240)
-        if other is not part and abs(other.pose.x - x) < half[0] / 2 + 22 and abs(other.pose.y - y) < half[1] / 2 + 9:
+        half = extent(other)
+        if other is not part and abs(other.pose.x - x) < half[0] + 8 * len(part.ref) and abs(other.pose.y - y) < half[1] + 9:
             return None
     return x, y
 

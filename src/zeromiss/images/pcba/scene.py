@@ -122,7 +122,7 @@ def _light(rng: np.random.Generator) -> Light:
         warmth=float(rng.uniform(-0.03, 0.04)),
         gradient=(float(pair[0]), float(pair[1])),
         vignette=float(rng.uniform(0.05, 0.16)),
-        offset=(float(rng.uniform(-0.8, 0.8)), float(rng.uniform(-0.8, 0.8))),
+        offset=(float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-0.5, 0.5))),
         grain=(float(rng.uniform()), float(rng.uniform())),
         blur=float(rng.uniform(0.4, 0.65)),
     )

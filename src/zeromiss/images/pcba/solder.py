@@ -53,7 +53,7 @@ def draw_bridge(canvas: Canvas, outline: np.ndarray) -> None:
     """Draw solder where it must not be: a smooth ridge over the outline."""
     centre = outline.mean(axis=0)
     for share, height in ((1.0, 16), (0.8, 26), (0.56, 34), (0.3, 40)):
-        canvas.fill([centre + (outline - centre) * share], ALLOY.at(height))
+        canvas.fill([centre + (outline - centre) * share], ALLOY.dyed(1.2).at(height))
 
 
 def draw_scratch(canvas: Canvas, scratch: Scratch) -> None:
@@ -80,15 +80,11 @@ def draw_label(canvas: Canvas, scene: Scene) -> None:
     """Draw the sticker with the board's code and serial number."""
     pose = scene.label
     paper = Material(colour=(226, 226, 222), height=8, gloss=25)
-    canvas.fill([pose.place(rounded(0, 0, *LABEL_SIZE, 5.0))], paper)
+    canvas.fill([rounded(0, 0, *LABEL_SIZE, 5.0)], paper, pose)
     modules = code_modules(scene.serial)
     module = CODE_SIDE / len(modules)
-    corners = rectangle(0, 0, module, module)
-    dark = module_centres(pose, len(modules))[modules]
-    turned = pose.place(corners) - (pose.x, pose.y)
-    for centre in dark:  # one at a time: neighbours share edges
-        canvas.paint([turned + centre], (26, 26, 28))
-    side = Pose(x=0, y=0, angle=0)
-    for text, size, at in ((scene.serial[:5], 11.0, (47.0, -32.0)), (scene.serial[5:], 10.0, (47.0, -8.0)), ("REV C", 10.0, (47.0, 14.0)), ("PASS", 12.0, (47.0, 38.0))):
-        lines = [pose.place(side.place(stroke) + at) for stroke in text_strokes(text, height=size)]
-        canvas.stroke(lines, size * 0.14, (40, 40, 44))
+    square = pose.place(rectangle(0, 0, module, module)) - (pose.x, pose.y)
+    for centre in module_centres(pose, len(modules))[modules]:  # one at a time: neighbours share edges
+        canvas.paint([square + centre], (26, 26, 28))
+    for text, size, y in ((scene.serial[:5], 11.0, -32.0), (scene.serial[5:], 10.0, -8.0), ("REV C", 10.0, 14.0), ("PASS", 12.0, 38.0)):
+        canvas.stroke(text_strokes(text, height=size, at=(47.0, y)), size * 0.14, (40, 40, 44), pose)
