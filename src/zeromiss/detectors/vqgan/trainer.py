@@ -75,7 +75,9 @@ class Trainer:
             pixel = functional.mse_loss(leaf_BCHW, image_BCHW)
             perceptual = perceptual_mse(self.backbone, image_BCHW, leaf_BCHW).mean()
         (rec_BCHW,) = torch.autograd.grad(pixel + self.params.perceptual * perceptual, leaf_BCHW)
+        nothing = torch.zeros(())
         values = {"pixel": pixel.detach(), "perceptual": perceptual.detach()}
+        values |= {"adversarial": nothing, "lambda": nothing, "critic": nothing}
         if not losses.critic_counts(step, start=self.params.critic_start, warmup=self.params.critic_warmup):
             return rec_BCHW, values
         with self._autocast():

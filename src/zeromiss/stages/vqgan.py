@@ -1,0 +1,142 @@
+"""Stage `vqgan`: train the network on normal images and write it with its curves and samples.
+
+Only the split `train` teaches it. The split `mask`, unseen normals, says how well it repaints what
+it does not know; no defect and no other split is read.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from zeromiss.backbones.load import load_backbone
+from zeromiss.detectors.vqgan.checkpoint import checkpoint_key
+from zeromiss.detectors.vqgan.evaluate import code_usage, mean_psnr
+from zeromiss.detectors.vqgan.store import load_vqgan, save_vqgan
+from zeromiss.detectors.vqgan.train import Trained, train
+from zeromiss.detectors.vqgan.vqgan import Vqgan
+from zeromiss.errors import ZeromissError
+from zeromiss.files import atomic_path, sha256_file, write_json
+from zeromiss.images import manifest as manifests
+from zeromiss.images.load import load_image
+from zeromiss.images.staging import Staging
+from zeromiss.params import Product
+from zeromiss.stages.base import RunLog
+from zeromiss.tables import read_table, write_table
+from zeromiss.workspace import Workspace
+
+HISTORY_FILE, TRAINING_FILE, SAMPLES_FILE = "history.parquet", "training.json", "samples.png"
+SCHEMA_VERSION = 1
+_MEMORY = 2 << 30  # bytes of training images kept decoded; more are read as they are needed
+_USAGE_IMAGES = 100  # training images over which codes are counted
+_SAMPLES = 6  # reconstructions shown
+_LOADERS = 2  # processes that read images when they do not fit into memory
+
+
+class ImageFiles:
+    """Images read when asked for, as bytes (3, size, size)."""
+
+    def __init__(self, paths: list[Path], size: int) -> None:
+        """Name the files and the side they are brought to."""
+        self._paths, self._size = paths, size
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Return one image, uint8 (3, size, size)."""
+        return torch.from_numpy(np.rint(load_image(self._paths[index], self._size) * 255).astype(np.uint8))
+
+
+def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
+    """Train on the split `train` and write `config.json`, `model.safetensors`, curves and samples.
+
+    Killed and started again, it goes on from its last checkpoint. Raises ZeromissError without
+    training images, with weights of the backbone missing, or when the loss is no longer finite.
+    """
+    manifest_file = workspace.manifest(product.name) / manifests.FILE
+    manifest = read_table(manifest_file, schema_version=manifests.SCHEMA_VERSION)
+    raw = workspace.raw(product.name)
+    taught, unseen = (_paths(manifest, raw, split) for split in ("train", "mask"))
+    if not taught:
+        raise ZeromissError(f"product {product.name!r} has no image in the split train: ingest normal images")
+    images = ImageFiles(taught, product.size)
+    fits = len(images) * 3 * product.size**2 <= _MEMORY
+    key = checkpoint_key(
+        product.vqgan, size=product.size, seed=product.seed, manifest_sha256=sha256_file(manifest_file)
+    )
+    checkpoint = workspace.checkpoints / product.name / f"vqgan-{key}.safetensors"
+    trained = train(
+        product.vqgan,
+        torch.stack([images[index] for index in range(len(images))]) if fits else images,
+        load_backbone(product.vqgan.backbone, product.vqgan.backbone_path),
+        seed=product.seed,
+        log=log,
+        checkpoint=checkpoint,
+        workers=0 if fits else _LOADERS,
+    )
+    training = _write(trained, images, ImageFiles(unseen, product.size), workspace.detector(product.name, "vqgan"))
+    checkpoint.unlink(missing_ok=True)
+    _report(training, workspace.detector(product.name, "vqgan"), log)
+    return training
+
+
+def _paths(manifest: pd.DataFrame, raw: Path, split: str) -> list[Path]:
+    rows = manifest[(manifest["split"] == split) & (manifest["label"] == "normal")]
+    return [raw / path for path in rows["path"]]
+
+
+def _write(trained: Trained, taught: ImageFiles, unseen: ImageFiles, target: Path) -> dict[str, Any]:
+    """Write the folder as a whole; what is measured is the network as read back from it."""
+    staging = Staging(target)
+    staging.recover()
+    with staging:
+        save_vqgan(staging.folder, trained.vqgan)
+        vqgan = load_vqgan(staging.folder)
+        history = pd.DataFrame(trained.history)
+        write_table(staging.folder / HISTORY_FILE, history, schema_version=SCHEMA_VERSION)
+        floats = [_float(image) for image in unseen]
+        used, perplexity = code_usage(vqgan, (_float(taught[i]) for i in range(min(len(taught), _USAGE_IMAGES))))
+        training = {
+            "psnr_unseen_normal": mean_psnr(vqgan, floats),
+            "codes_used": used,
+            "perplexity": perplexity,
+            "seconds": trained.seconds,
+            "steps": vqgan.params.steps,
+            "parameters": sum(weight.numel() for weight in vqgan.parameters()),
+        }
+        write_json(staging.folder / TRAINING_FILE, training, schema_version=SCHEMA_VERSION)
+        shown = floats or [_float(taught[i]) for i in range(min(len(taught), _SAMPLES))]
+        write_samples(staging.folder / SAMPLES_FILE, vqgan, shown[:_SAMPLES])
+        staging.swap()
+    return training
+
+
+def _float(image_CHW: Tensor) -> Tensor:
+    return image_CHW.float() / 255
+
+
+def write_samples(path: Path, vqgan: Vqgan, images_CHW: list[Tensor]) -> None:
+    """Write a PNG: one column an image; rows are original, reconstruction and |difference| times 4."""
+    columns = []
+    for image_CHW in images_CHW:
+        image_hat_CHW = vqgan.reconstruct(image_CHW[None]).image_hat_BCHW[0]
+        difference_CHW = (4 * (image_CHW - image_hat_CHW).abs()).clamp(max=1)
+        columns.append(torch.cat([image_CHW, image_hat_CHW, difference_CHW], dim=1))
+    rgb_HWC = torch.cat(columns, dim=2).movedim(0, -1).mul(255).round().byte().numpy()
+    written, data = cv2.imencode(".png", rgb_HWC[..., ::-1])
+    if not written:
+        raise ZeromissError(f"{path} could not be encoded as PNG: report this")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def _report(training: dict[str, Any], folder: Path, log: RunLog) -> None:
+    log.metrics({key: float(value) for key, value in training.items() if value is not None})
+    for name in (SAMPLES_FILE, TRAINING_FILE, HISTORY_FILE):
+        log.artifact(folder / name)
