@@ -93,6 +93,7 @@ class SelectionParams(Section):
 
     families: tuple[Family, ...] = FAMILIES
     draws: int = Field(default=500, ge=1)  # of the randomised search, a family
+    trees: int = Field(default=100, ge=1)  # most trees an ensemble may have
     folds: int = Field(default=5, ge=2)
     correlation: float = Field(default=0.95, gt=0.0, le=1.0)  # above: keep the first column only
     smote_below: float = Field(default=0.4, ge=0.0, le=0.5)  # minority share under which SMOTE acts

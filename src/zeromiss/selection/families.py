@@ -1,0 +1,206 @@
+"""The twelve families of classifiers and the spaces their parameters are drawn from (paper 1, section 3.3).
+
+Every classifier fits on one thread and from one seed, so that the number of jobs changes nothing.
+The spaces suit a few hundred images and up to a few hundred columns in [0, 1]: shallow trees, strong
+regularisation, column subsets. `trees` is the most trees an ensemble may have; boosting rounds stay
+below it, since their learning rates are drawn to match.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lightgbm import LGBMClassifier
+from scipy.stats import loguniform, randint, uniform
+from sklearn.base import ClassifierMixin
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
+from sklearn.ensemble import AdaBoostClassifier, ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.tree import DecisionTreeClassifier
+from xgboost import XGBClassifier
+
+Space = dict[str, Any] | list[dict[str, Any]]  # lists or scipy distributions by parameter name
+BINS = 63  # histogram bins of the boosters: as fine as a few hundred rows can use, and quick
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One family: how to build a classifier from drawn parameters, and the space they are drawn from."""
+
+    build: Callable[[dict[str, Any], int], ClassifierMixin]  # parameters, seed
+    space: Callable[[int], Space]  # most trees
+
+
+def _tree(params: dict[str, Any], seed: int) -> DecisionTreeClassifier:
+    return DecisionTreeClassifier(random_state=seed, **params)
+
+
+def _tree_space(trees: int) -> Space:
+    return {
+        "criterion": ["gini", "entropy"],
+        "max_depth": [2, 3, 4, 5, 6, 8, None],
+        "min_samples_leaf": randint(1, 25),
+        "max_features": [0.3, 0.6, None],
+        "ccp_alpha": loguniform(1e-4, 3e-2),
+    }
+
+
+def _forest(params: dict[str, Any], seed: int) -> RandomForestClassifier:
+    return RandomForestClassifier(random_state=seed, n_jobs=1, **params)
+
+
+def _forest_space(trees: int) -> Space:
+    return {
+        "n_estimators": randint(_share(trees, 0.5), trees + 1),
+        "criterion": ["gini", "entropy"],
+        "max_features": ["sqrt", "log2", 0.05, 0.15, 0.25],
+        "max_depth": [4, 6, 8, None],
+        "min_samples_leaf": randint(1, 8),
+        "max_samples": [0.4, 0.6, 0.8, None],
+    }
+
+
+def _extra(params: dict[str, Any], seed: int) -> ExtraTreesClassifier:
+    return ExtraTreesClassifier(random_state=seed, n_jobs=1, **params)
+
+
+def _extra_space(trees: int) -> Space:
+    return {
+        "n_estimators": randint(_share(trees, 0.5), trees + 1),
+        "criterion": ["gini", "entropy"],
+        "max_features": ["sqrt", 0.1, 0.2, 0.35, 0.5],
+        "max_depth": [5, 7, 10, None],
+        "min_samples_leaf": randint(1, 8),
+        "bootstrap": [False, True],
+    }
+
+
+def _ada(params: dict[str, Any], seed: int) -> AdaBoostClassifier:
+    base = DecisionTreeClassifier(
+        max_depth=params["max_depth"], max_features=params["max_features"], min_samples_leaf=params["min_samples_leaf"]
+    )
+    return AdaBoostClassifier(base, n_estimators=params["n_estimators"], learning_rate=params["learning_rate"], random_state=seed)
+
+
+def _ada_space(trees: int) -> Space:
+    return {
+        "n_estimators": randint(_share(trees, 0.2), _share(trees, 0.6) + 1),
+        "learning_rate": loguniform(0.03, 1.5),
+        "max_depth": [1, 2, 3],
+        "max_features": ["sqrt", 0.15, 0.3],
+        "min_samples_leaf": randint(1, 12),
+    }
+
+
+def _lightgbm(params: dict[str, Any], seed: int) -> LGBMClassifier:
+    return LGBMClassifier(
+        random_state=seed, n_jobs=1, verbosity=-1, deterministic=True, force_col_wise=True, max_bin=BINS, subsample_freq=1, **params
+    )
+
+
+def _lightgbm_space(trees: int) -> Space:
+    return {
+        "n_estimators": randint(_share(trees, 0.4), trees + 1),
+        "learning_rate": loguniform(0.02, 0.3),
+        "num_leaves": [3, 4, 6, 8, 12, 16],
+        "min_child_samples": randint(5, 40),
+        "subsample": uniform(0.5, 0.5),
+        "colsample_bytree": uniform(0.1, 0.7),
+        "reg_lambda": loguniform(1e-3, 30),
+    }
+
+
+def _gradient(params: dict[str, Any], seed: int) -> GradientBoostingClassifier:
+    return GradientBoostingClassifier(random_state=seed, **params)
+
+
+def _gradient_space(trees: int) -> Space:
+    return {
+        "n_estimators": randint(_share(trees, 0.4), _share(trees, 0.9) + 1),
+        "learning_rate": loguniform(0.03, 0.3),
+        "max_depth": [1, 2, 3, 4],
+        "max_features": ["sqrt", "log2", 0.15, 0.25],
+        "min_samples_leaf": randint(1, 20),
+        "subsample": uniform(0.4, 0.6),
+    }
+
+
+def _xgboost(params: dict[str, Any], seed: int) -> XGBClassifier:
+    return XGBClassifier(random_state=seed, n_jobs=1, verbosity=0, tree_method="hist", max_bin=BINS, **params)
+
+
+def _xgboost_space(trees: int) -> Space:
+    return {
+        "n_estimators": randint(_share(trees, 0.4), trees + 1),
+        "learning_rate": loguniform(0.03, 0.4),
+        "max_depth": [1, 2, 3, 4, 6],
+        "min_child_weight": loguniform(0.3, 10),
+        "subsample": uniform(0.5, 0.5),
+        "colsample_bytree": uniform(0.1, 0.7),
+        "reg_lambda": loguniform(1e-2, 30),
+    }
+
+
+def _logistic(params: dict[str, Any], seed: int) -> LogisticRegression:
+    return LogisticRegression(random_state=seed, max_iter=200, **params)
+
+
+def _logistic_space(trees: int) -> Space:
+    ridge = {"solver": ["newton-cholesky"], "l1_ratio": [0.0], "C": loguniform(1e-3, 1e3)}
+    lasso = {"solver": ["liblinear"], "l1_ratio": [1.0], "C": loguniform(1e-2, 20)}
+    return [ridge, lasso]
+
+
+def _neighbours(params: dict[str, Any], seed: int) -> KNeighborsClassifier:
+    return KNeighborsClassifier(algorithm="brute", n_jobs=1, **params)
+
+
+def _neighbours_space(trees: int) -> Space:
+    return {"n_neighbors": list(range(1, 41)), "weights": ["uniform", "distance"], "p": [1, 2]}
+
+
+def _bayes(params: dict[str, Any], seed: int) -> GaussianNB:
+    return GaussianNB(**params)
+
+
+def _bayes_space(trees: int) -> Space:
+    return {"var_smoothing": loguniform(1e-9, 1)}
+
+
+def _linear(params: dict[str, Any], seed: int) -> LinearDiscriminantAnalysis:
+    return LinearDiscriminantAnalysis(**params)
+
+
+def _linear_space(trees: int) -> Space:
+    return [{"solver": ["lsqr"], "shrinkage": loguniform(1e-4, 1)}, {"solver": ["svd"]}, {"solver": ["lsqr"], "shrinkage": ["auto"]}]
+
+
+def _quadratic(params: dict[str, Any], seed: int) -> QuadraticDiscriminantAnalysis:
+    return QuadraticDiscriminantAnalysis(**params)
+
+
+def _quadratic_space(trees: int) -> Space:
+    return {"reg_param": loguniform(1e-4, 1)}
+
+
+def _share(trees: int, share: float) -> int:
+    """Return a share of the most trees, at least one."""
+    return max(1, round(trees * share))
+
+
+FAMILY = {
+    "dt": Family(build=_tree, space=_tree_space),
+    "rf": Family(build=_forest, space=_forest_space),
+    "et": Family(build=_extra, space=_extra_space),
+    "ada": Family(build=_ada, space=_ada_space),
+    "lightgbm": Family(build=_lightgbm, space=_lightgbm_space),
+    "gbc": Family(build=_gradient, space=_gradient_space),
+    "xgboost": Family(build=_xgboost, space=_xgboost_space),
+    "lr": Family(build=_logistic, space=_logistic_space),
+    "knn": Family(build=_neighbours, space=_neighbours_space),
+    "nb": Family(build=_bayes, space=_bayes_space),
+    "lda": Family(build=_linear, space=_linear_space),
+    "qda": Family(build=_quadratic, space=_quadratic_space),
+}

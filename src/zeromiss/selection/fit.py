@@ -1,0 +1,94 @@
+"""One fold made ready for all families, and one classifier fitted on it. Axes: N, M images, F columns."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
+
+from zeromiss.errors import ZeromissError
+from zeromiss.selection.families import FAMILY
+from zeromiss.selection.folds import Fold
+from zeromiss.selection.preprocess import build_preprocessing
+from zeromiss.selection.resample import oversample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What every fit of a selection shares."""
+
+    correlation: float  # above: keep the first column only
+    smote_neighbours: int | None  # None: classes are balanced enough
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadyFold:
+    """A fold after preprocessing that was fitted on its training part alone; values in [0, 1]."""
+
+    train_NF: np.ndarray
+    train_N: np.ndarray  # 0 normal, 1 defect; after SMOTE where it acts
+    judged_MF: np.ndarray
+    judged_M: np.ndarray
+
+
+def prepare_fold(X_NF: np.ndarray, y_N: np.ndarray, fold: Fold, recipe: Recipe) -> ReadyFold:
+    """Fit the preprocessing on the fold's training part, transform both parts, oversample the training part."""
+    training, judged = fold
+    preprocessing = build_preprocessing(recipe.correlation)
+    train_NF, train_N = preprocessing.fit_transform(X_NF[training]), y_N[training]
+    if recipe.smote_neighbours is not None:
+        train_NF, train_N = oversample(train_NF, train_N, neighbours=recipe.smote_neighbours, seed=recipe.seed)
+    return ReadyFold(train_NF=train_NF, train_N=train_N, judged_MF=preprocessing.transform(X_NF[judged]), judged_M=y_N[judged])
+
+
+def fit_family(family: str, params: dict[str, Any], X_NF: np.ndarray, y_N: np.ndarray, seed: int) -> ClassifierMixin:
+    """Return a classifier of the family, built from `params` and fitted."""
+    with _understood_warnings():
+        return FAMILY[family].build(params, seed).fit(X_NF, y_N)
+
+
+def defect_probability(classifier: ClassifierMixin, X_MF: np.ndarray) -> np.ndarray:
+    """Return the probability of a defect, (M,) float64 in [0, 1]; raises ZeromissError when one is no number."""
+    with _understood_warnings():
+        probability_M = np.asarray(classifier.predict_proba(X_MF), dtype=np.float64)[:, 1]
+    if not np.isfinite(probability_M).all():
+        raise ZeromissError("the classifier gave a probability that is no number")
+    return np.clip(probability_M, 0.0, 1.0)
+
+
+def fit_pipeline(
+    family: str, params: dict[str, Any], table: pd.DataFrame, y_N: np.ndarray, recipe: Recipe
+) -> Pipeline:
+    """Return preprocessing and classifier fitted on all rows of `table` (N, F), as one scikit-learn pipeline.
+
+    SMOTE has done its work once the classifier is fitted: the pipeline does not hold it. Column names and
+    their order are remembered, and others refused.
+    """
+    preprocessing = build_preprocessing(recipe.correlation)
+    train_NF, train_N = preprocessing.fit_transform(table), y_N
+    if recipe.smote_neighbours is not None:
+        train_NF, train_N = oversample(train_NF, train_N, neighbours=recipe.smote_neighbours, seed=recipe.seed)
+    classifier = fit_family(family, params, train_NF, train_N, recipe.seed)
+    return Pipeline([*preprocessing.steps, ("classifier", classifier)])
+
+
+@contextmanager
+def _understood_warnings() -> Iterator[None]:
+    """Silence what the search itself answers.
+
+    A draw that did not converge, or that met collinear columns, is judged by its accuracy on parts it has not
+    seen like any other draw. LightGBM names the columns of an array itself and then misses those names in
+    the next array. All else is shown.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="Variables are collinear")
+        warnings.filterwarnings("ignore", message="X does not have valid feature names, but LGBMClassifier")
+        yield

@@ -1,0 +1,116 @@
+"""What happens to the metric columns before a classifier sees them (paper 1, section 3.3, first phase).
+
+Three transformers, fitted inside every fold on its training part alone, in this order: constant columns
+are dropped, of correlated columns the first is kept, values are scaled to [0, 1].
+Axes: N images, F columns, K kept columns.
+"""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from zeromiss.errors import ZeromissError
+
+ROUNDING = 1e-12  # a column whose range is this small beside its values holds rounding noise only
+
+
+class DropConstant(TransformerMixin, BaseEstimator):
+    """Drop columns with one value, up to rounding: a range of at most 1e-12 of the largest magnitude."""
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Find the columns of X (N, F) that vary; raises ZeromissError when none does."""
+        X_NF = validate_data(self, X, dtype=np.float64)
+        low_F, high_F = X_NF.min(axis=0), X_NF.max(axis=0)
+        magnitude_F = np.maximum(np.abs(low_F), np.abs(high_F))
+        self.kept_ = np.flatnonzero(high_F / 2 - low_F / 2 > ROUNDING / 2 * magnitude_F)
+        if not self.kept_.size:
+            raise ZeromissError("every column of the metric table is constant: nothing can be learned from it")
+        return self
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Return the kept columns of X (N, F) as (N, K) float64."""
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=np.float64, reset=False)[:, self.kept_]
+
+
+class DropCorrelated(TransformerMixin, BaseEstimator):
+    """Keep a column unless it correlates above `limit`, by absolute value, with an earlier kept one.
+
+    Columns are met in their order; one that was dropped drops no other.
+    """
+
+    def __init__(self, limit: float = 0.95) -> None:
+        """`limit`: Pearson's |r| in (0, 1] up to which, itself included, both columns stay."""
+        self.limit = limit
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Choose among the columns of X (N, F), none of which may be constant."""
+        magnitude_FF = np.abs(correlations(validate_data(self, X, dtype=np.float64)))
+        self.kept_ = keep_first(magnitude_FF > self.limit)
+        return self
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Return the kept columns of X (N, F) as (N, K) float64."""
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=np.float64, reset=False)[:, self.kept_]
+
+
+class UnitScale(TransformerMixin, BaseEstimator):
+    """Scale each column to [0, 1] by its lowest and highest value in the training part, and clip.
+
+    Clipping keeps a new part inside the range the classifier knows: a gross defect counts as much as the
+    most extreme part seen, instead of being carried anywhere by a column with an opposite weight.
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Take lowest and highest value of each column of X (N, F)."""
+        X_NF = validate_data(self, X, dtype=np.float64)
+        self.low_, self.high_ = X_NF.min(axis=0), X_NF.max(axis=0)
+        return self
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Return X (N, F) scaled, in [0, 1] also for values never seen."""
+        check_is_fitted(self)
+        X_NF = validate_data(self, X, dtype=np.float64, reset=False)
+        return unit_scale(X_NF, self.low_, self.high_)
+
+
+def unit_scale(X_NF: np.ndarray, low_F: np.ndarray, high_F: np.ndarray) -> np.ndarray:
+    """Return (X - low) / (high - low) clipped to [0, 1]; 0 where a column's range is 0.
+
+    Halves are subtracted, so that a range beyond the largest float does not become infinite.
+    """
+    range_F = high_F / 2 - low_F / 2
+    safe_F = np.where(range_F > 0, range_F, 1.0)
+    inside_NF = np.clip(X_NF, low_F, high_F)
+    return np.clip((inside_NF / 2 - low_F / 2) / safe_F, 0.0, 1.0)
+
+
+def correlations(X_NF: np.ndarray) -> np.ndarray:
+    """Return Pearson's correlations of the columns, (F, F) in [-1, 1]; 0 with a constant column.
+
+    Columns are brought to [0, 1] first: neither tiny nor huge values over- or underflow when squared.
+    """
+    unit_NF = unit_scale(X_NF, X_NF.min(axis=0), X_NF.max(axis=0))
+    unit_NF -= unit_NF.mean(axis=0)
+    length_F = np.sqrt(np.einsum("nf,nf->f", unit_NF, unit_NF))
+    unit_NF /= np.where(length_F > 0, length_F, 1.0)
+    return np.clip(unit_NF.T @ unit_NF, -1.0, 1.0)
+
+
+def keep_first(linked_FF: np.ndarray) -> np.ndarray:
+    """Return the indices of columns not linked (bool, symmetric) with an earlier kept one, ascending."""
+    dropped_F = np.zeros(len(linked_FF), dtype=bool)
+    for column in range(len(linked_FF)):
+        if not dropped_F[column]:
+            dropped_F[column + 1 :] |= linked_FF[column, column + 1 :]
+    return np.flatnonzero(~dropped_F)
+
+
+def build_preprocessing(correlation: float) -> Pipeline:
+    """Return the three transformers as one unfitted pipeline."""
+    return Pipeline([("constant", DropConstant()), ("correlated", DropCorrelated(correlation)), ("scale", UnitScale())])

@@ -1,0 +1,107 @@
+"""Stage `selection`: metric table in; candidates, out-of-fold probabilities, families, classifier out."""
+
+import json
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from zeromiss.files import write_json
+from zeromiss.params import Product
+from zeromiss.selection.search import Candidate
+from zeromiss.selection.select import Selection, select
+from zeromiss.selection.source import Source, read_source
+from zeromiss.selection.store import save_classifier
+from zeromiss.stages.base import RunLog
+from zeromiss.tables import read_table, write_table
+from zeromiss.workspace import Workspace
+
+SCHEMA_VERSION = 1  # of every file of this stage
+TABLE_VERSION = 1  # of the metric table
+
+
+def run(product: Product, workspace: Workspace, log: RunLog) -> None:
+    """Select a classifier for the product and write `data/05_selection/<product>/`, whole or not at all.
+
+    Raises ZeromissError for a metric table that no classifier can be chosen on.
+    """
+    start = time.perf_counter()
+    source = read_source(read_table(workspace.metrics(product.name) / "table.parquet", schema_version=TABLE_VERSION))
+    selection = select(source, product.selection, product.seed)
+    folder = workspace.selection(product.name)
+    draft = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    _write(draft, source, selection, families_in_order=product.selection.families, seconds=time.perf_counter() - start)
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.replace(folder)
+    _report(selection, folder, log)
+
+
+def _write(
+    folder: Path, source: Source, selection: Selection, *, families_in_order: tuple[str, ...], seconds: float
+) -> None:
+    """Write the stage's five files."""
+    write_table(folder / "candidates.parquet", candidate_table(selection.candidates), schema_version=SCHEMA_VERSION)
+    write_table(folder / "oof.parquet", pool_table(source, selection), schema_version=SCHEMA_VERSION)
+    families = {family: family_entry(family, selection) for family in families_in_order}
+    payload = {
+        "winner": selection.winner,
+        "n_candidates": selection.n_candidates,
+        "smote": selection.smote,
+        "seconds": seconds,
+        "families": families,
+    }
+    write_json(folder / "families.json", payload, schema_version=SCHEMA_VERSION)
+    write_json(folder / "features.json", {"columns": list(source.features.columns)}, schema_version=SCHEMA_VERSION)
+    save_classifier(folder / "classifier.skops", selection.classifier)
+
+
+def candidate_table(candidates: list[Candidate]) -> pd.DataFrame:
+    """Return one row a draw: family, draw, params (JSON), mean_accuracy, std_accuracy (null if failed), seconds, error."""
+    frame = pd.DataFrame([asdict(candidate) for candidate in candidates])
+    frame["params"] = [json.dumps(params, sort_keys=True) for params in frame["params"]]
+    return frame.astype({"mean_accuracy": "Float64", "std_accuracy": "Float64"})
+
+
+def pool_table(source: Source, selection: Selection) -> pd.DataFrame:
+    """Return one row an image and judged family: path, part_id, label, defect_type, family, probability in [0, 1]."""
+    facts = source.facts[["path", "part_id", "label", "defect_type"]]
+    pools = {family: selection.pools[family].probability_N for family in selection.judgements}
+    return pd.concat(
+        [facts.assign(family=family, probability=probability_N) for family, probability_N in pools.items()], ignore_index=True
+    )
+
+
+def family_entry(family: str, selection: Selection) -> dict[str, Any]:
+    """Return one family's figures for families.json; nulls and an error text where it failed."""
+    tried = [candidate for candidate in selection.candidates if candidate.family == family]
+    best, pool, judgement = selection.best.get(family), selection.pools.get(family), selection.judgements.get(family)
+    error = pool.error if pool else next(candidate.error for candidate in tried if candidate.error)
+    entry: dict[str, Any] = {
+        "status": "ok" if judgement else "failed",
+        "error": error,
+        "draw": best.draw if best else None,
+        "params": best.params if best else None,
+        "search_accuracy": best.mean_accuracy if best else None,
+        "failed_draws": sum(bool(candidate.error) for candidate in tried),
+        "search_seconds": sum(candidate.seconds for candidate in tried),
+        "leave_one_out_seconds": pool.seconds if pool else None,
+    }
+    keys = ("std", "zfn", "zfn_threshold", "image_auroc", "average_precision")
+    return entry | (asdict(judgement) if judgement else dict.fromkeys(keys))
+
+
+def _report(selection: Selection, folder: Path, log: RunLog) -> None:
+    """Tell the run what was found."""
+    values = {"n_candidates": float(selection.n_candidates)}
+    for family, judgement in selection.judgements.items():
+        for kind, rates in (("std", judgement.std), ("zfn", judgement.zfn)):
+            values |= {f"{family}.{kind}.{name}": value for name, value in asdict(rates).items()}
+        values |= {f"{family}.image_auroc": judgement.image_auroc, f"{family}.average_precision": judgement.average_precision}
+    log.metrics(values)
+    log.tags({"winner": selection.winner})
+    for name in ("candidates.parquet", "oof.parquet", "families.json"):
+        log.artifact(folder / name)

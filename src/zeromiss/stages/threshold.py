@@ -1,0 +1,43 @@
+"""Stage `threshold`: the winner's out-of-fold probabilities in, threshold and its bounds out."""
+
+import numpy as np
+
+from zeromiss.errors import ZeromissError
+from zeromiss.files import read_json, write_json
+from zeromiss.params import Product
+from zeromiss.stages.base import RunLog
+from zeromiss.tables import read_table
+from zeromiss.threshold.statement import threshold_facts
+from zeromiss.workspace import Workspace
+
+SCHEMA_VERSION = 1
+SELECTION_VERSION = 1  # of the files of the selection stage
+
+
+def run(product: Product, workspace: Workspace, log: RunLog) -> None:
+    """Set the product's threshold and write `data/06_threshold/<product>/threshold.json`.
+
+    Raises ZeromissError without defects, or when the selection's files do not fit each other.
+    """
+    source = workspace.selection(product.name)
+    families = read_json(source / "families.json", schema_version=SELECTION_VERSION)
+    pool = read_table(source / "oof.parquet", schema_version=SELECTION_VERSION)
+    pool = pool[pool["family"] == families["winner"]]
+    if pool.empty:
+        raise ZeromissError(f"{source / 'oof.parquet'} has no row of the winner {families['winner']!r}: run the selection stage anew")
+    facts = threshold_facts(
+        y_N=(pool["label"] == "defect").to_numpy(dtype=np.int64),
+        probability_N=pool["probability"].to_numpy(dtype=np.float64),
+        part_N=pool["part_id"].astype(str).to_numpy(dtype=object),
+        defect_type_N=pool["defect_type"].fillna("").astype(str).to_numpy(dtype=object),
+        rule=product.threshold.rule,
+        margin=product.threshold.margin,
+        confidence=product.threshold.confidence,
+        n_candidates=families["n_candidates"],
+    )
+    target = workspace.threshold(product.name) / "threshold.json"
+    write_json(target, facts, schema_version=SCHEMA_VERSION)
+    named = ("value", "miss_rate_bound_95", "next_defect_miss_bound", "n_defects", "n_candidates")
+    log.metrics({f"threshold.{name}": float(facts[name]) for name in named})
+    log.tags({"threshold.bound_is": facts["bound_is"], "threshold.statement": facts["statement"]})
+    log.artifact(target)
