@@ -107,7 +107,8 @@ def _missing_solder(scene: Scene, rng: np.random.Generator, smallest: float) -> 
     solderable = [np.flatnonzero(owners == i) for i, part in enumerate(PARTS) if part.kind != "header"]
     pool = [mine for mine in solderable if _reach(pad[mine]) >= smallest]
     mine = pool[int(rng.integers(len(pool)))] if pool else max(solderable, key=len)
-    mine = np.roll(mine, -int(rng.integers(len(mine))))
+    gaps = np.abs(pad[mine, :2] - pad[mine[int(rng.integers(len(mine)))], :2]).sum(axis=1)
+    mine = mine[np.argsort(gaps, kind="stable")]
     run = next((n for n in range(1, len(mine)) if _reach(pad[mine[:n]]) >= smallest), len(mine))
     if len(mine) > 4:
         run = min(len(mine), run + int(rng.integers(0, 3)))

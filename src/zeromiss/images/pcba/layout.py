@@ -108,7 +108,6 @@ PARTS: tuple[Part, ...] = (
 )
 
 CHIPS = ("resistor", "capacitor", "led")
-PINNED = ("ic", "quad", "connector", "header")
 
 
 def pads(part: Part) -> tuple[tuple[float, float, float, float], ...]:

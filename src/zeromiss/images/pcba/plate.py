@@ -77,7 +77,7 @@ def _reference_place(part: Part) -> tuple[float, float] | None:
     """Return where a part's reference is printed: above it, or nowhere when a neighbour is in the way."""
     if part.kind == "connector":
         return part.pose.x - part.length / 2.0 - 22.0, part.pose.y
-    x, y = part.pose.x, part.pose.y - extent(part)[1] - 12.0
+    x, y = part.pose.x, part.pose.y - extent(part)[1] - 17.0
     for other in PARTS:
         half = extent(other)
         if other is not part and abs(other.pose.x - x) < half[0] + 8 * len(part.ref) and abs(other.pose.y - y) < half[1] + 9:

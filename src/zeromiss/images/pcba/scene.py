@@ -11,7 +11,7 @@ import numpy as np
 
 from zeromiss.images.pcba.bodies import Look
 from zeromiss.images.pcba.canvas import Colour, Pose
-from zeromiss.images.pcba.layout import PARTS, PRODUCT, Part, pads
+from zeromiss.images.pcba.layout import LABEL, PARTS, PRODUCT, Part, pads
 
 MAX_SHIFT = 3.5  # world units that a good part may stand off its place, along x and along y
 MAX_TURN = 1.4  # degrees that a good part may be turned
@@ -144,6 +144,6 @@ def good_scene(seed: int) -> Scene:
         drift_J2=np.clip(rng.normal(0.0, 0.035, (joints, 2)), -0.08, 0.08),
         gloss_J=rng.uniform(0.0, 1.0, joints),
         glint_J2=rng.uniform(-0.28, 0.28, (joints, 2)),
-        label=Pose(x=806.0, y=102.0).moved(*(float(v) for v in stick.uniform(-3.5, 3.5, 2)), float(stick.uniform(-1.5, 1.5))),
+        label=LABEL.moved(*(float(v) for v in stick.uniform(-3.5, 3.5, 2)), float(stick.uniform(-1.5, 1.5))),
         light=_light(streams[4]),
     )
