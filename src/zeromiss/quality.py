@@ -42,9 +42,9 @@ class Failure:
     """One expectation that the table did not meet.
 
     `expectation` is its type (`expect_column_values_to_be_unique`), `column` the column it looks at ('' for the
-    whole table), `position` its place in the list of expectations, `rows` the positions of the failing rows from 0 (empty where the expectation is about the
-    whole column or table), `observed` what was found instead where that is one value, `meta` what the
-    expectation was given as its `meta`.
+    whole table), `position` its place in the list of expectations, `rows` the positions of the failing rows from 0
+    (empty where the expectation is about the whole column or table), `observed` what was found instead where that
+    is one value, `meta` what the expectation was given as its `meta`.
     """
 
     expectation: str

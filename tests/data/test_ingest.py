@@ -50,7 +50,9 @@ def product(make_product: Callable[..., Product], source: Path) -> Product:
     return make_product("mvtec", source={"path": str(source)})
 
 
-def test_the_raw_folder_holds_the_bytes_of_the_source_and_an_index(product: Product, workspace: Workspace, source: Path) -> None:
+def test_the_raw_folder_holds_the_bytes_of_the_source_and_an_index(
+    product: Product, workspace: Workspace, source: Path
+) -> None:
     report = ingest(product, workspace)
     assert (report.added, report.known, report.normals, report.defects, report.changed) == (3, 0, 2, 1, True)
     raw = workspace.raw("part")
@@ -119,7 +121,11 @@ def test_another_image_of_the_same_name_keeps_both(
 
 
 def test_files_that_differ_in_their_ending_alone_keep_their_own_masks(
-    make_product: Callable[..., Product], workspace: Workspace, draw: Callable[..., Path], draw_mask: Callable[..., Path], tmp_path: Path
+    make_product: Callable[..., Product],
+    workspace: Workspace,
+    draw: Callable[..., Path],
+    draw_mask: Callable[..., Path],
+    tmp_path: Path,
 ) -> None:
     for number, name in enumerate(["a.png", "a.bmp"]):
         draw(tmp_path / "csv" / name, number)
@@ -252,7 +258,9 @@ def test_unsure_solar_cells_go_to_the_incoming_folder_once(
     assert snapshot(workspace.root) == before
 
 
-def test_an_unreadable_image_is_ingested_for_the_manifest_to_judge(product: Product, workspace: Workspace, source: Path) -> None:
+def test_an_unreadable_image_is_ingested_for_the_manifest_to_judge(
+    product: Product, workspace: Workspace, source: Path
+) -> None:
     (source / "train/good/broken.png").write_bytes(b"not an image")
     assert ingest(product, workspace).added == 4
     assert (workspace.raw("part") / "images/train/good/broken.png").read_bytes() == b"not an image"
@@ -273,8 +281,28 @@ def test_a_missing_or_foreign_index_is_refused(tmp_path: Path) -> None:
         read_index(tmp_path)
     assert str(caught.value) == f"{path} is missing: ingest the product's images, or fetch them with dvc pull"
     path.write_text("path,label\n")
-    with pytest.raises(ZeromissError, match="must have the columns path, label, defect_type, part_id, mask, source_split"):
+    with pytest.raises(ZeromissError, match="must have the columns path, label, defect_type, part_id, mask, so"):
         read_index(tmp_path)
     path.write_text("path,label,defect_type,part_id,mask,source_split\nimages/a.png,normal\n")
     with pytest.raises(ZeromissError, match="line 2: expected 6 values: mend the line"):
         read_index(tmp_path)
+
+
+def test_boards_are_drawn_once(
+    make_product: Callable[..., Product], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zeromiss.images.pcba import product as boards
+
+    drawn, write = [], boards.write_boards
+    monkeypatch.setattr(boards, "write_boards", lambda folder, **given: (drawn.append(given), write(folder, **given)))
+    few = {"normals": 2, "defects": 2, "side": 96, "incoming": 2}
+    first = ingest(make_product("pcba", source=few), workspace)
+    before = snapshot(workspace.root)
+    second = ingest(make_product("pcba", source=few), workspace)
+    assert ((first.added, first.known), (second.added, second.known)) == ((4, 0), (0, 4))
+    assert len(drawn) == 2 and snapshot(workspace.root) == before
+    third = ingest(make_product("pcba", source={**few, "normals": 3}), workspace)
+    assert len(drawn) == 4 and third.normals >= 3
+    os.unlink(next(workspace.incoming("part").iterdir()))
+    ingest(make_product("pcba", source={**few, "normals": 3}), workspace)
+    assert len(drawn) == 6 and len(os.listdir(workspace.incoming("part"))) >= 2

@@ -116,7 +116,13 @@ def test_one_flipped_bit_in_a_png_is_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("channels", "ending", "mode"),
-    [(1, "png", "I;16"), (3, "png", "RGB 16-bit"), (4, "png", "RGBA 16-bit"), (1, "tif", "I;16"), (3, "tif", "RGB 16-bit")],
+    [
+        (1, "png", "I;16"),
+        (3, "png", "RGB 16-bit"),
+        (4, "png", "RGBA 16-bit"),
+        (1, "tif", "I;16"),
+        (3, "tif", "RGB 16-bit"),
+    ],
 )
 def test_sixteen_bits_are_refused(tmp_path: Path, channels: int, ending: str, mode: str) -> None:
     path = tmp_path / f"a.{ending}"

@@ -168,7 +168,9 @@ def test_a_twice_listed_image_stops_the_run(product: Product, workspace: Workspa
 
 
 @pytest.mark.parametrize(("mode", "name"), [("I;16", "I;16"), ("CMYK", "CMYK")])
-def test_an_unsupported_mode_stops_the_run(product: Product, workspace: Workspace, raw: Path, mode: str, name: str) -> None:
+def test_an_unsupported_mode_stops_the_run(
+    product: Product, workspace: Workspace, raw: Path, mode: str, name: str
+) -> None:
     pixels = np.full((36, 40), 7, dtype=np.uint16)
     image = Image.fromarray(pixels) if mode == "I;16" else Image.new(mode, (40, 36))
     image.save(raw / "images/normal03.png", format="TIFF")
@@ -227,7 +229,9 @@ def test_the_same_content_in_two_splits_stops_the_run(product: Product, workspac
     assert "splits_of_content" in page
 
 
-def test_a_part_in_two_splits_stops_the_run(make_product: Callable[..., Product], workspace: Workspace, raw: Path) -> None:
+def test_a_part_in_two_splits_stops_the_run(
+    make_product: Callable[..., Product], workspace: Workspace, raw: Path
+) -> None:
     product = make_product(manifest={"mask": 0, "split": "official", "audit": 0.0})
     rewrite(raw, lambda entry: changed(entry, part_id="p3") if entry.part_id == "p25" else entry)
     assert refusal(product, workspace)[0] == (
@@ -245,15 +249,20 @@ def test_too_few_defects_stop_the_run(product: Product, workspace: Workspace, ra
     )
 
 
-def test_too_few_defects_in_the_table_stop_the_run(make_product: Callable[..., Product], workspace: Workspace, raw: Path) -> None:
+def test_too_few_defects_in_the_table_stop_the_run(
+    make_product: Callable[..., Product], workspace: Workspace, raw: Path
+) -> None:
     product = make_product(manifest={"mask": 2, "audit": 0.7, "train": 0.2, "min_defects": 2})
     rewrite(raw, lambda entry: entry if int(entry.part_id[1:]) < 23 else None)
     assert refusal(product, workspace)[0] == (
-        "only 1 images with a defect are left for the metric table and 2 are needed: lower manifest.audit, or add defects"
+        "only 1 images with a defect are left for the metric table and 2 are needed: lower manifest.audit, "
+        "or add defects"
     )
 
 
-def test_a_broken_image_is_told_before_too_few_of_them(make_product: Callable[..., Product], workspace: Workspace, raw: Path) -> None:
+def test_a_broken_image_is_told_before_too_few_of_them(
+    make_product: Callable[..., Product], workspace: Workspace, raw: Path
+) -> None:
     product = make_product(manifest={"mask": 30})
     assert refusal(product, workspace)[0].startswith("manifest.mask asks for 30 normal images but 8 are left after")
     (raw / "images/normal03.png").write_bytes(b"")
@@ -278,7 +287,9 @@ def test_facts_are_of_the_upright_image(tmp_path: Path) -> None:
     assert (facts["width"], facts["height"], facts["mode"], facts["problem"]) == (40, 80, "L", "")
 
 
-def test_an_image_below_32_pixels_is_refused_whatever_the_params_say(tmp_path: Path, make_product: Callable[..., Product]) -> None:
+def test_an_image_below_32_pixels_is_refused_whatever_the_params_say(
+    tmp_path: Path, make_product: Callable[..., Product]
+) -> None:
     Image.new("L", (20, 40)).save(tmp_path / "a.png")
     entry = Entry(path="a.png", label="normal", defect_type="", part_id="a", mask="", source_split="")
     params = make_product(manifest={"min_side": 16}).manifest

@@ -11,7 +11,8 @@ def test_failures_name_their_rows_in_the_order_of_the_expectations(tmp_path: Pat
     import great_expectations.expectations as gxe
 
     frame = pd.DataFrame(
-        {"path": ["a", "b", "c", "d"], "score": [0.1, None, 3.0, -2.0], "kind": ["x", "y", "x", "z"]}, index=[9, 9, 3, 1]
+        {"path": ["a", "b", "c", "d"], "score": [0.1, None, 3.0, -2.0], "kind": ["x", "y", "x", "z"]},
+        index=[9, 9, 3, 1],
     )
     failures = validate(
         frame,

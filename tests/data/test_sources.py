@@ -26,7 +26,8 @@ def told(call: Callable[[], object]) -> str:
 def mvtec(tmp_path: Path, draw: Callable[..., Path], draw_mask: Callable[..., Path]) -> Path:
     """Two normal images to train, one to test, two defects of two kinds with masks."""
     folder = tmp_path / "bottle"
-    for number, name in enumerate(["train/good/000", "train/good/001", "test/good/000", "test/dent/000", "test/crack/007"]):
+    names = ["train/good/000", "train/good/001", "test/good/000", "test/dent/000", "test/crack/007"]
+    for number, name in enumerate(names):
         draw(folder / f"{name}.png", number)
     draw_mask(folder / "ground_truth/dent/000_mask.png")
     draw_mask(folder / "ground_truth/crack/007_mask.png")
@@ -141,7 +142,8 @@ def test_a_csv_is_read_line_by_line(table: Path) -> None:
         ("shots/c.png", "defect", "scratch", "p2"),
         ("shots/d.png", "defect", "defect", "p3"),
     ]
-    assert [record.mask for record in list_csv(table).records] == [None, None, table.parent / "shots/c_marked.png", None]
+    masks = [record.mask for record in list_csv(table).records]
+    assert masks == [None, None, table.parent / "shots/c_marked.png", None]
 
 
 def test_a_csv_needs_only_path_and_label(table: Path) -> None:
@@ -223,7 +225,9 @@ def test_a_folder_of_solar_cells_is_read_by_its_labels(tmp_path: Path, draw: Cal
         ("images/none.png 1.0 mono", "line 1: images/none.png is missing beside it: add the file or remove the line"),
     ],
 )
-def test_a_bad_line_of_solar_cell_labels_is_told(tmp_path: Path, draw: Callable[..., Path], line: str, sentence: str) -> None:
+def test_a_bad_line_of_solar_cell_labels_is_told(
+    tmp_path: Path, draw: Callable[..., Path], line: str, sentence: str
+) -> None:
     draw(tmp_path / "images/c0.png", 0)
     (tmp_path / "labels.csv").write_text(line + "\n")
     assert told(lambda: list_elpv(tmp_path, incoming=0, seed=0)) == f"{tmp_path / 'labels.csv'}, {sentence}"
@@ -236,7 +240,9 @@ def test_a_source_without_a_path_is_refused(tmp_path: Path, make_product: Callab
     )
 
 
-def test_a_given_folder_takes_the_place_of_the_source(mvtec: Path, table: Path, make_product: Callable[..., Product]) -> None:
+def test_a_given_folder_takes_the_place_of_the_source(
+    mvtec: Path, table: Path, make_product: Callable[..., Product]
+) -> None:
     root = mvtec.parent
     relative = make_product("mvtec", source={"path": "bottle"})
     assert len(list_source(relative, root=root, folder=None, scratch=root).records) == 5

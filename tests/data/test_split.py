@@ -24,12 +24,22 @@ def frame(*groups: tuple[int, str, str, int]) -> pd.DataFrame:
 
 def counts(images: pd.DataFrame, split: pd.Series) -> dict[str, int]:
     """Count the images of each split and label, as `train normal`."""
-    return dict(sorted(Counter(f"{where} {label}" for where, label in zip(split, images["label"], strict=True)).items()))
+    names = [f"{where} {label}" for where, label in zip(split, images["label"], strict=True)]
+    return dict(sorted(Counter(names).items()))
 
 
 @pytest.mark.parametrize(
     ("fraction", "count", "expected"),
-    [(0.2, 313, 63), (0.5, 588, 294), (0.2, 294, 59), (0.5, 5, 3), (0.1, 25, 3), (0.0, 9, 0), (0.29, 100, 29), (0.15, 10, 2)],
+    [
+        (0.2, 313, 63),
+        (0.5, 588, 294),
+        (0.2, 294, 59),
+        (0.5, 5, 3),
+        (0.1, 25, 3),
+        (0.0, 9, 0),
+        (0.29, 100, 29),
+        (0.15, 10, 2),
+    ],
 )
 def test_a_share_is_rounded_half_up(fraction: float, count: int, expected: int) -> None:
     assert share(fraction, count) == expected

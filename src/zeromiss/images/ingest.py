@@ -15,12 +15,13 @@ from tqdm import tqdm
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, sha256_file
 from zeromiss.images.raw import INDEX, Entry, index_text, read_index
-from zeromiss.images.sources.listing import list_source
-from zeromiss.images.sources.record import Record
+from zeromiss.images.sources.listing import drawing_recipe, list_source
+from zeromiss.images.sources.record import Listing, Record
 from zeromiss.images.staging import Staging, locked
 from zeromiss.params import Product
 from zeromiss.workspace import Workspace
 
+RECIPE = "drawn.json"  # of a raw folder whose images were drawn: by which parameters
 _SPARE = 64 << 20  # bytes that must stay free
 
 
@@ -52,7 +53,8 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
 
     Images are told apart by content: new ones are added, known ones counted, none is ever deleted or changed. The
     same source gives the same bytes and the same index on every machine; nothing is written when nothing is new.
-    Images that nobody has judged go to the product's incoming folder.
+    Images that nobody has judged go to the product's incoming folder. Drawn boards are not drawn again while the raw
+    folder was made from the same parameters; to have them drawn anew, delete it.
 
     Raises ZeromissError for what the source refuses, for content that is known under another label, for a raw
     folder that lacks files of its index, and for a full disk; the raw folder is then as before.
@@ -62,23 +64,34 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
     with locked(raw.parent), tempfile.TemporaryDirectory(prefix="zeromiss-") as scratch:
         staging = Staging(raw)
         staging.recover()
-        listing = list_source(product, root=workspace.root, folder=folder, scratch=Path(scratch))
         old = _existing(raw)
+        recipe = drawing_recipe(product) if folder is None else None
+        if recipe is not None and _is_drawn(recipe, raw, workspace.incoming(product.name), product.source.incoming):
+            listing = Listing(records=[], notes=[f"the boards in {raw} were drawn with the same parameters before"])
+        else:
+            listing = list_source(product, root=workspace.root, folder=folder, scratch=Path(scratch))
         new = _unknown(listing.records, raw, old)
         if new:
             _refuse_full_disk(raw.parent, [file for record, _ in new for file in (record.file, record.mask) if file])
-            _build(staging, raw, [entry for entry, _ in old], new)
+            _build(staging, raw, [entry for entry, _ in old], new, recipe)
         incoming = _put_incoming(workspace.incoming(product.name), listing.incoming)
     entries = read_index(raw)
     return IngestReport(
         folder=raw,
         added=len(new),
-        known=len(listing.records) - len(new),
+        known=len(listing.records) - len(new) if listing.records else len(old),
         normals=sum(entry.label == "normal" for entry in entries),
         defects=sum(entry.label == "defect" for entry in entries),
         incoming=incoming,
         notes=tuple(listing.notes),
     )
+
+
+def _is_drawn(recipe: str, raw: Path, incoming: Path, unjudged: int) -> bool:
+    """Return whether the raw folder was drawn by this recipe and its unjudged images are still there."""
+    if not (raw / RECIPE).is_file() or (raw / RECIPE).read_text(encoding="utf-8") != recipe:
+        return False
+    return unjudged == 0 or (incoming.is_dir() and len(list(incoming.iterdir())) >= unjudged)
 
 
 def _existing(raw: Path) -> list[tuple[Entry, str]]:
@@ -127,7 +140,9 @@ def _refuse_full_disk(folder: Path, files: list[Path]) -> None:
         )
 
 
-def _build(staging: Staging, raw: Path, old: list[Entry], new: list[tuple[Record, str]]) -> None:
+def _build(
+    staging: Staging, raw: Path, old: list[Entry], new: list[tuple[Record, str]], recipe: str | None
+) -> None:
     """Put old and new files and the index into the staging folder, then swap it in."""
     with staging:
         for entry in old:
@@ -143,6 +158,10 @@ def _build(staging: Staging, raw: Path, old: list[Entry], new: list[tuple[Record
                 staging.copy(record.mask, entry.mask)
             added.append(entry)
         staging.write(INDEX, index_text(old + added))
+        if recipe is not None:
+            staging.write(RECIPE, recipe)
+        elif (raw / RECIPE).is_file():
+            staging.link(raw / RECIPE, RECIPE)
         staging.swap()
 
 

@@ -28,10 +28,9 @@ def read_facts(raw: Path, entries: list[Entry]) -> pd.DataFrame:
     file. `mask_problem` does the same for the mask.
     """
     with ThreadPoolExecutor(max_workers=4) as pool:
-        facts = list(
-            tqdm(pool.map(lambda entry: _facts(raw, entry), entries), total=len(entries), desc="read images", unit="image")
-        )
-    return pd.DataFrame([asdict(entry) | found for entry, found in zip(entries, facts, strict=True)])
+        found = pool.map(lambda entry: _facts(raw, entry), entries)
+        facts = list(tqdm(found, total=len(entries), desc="read images", unit="image"))
+    return pd.DataFrame([asdict(entry) | read for entry, read in zip(entries, facts, strict=True)])
 
 
 def manifest_rows(facts: pd.DataFrame, split: pd.Series, *, seed: int) -> pd.DataFrame:

@@ -15,6 +15,13 @@ from zeromiss.params import ManifestParams
 
 FEWEST = 2  # normal images that train, and that the table needs: a spread cannot be seen in fewer
 
+_TRAINING = (FEWEST, "normal images would train the network")
+_TABLE = (
+    FEWEST,
+    "normal images would be left for the metric table",
+    "add normal images or lower manifest.mask or manifest.audit",
+)
+
 Key = tuple[str, str]  # part and, where the source's folders decide, the folder
 
 
@@ -68,12 +75,12 @@ def _paper(parts: list[Part], *, params: ManifestParams, mask: int) -> dict[Key,
     clean, faulty = _by_defect(parts)
     wanted = share(params.train, _normals(clean))
     train, rest = _take(clean, wanted)
-    _refuse_few(_normals(train), FEWEST, "normal images would train the network", "add normal images or raise manifest.train")
+    _refuse_few(_normals(train), *_TRAINING, "add normal images or raise manifest.train")
     audit, rest = _take(rest, share(params.audit, _normals(rest)))
     masked, rest = _take(rest, mask)
     _refuse_mask(_normals(masked), mask, "after training and audit", "manifest.train, manifest.audit or manifest.mask")
     locked, known = _take_defects(faulty, params.audit)
-    _refuse_few(_normals(rest + known), FEWEST, *_TABLE)
+    _refuse_few(_normals(rest + known), *_TABLE)
     return _placed(train=train, mask=masked, audit=audit + locked, table=rest + known)
 
 
@@ -81,15 +88,12 @@ def _official(parts: list[Part], *, params: ManifestParams, mask: int) -> dict[K
     """Place parts by the folder they came in."""
     masked, train = _take([part for part in parts if part.key[1] == "train"], mask)
     _refuse_mask(_normals(masked), mask, "in the source's train folder", "manifest.mask")
-    _refuse_few(_normals(train), FEWEST, "normal images would train the network", "add some or lower manifest.mask")
+    _refuse_few(_normals(train), *_TRAINING, "add some or lower manifest.mask")
     clean, faulty = _by_defect([part for part in parts if part.key[1] == "test"])
     audit, rest = _take(clean, share(params.audit, _normals(clean)))
     locked, known = _take_defects(faulty, params.audit)
-    _refuse_few(_normals(rest + known), FEWEST, *_TABLE)
+    _refuse_few(_normals(rest + known), *_TABLE)
     return _placed(train=train, mask=masked, audit=audit + locked, table=rest + known)
-
-
-_TABLE = ("normal images would be left for the metric table", "add normal images or lower manifest.mask or manifest.audit")
 
 
 def _by_defect(parts: list[Part]) -> tuple[list[Part], list[Part]]:

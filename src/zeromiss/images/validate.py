@@ -74,6 +74,7 @@ def _fact_checks(params: ManifestParams, folder: Path) -> list[Check]:
     """Return the checks that need no split, the one to tell first in front."""
 
     def row(column: str, allowed: Sequence[object], what: Callable[[pd.Series], str]) -> Check:
+        """Check one column row by row."""
         return _in_set(column, allowed, _of_row(folder, what))
 
     twins = _of_twins(folder, "sha256", "label", "are the same image with the labels", "correct one of them")
@@ -159,6 +160,7 @@ def _of_row(folder: Path, what: Callable[[pd.Series], str]) -> Sentence:
     """Return a sentence about the first failing image that counts the others."""
 
     def sentence(frame: pd.DataFrame, failure: Failure) -> str:
+        """Tell it."""
         row, others = frame.iloc[failure.rows[0]], len(failure.rows) - 1
         more = f" (and {others} more like it)" if others else ""
         return f"{folder / row['path']} {what(row)}{more}"
@@ -170,6 +172,7 @@ def _of_twins(folder: Path, shared: str, differing: str, what: str, remedy: str)
     """Return a sentence about the first two failing images that share one value and differ in another."""
 
     def sentence(frame: pd.DataFrame, failure: Failure) -> str:
+        """Tell it."""
         failing = frame.iloc[list(failure.rows)]
         first = failing.iloc[0]
         twins = failing[(failing[shared] == first[shared]) & (failing[differing] != first[differing])]

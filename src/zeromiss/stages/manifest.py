@@ -62,5 +62,6 @@ def sentence(counts: dict[str, dict[str, int]]) -> str:
     train, mask, table, audit = (counts[split] for split in SPLITS)
     return (
         f"manifest: {train['normal']} normal images train, {mask['normal']} make the mask, {table['normal']} and "
-        f"{table['defect']} defects are the metric table, {audit['normal']} and {audit['defect']} defects are locked away"
+        f"{table['defect']} defects are the metric table, {audit['normal']} and {audit['defect']} defects are locked "
+        "away"
     )

@@ -1,5 +1,6 @@
 """A product's source, whatever its kind."""
 
+import json
 from pathlib import Path
 
 from zeromiss.errors import ZeromissError
@@ -29,6 +30,14 @@ def list_source(product: Product, *, root: Path, folder: Path | None, scratch: P
     if given is None:
         raise ZeromissError(f"products.{product.name}.source.path is missing: a source of kind {kind} needs it")
     return list_csv(_table(given)) if kind == "csv" else list_mvtec(given)
+
+
+def drawing_recipe(product: Product) -> str | None:
+    """Return, as JSON text, all that decides what a product's own source draws; None where it draws nothing."""
+    if product.source.kind != "pcba" or product.source.path:
+        return None
+    source = product.source.model_dump(include={"kind", "normals", "defects", "side", "incoming"})
+    return json.dumps({"schema_version": 1, "seed": product.seed, **source}, indent=2) + "\n"
 
 
 def _table(path: Path) -> Path:
