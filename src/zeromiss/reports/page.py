@@ -34,7 +34,7 @@ class ReportData:
     statement: str
     families: list[FamilyRow]
     composition: list[dict[str, Any]]  # rows: split, normal, defect, parts
-    defect_types: list[tuple[str, int]]  # of the table, most frequent first
+    defect_types: list[dict[str, Any]]  # the threshold's entries of each type, see threshold.json
     figures: dict[str, Path]  # distributions, influence, and curves where there are some
     samples: list[Path]  # pictures from the training
     training: list[tuple[str, str]]  # facts of the training: name, text

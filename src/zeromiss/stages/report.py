@@ -15,7 +15,7 @@ from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_SCHEMA
 from zeromiss.metrics import table as tables
 from zeromiss.params import Product
-from zeromiss.reports.composition import composition, defect_types
+from zeromiss.reports.composition import composition
 from zeromiss.reports.examples import Choice, hardest_defect, spread, write_strip
 from zeromiss.reports.families import family_rows
 from zeromiss.reports.figures import influence_bars, save_figure, score_distributions, training_curves
@@ -40,6 +40,7 @@ class Results:
     pooled: pd.DataFrame  # the winner's out-of-fold scores: path, part_id, label, family, probability
     manifest: pd.DataFrame
     table: pd.DataFrame
+    types: list[dict[str, Any]]  # the threshold's entry of each defect type
     training: dict[str, Any]
     history: pd.DataFrame
 
@@ -59,7 +60,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
             statement=results.record.threshold.statement,
             families=family_rows(results.families),
             composition=composition(results.manifest),
-            defect_types=defect_types(results.manifest),
+            defect_types=results.types,
             figures=figures,
             samples=[workspace.detector(product.name, VQGAN) / SAMPLES],
             training=_training_facts(results.training),
@@ -84,6 +85,7 @@ def _read(name: str, workspace: Workspace) -> Results:
         pooled=pooled[pooled["family"] == families["winner"]].reset_index(drop=True),
         manifest=read_table(workspace.manifest(name) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION),
         table=read_table(workspace.metrics(name) / tables.FILE, schema_version=tables.SCHEMA_VERSION),
+        types=read_json(workspace.threshold(name) / "threshold.json", schema_version=1)["types"],
         training=read_json(detector / "training.json", schema_version=1),
         history=read_table(detector / "history.parquet", schema_version=1),
     )

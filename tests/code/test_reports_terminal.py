@@ -1,0 +1,125 @@
+"""The end of a run, to the letter."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.report_parts import FAMILIES, STATEMENT, SUMMARY
+from zeromiss.reports.families import best_figures, family_rows, percent
+from zeromiss.reports.terminal import WIDTH, families_table, render
+
+TABLE = """\
+                Accuracy (%)     Precision (%)        FPR (%)           FNR (%)
+Classifier         STD     ZFN       STD     ZFN       STD     ZFN       STD     ZFN
+------------------------------------------------------------------------------------
+* ET             91.67   83.33       100   66.67         0      25        25       0
+  NB             66.67   33.33         0   33.33         0     100       100       0
+  LR                60   33.33        60   33.33        25     100        25       0
+  QDA         failed: the covariance is not full rank
+* the winner: highest accuracy under zero false negatives (ZFN); STD is at the threshold 0.5"""
+REFUSED = {
+    "model": "zeromiss-toy version 3",
+    "promoted": False,
+    "statement": "1 of 9 audit defects was missed.",
+    "images": [
+        {"path": "images/x.png", "why": "missed defect", "score": 0.12, "threshold": 0.1711, "defect_type": ""},
+        {"path": "images/y.png", "why": "not judged", "score": None, "threshold": 0.1711, "defect_type": ""},
+    ],
+    "advice": ["look at the image named above"],
+}
+INSPECTED = {"images": 40, "abnormal": 12, "normal": 27, "errors": 1, "model": "zeromiss-toy version 3 (challenger)", "folder": "out"}
+
+
+def text(**changes):
+    """The whole text with some arguments changed."""
+    arguments = {
+        "summary": SUMMARY,
+        "families": FAMILIES,
+        "statement": STATEMENT,
+        "promotion": REFUSED,
+        "inspected": INSPECTED,
+        "report": Path("data/08_report/toy/index.html"),
+        "tracking": "mlflow ui",
+    }
+    return render(**(arguments | changes))
+
+
+def test_the_table_of_families_exactly():
+    assert families_table(FAMILIES) == TABLE
+
+
+def test_the_whole_text_exactly():
+    bar = "=" * 100
+    assert text() == (
+        f"{bar}\n"
+        "toy: the network learned from 40 normal images; the table below rests on 8 normal and 4 defect\n"
+        "images.\n"
+        "\n"
+        f"{TABLE}\n"
+        "\n"
+        "Image AUROC: composite score 0.9688; vqgan alone 0.9000, its FPR with no miss 75 %.\n"
+        "\n"
+        "Threshold: 0.1711 (rule zfn, from 4 defects, 120 candidates compared). Bounds, descriptive: miss\n"
+        "rate 52.71 % at 95 % confidence; next defect missed with probability 20 %.\n"
+        "None of the 4 known defects scores below 0.1711; this describes these 4 and promises nothing of\n"
+        "others.\n"
+        "\n"
+        "Promotion: zeromiss-toy version 3 was refused and stays challenger. 1 of 9 audit defects was missed.\n"
+        "  missed defect: images/x.png (score 0.12, threshold 0.1711)\n"
+        "  not judged: images/y.png (no score)\n"
+        "  - look at the image named above\n"
+        "\n"
+        "Inspection: zeromiss-toy version 3 (challenger) judged 40 new images: 12 abnormal, 27 normal, 1 that\n"
+        "could not be judged.\n"
+        "  out\n"
+        "\n"
+        "Report:  data/08_report/toy/index.html\n"
+        "Tracking page:  mlflow ui\n"
+        f"{bar}\n"
+    )
+
+
+def test_no_line_is_wider_than_100_columns():
+    long = "a reason of many words that goes on and on " * 8
+    families = {**FAMILIES, "families": {**FAMILIES["families"], "qda": {"error": long, "std": None, "zfn": None}}}
+    found = text(families=families, statement=long, promotion=REFUSED | {"statement": long, "advice": [long]})
+    assert max(len(line) for line in found.splitlines()) == WIDTH
+
+
+def test_a_promotion():
+    promoted = {"model": "zeromiss-toy version 4", "promoted": True, "statement": "No audit defect was missed."}
+    found = text(promotion=promoted)
+    assert "Promotion: zeromiss-toy version 4 is champion now. No audit defect was missed.\n" in found
+
+
+def test_many_deciding_images_are_counted():
+    found = text(promotion=REFUSED | {"images": REFUSED["images"] * 10})
+    assert found.count("missed defect: ") == 4
+    assert "  and 12 more\n" in found
+
+
+def test_what_was_not_done_is_not_told():
+    found = text(promotion=None, inspected=None)
+    assert "Promotion" not in found
+    assert "Inspection" not in found
+
+
+@pytest.mark.parametrize(
+    ("fraction", "written"), [(0.8793, "87.93"), (1.0, "100"), (0.0, "0"), (0.069, "6.9"), (0.5, "50"), (2 / 3, "66.67")]
+)
+def test_per_cent_as_the_paper_writes_it(fraction, written):
+    assert percent(fraction) == written
+
+
+def test_rows_are_sorted_by_zfn_accuracy_then_std_and_failures_come_last():
+    rows = family_rows(FAMILIES)
+    assert [row.family for row in rows] == ["et", "nb", "lr", "qda"]
+    assert [row.winner for row in rows] == [True, False, False, False]
+
+
+def test_the_best_of_each_column():
+    best = best_figures(family_rows(FAMILIES))
+    assert best["accuracy", "std"] == pytest.approx(11 / 12)
+    assert best["precision", "zfn"] == pytest.approx(4 / 6)
+    assert best["fpr", "zfn"] == pytest.approx(0.25)
+    assert best["fnr", "std"] == pytest.approx(0.25)
