@@ -44,6 +44,8 @@ def promote(product: Product, workspace: Workspace) -> Path:
         challenger = find_alias(client, product.name, CHALLENGER)
         champion = find_alias(client, product.name, CHAMPION)
         if challenger is None or challenger == champion:
+            if challenger is not None:
+                client.delete_registered_model_alias(model_name(product.name), CHALLENGER)
             return _nothing_new(client, product, workspace, champion)
         audit = audit_rows(product.name, workspace)
         answer = _ask(client, product, workspace, audit, challenger, champion)

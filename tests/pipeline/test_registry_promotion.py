@@ -1,0 +1,179 @@
+"""Promotion in a real registry: who judges what, which alias moves, and what is written down."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from zeromiss.errors import ZeromissError
+from zeromiss.registry import promotion, publish
+from zeromiss.registry.store import prepare
+
+SUMMARY = {
+    "threshold": {
+        "value": 0.5, "rule": "zfn", "n_defects": 9, "n_candidates": 1,
+        "miss_rate_bound_95": 0.28, "next_defect_miss_bound": 0.1, "bound_is": "descriptive",
+    },
+}  # fmt: skip
+
+
+class TableInspector:
+    """Scores every image as the bundle it was loaded from says."""
+
+    threshold = 0.5
+
+    def __init__(self, scores):
+        self.scores = scores
+
+    def inspect(self, path):
+        from types import SimpleNamespace
+
+        if path.name not in self.scores:
+            raise ZeromissError(f"{path} is truncated: take it again")
+        return SimpleNamespace(score=self.scores[path.name])
+
+
+@pytest.fixture
+def bundle(tracked, monkeypatch):
+    """Return a function that puts a bundle in place which gives these scores by file name."""
+    from zeromiss.inspection.inspector import Inspector
+
+    def load(cls, folder, *, model_name=None, model_version=None):
+        return TableInspector(json.loads((folder / "bundle.json").read_text())["scores"])
+
+    monkeypatch.setattr(Inspector, "load", classmethod(load))
+
+    def write(**scores):
+        folder = tracked.bundle("tiny")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "bundle.json").write_text(json.dumps({"schema_version": 1, "scores": scores}))
+        (folder / "summary.json").write_text(json.dumps({"schema_version": 1} | SUMMARY))
+
+    return write
+
+
+@pytest.fixture
+def audit(tracked):
+    """Return a function that writes a manifest: audit images by name (d... are defects) and one to train with."""
+    from zeromiss.tables import write_table
+
+    def write(*names):
+        rows = [
+            {"path": name, "sha256": name, "label": "defect" if name[0] == "d" else "normal", "split": split,
+             "defect_type": "scratch" if name[0] == "d" else ""}
+            for name, split in [(name, "audit") for name in names] + [("d_train", "table")]
+        ]  # fmt: skip
+        write_table(tracked.manifest("tiny") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
+
+    write("d1", "d2", "d3", "n1", "n2")
+    return write
+
+
+GOOD = {"d1": 0.9, "d2": 0.8, "d3": 0.7, "n1": 0.6, "n2": 0.1}
+
+
+def ask(tiny, workspace):
+    """Register what is in place, ask the gate, and return its record."""
+    publish.register(tiny, workspace)
+    return promotion.read_record(promotion.promote(tiny, workspace))
+
+
+def aliases(workspace):
+    client = prepare(workspace)
+    return tuple(publish.find_alias(client, "tiny", name) for name in ("champion", "challenger"))
+
+
+def test_a_first_model_that_misses_nothing_becomes_champion(tiny, tracked, bundle, audit):
+    bundle(**GOOD)
+    record = ask(tiny, tracked)
+    assert record["outcome"] == "promoted"
+    assert (record["n_defects"], record["n_normals"], record["false_positive_rate"]) == (3, 2, 0.5)
+    assert record["miss_rate_bound"] == pytest.approx(1 - 0.05 ** (1 / 3))
+    assert record["chance_of_refusal"] == pytest.approx(3 / 12)
+    assert aliases(tracked) == ("1", None)
+    client = prepare(tracked)
+    version = client.get_model_version("zeromiss-tiny", "1")
+    assert version.tags["gate.outcome"] == "promoted"
+    assert [one.path for one in client.list_artifacts(version.run_id, "promotion")] == ["promotion/tiny.json"]
+
+
+def test_a_model_that_misses_stays_challenger_and_says_why(tiny, tracked, bundle, audit):
+    bundle(**GOOD | {"d2": 0.3})
+    record = ask(tiny, tracked)
+    assert record["outcome"] == "refused"
+    assert [(one["path"], one["score"]) for one in record["images"]] == [("d2", 0.3)]
+    assert aliases(tracked) == (None, "1")
+    tags = prepare(tracked).get_model_version("zeromiss-tiny", "1").tags
+    assert tags["gate.statement"] == "refused: 1 of 3 audit defects missed"
+
+
+def test_a_better_challenger_takes_over_and_a_worse_one_does_not(tiny, tracked, bundle, audit):
+    bundle(**GOOD)
+    ask(tiny, tracked)
+    bundle(**GOOD | {"n2": 0.9})
+    record = ask(tiny, tracked)
+    assert (record["promoted"], record["false_positive_rate"], record["champion_false_positive_rate"]) == (False, 1.0, 0.5)
+    assert record["champion"] == "zeromiss-tiny version 1"
+    assert aliases(tracked) == ("1", "2")
+    bundle(**GOOD | {"n1": 0.2})
+    record = ask(tiny, tracked)
+    assert (record["promoted"], record["model"]) == (True, "zeromiss-tiny version 3")
+    assert aliases(tracked) == ("3", None)
+    assert record["miss_rate_bound"] == pytest.approx(1 - (0.05 / 3) ** (1 / 3))  # the third model on this audit set
+
+
+def test_asking_again_about_one_model_costs_nothing(tiny, tracked, bundle, audit):
+    bundle(**GOOD | {"d2": 0.3})
+    ask(tiny, tracked)
+    assert ask(tiny, tracked)["notes"] == promotion.read_record(promotion.promote(tiny, tracked))["notes"]
+    audit("d1", "d3", "d4", "n1")
+    bundle(**GOOD | {"d4": 0.9})
+    assert ask(tiny, tracked)["miss_rate_bound"] == pytest.approx(1 - 0.05 ** (1 / 3))  # another set, counted anew
+
+
+def test_the_champion_stays_when_no_other_model_waits(tiny, tracked, bundle, audit):
+    bundle(**GOOD)
+    ask(tiny, tracked)
+    record = ask(tiny, tracked)
+    assert record["outcome"] == "stays champion"
+    assert record["statement"].startswith("no other model waits; at its own promotion: promoted: 0 of 3")
+    assert aliases(tracked) == ("1", None)
+
+
+def test_an_audit_image_that_cannot_be_judged_is_not_normal(tiny, tracked, bundle, audit):
+    bundle(**{name: score for name, score in GOOD.items() if name != "n2"})
+    record = ask(tiny, tracked)
+    assert record["promoted"] is False
+    assert [(one["path"], one["why"]) for one in record["images"]] == [("n2", "not judged")]
+
+
+def test_without_an_audit_set_the_gate_refuses(tiny, tracked, bundle, audit):
+    audit()
+    bundle(**GOOD)
+    record = ask(tiny, tracked)
+    assert record["promoted"] is False
+    assert "there is nothing to judge on" in record["statement"]
+
+
+def test_only_the_audit_split_is_read(tracked, audit):
+    assert list(promotion.audit_rows("tiny", tracked)["path"]) == ["d1", "d2", "d3", "n1", "n2"]
+
+
+def test_the_hash_of_an_audit_set_knows_content_and_label_not_order(tracked, audit):
+    rows = promotion.audit_rows("tiny", tracked)
+    assert promotion.audit_hash(rows) == promotion.audit_hash(rows.iloc[::-1])
+    assert promotion.audit_hash(rows) != promotion.audit_hash(rows.assign(label="normal"))
+    assert promotion.audit_hash(rows) != promotion.audit_hash(rows.iloc[1:])
+
+
+def test_no_model_at_all_is_refused(tiny, tracked, audit):
+    with pytest.raises(ZeromissError, match="has neither challenger nor champion: train one with zeromiss run tiny"):
+        promotion.promote(tiny, tracked)
+
+
+def test_a_missing_manifest_is_refused(tiny, tracked, bundle):
+    bundle(**GOOD)
+    publish.register(tiny, tracked)
+    with pytest.raises(ZeromissError, match="manifest.parquet is missing: run the stage that writes it"):
+        promotion.promote(tiny, tracked)
+    assert aliases(tracked) == (None, "1")
