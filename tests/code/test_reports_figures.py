@@ -92,6 +92,13 @@ def test_examples_say_where_they_stand():
     ]
 
 
+def test_the_lowest_can_be_left_out_and_keep_their_rank():
+    found = spread(POOLED, "defect", 5, skip=1)
+    assert [choice.path for choice in found] == ["d2", "d3"]
+    assert [choice.why for choice in found] == ["score 2 of 3, from the lowest", "the highest score of 3 defect images"]
+    assert spread(POOLED, "defect", 5, skip=3) == []
+
+
 def test_no_example_of_a_label_that_is_not_there():
     assert spread(POOLED[POOLED["label"] == "normal"], "defect", 4) == []
 

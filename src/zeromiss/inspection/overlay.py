@@ -22,7 +22,7 @@ FULL_SCALE = 0.1  # a difference is drawn against its largest value, or this whe
 INK, FAINT, PAPER = (28, 32, 38), (96, 104, 114), (255, 255, 255)
 RED, GREEN, TRACK = (178, 24, 32), (22, 110, 62), (222, 226, 230)
 FAR, NEAR = (255, 32, 32), (255, 205, 64)  # colours of the most and the least distant patch drawn
-STRONG = 5  # patches with a thick frame
+STRONG = 5  # patches whose frame has a dark rim, to show on any ground
 _TITLES = ("original", "reconstruction", "difference", "patches")
 
 
@@ -93,7 +93,7 @@ def draw_patches(picture: np.ndarray, patches: tuple[Patch, ...], *, scale: floa
     """Return a copy of `picture` with the frames of `patches`, drawn from the least to the most distant.
 
     A frame lies around its patch: its inner edge is the patch's edge times `scale`. Frames are red for the most
-    distant and yellow for the least; the first few are thicker and have a dark rim.
+    distant and yellow for the least; the first few have a dark rim.
     """
     canvas = Image.fromarray(picture)
     brush = ImageDraw.Draw(canvas)
@@ -103,9 +103,7 @@ def draw_patches(picture: np.ndarray, patches: tuple[Patch, ...], *, scale: floa
         right, bottom = round((patch.x + patch.size) * scale), round((patch.y + patch.size) * scale)
         if rank < STRONG:
             brush.rectangle((left - 3, top - 3, right + 2, bottom + 2), outline=(0, 0, 0), width=1)
-        width = 2 if rank < STRONG else 1
-        frame = (left - width, top - width, right + width - 1, bottom + width - 1)
-        brush.rectangle(frame, outline=_shade(rank, len(patches)), width=width)
+        brush.rectangle((left - 2, top - 2, right + 1, bottom + 1), outline=_shade(rank, len(patches)), width=2)
     return np.asarray(canvas)
 
 
@@ -133,12 +131,13 @@ def _draw_header(brush: ImageDraw.ImageDraw, verdict: Verdict, *, width: int) ->
 def _draw_scale(brush: ImageDraw.ImageDraw, verdict: Verdict, *, left: int, right: int, colour: Colour) -> None:
     """Draw the scale of scores from 0 to 1 with the score as a bar and the threshold as a mark."""
 
-    def at(value: float) -> int:
+    def column(value: float) -> int:
+        """Return where a score lies on the scale."""
         return left + round((right - left) * value)
 
     brush.rectangle((left, 44, right, 60), fill=TRACK)
-    brush.rectangle((left, 44, at(verdict.score), 60), fill=colour)
-    mark = at(verdict.threshold)
+    brush.rectangle((left, 44, column(verdict.score), 60), fill=colour)
+    mark = column(verdict.threshold)
     brush.rectangle((mark - 1, 36, mark + 1, 68), fill=INK)
     brush.text((mark, 33), "threshold", fill=INK, font=_font(15), anchor="mb")
     brush.text((left, 64), "0", fill=FAINT, font=_font(15))

@@ -31,13 +31,15 @@ def hardest_defect(pooled: pd.DataFrame) -> Choice:
     return _choice(defects.iloc[0], "the lowest score of all defects: it sets the threshold")
 
 
-def spread(pooled: pd.DataFrame, label: str, count: int) -> list[Choice]:
+def spread(pooled: pd.DataFrame, label: str, count: int, *, skip: int = 0) -> list[Choice]:
     """Return up to `count` images of a label, spread evenly over its ranks from lowest to highest score.
 
     pooled: columns path, label, probability (the winner's out-of-fold score, higher = more abnormal).
+    skip: how many of the lowest are left out, because they are shown elsewhere.
     """
     rows = _sorted(pooled, label)
-    ranks = np.unique(np.rint(np.linspace(0, len(rows) - 1, min(count, len(rows)))).astype(int))
+    count = min(count, max(len(rows) - skip, 0))
+    ranks = np.unique(np.rint(np.linspace(skip, len(rows) - 1, count)).astype(int))
     return [_choice(rows.iloc[rank], _rank_text(rank, len(rows), label)) for rank in ranks]
 
 
@@ -46,7 +48,7 @@ def write_strip(path: Path, examination: Examination, *, boxes: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         Image.fromarray(strip(draw_panels(examination, boxes=boxes, side=SIDE))).save(
-            temporary, format="JPEG", quality=_QUALITY
+            temporary, format="JPEG", quality=_QUALITY, subsampling=0
         )
 
 

@@ -115,11 +115,10 @@ def _draw_examples(product: Product, workspace: Workspace, pooled: pd.DataFrame,
     """Judge the chosen images of the table and write their strips; return the page's examples."""
     inspector = Inspector.load(workspace.bundle(product.name))
     hardest = hardest_defect(pooled)
-    others = pooled[pooled["path"] != hardest.path]
     chosen = {
         "hardest": [hardest],
-        "defects": spread(others, "defect", SHOWN_DEFECTS),
-        "normals": spread(others, "normal", SHOWN_NORMALS),
+        "defects": spread(pooled, "defect", SHOWN_DEFECTS, skip=1),
+        "normals": spread(pooled, "normal", SHOWN_NORMALS),
     }
     drawn: dict[str, list[Example]] = {name: [] for name in chosen}
     pairs = [(name, choice) for name, choices in chosen.items() for choice in choices]
