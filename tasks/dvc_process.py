@@ -4,6 +4,7 @@ Does what `dvc VERB TARGET` does with the same terminal, but ends with the exit 
 command, which `dvc repro` hides behind 255, and repeats nothing that the stage has said already.
 """
 
+import logging
 import re
 import sys
 
@@ -13,12 +14,15 @@ from dvc.stage.exceptions import StageCmdFailedError
 from dvc.ui import ui
 
 FAILED = 2
+_CHATTER = ("dvc.dvcfile", "dvc.repo.scm_context")  # lock file written, how to add it to git: after every stage
 
 
 def main(arguments: list[str]) -> int:
     """Run one act (repro, add or checkout) on one target and return its exit code."""
     verb, target = arguments
     ui.enable()
+    for name in _CHATTER:
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         _act(verb, target)
     except ReproductionError as error:

@@ -65,7 +65,7 @@ elif name == "threshold":
     if word.startswith("refuse"):
         print("zeromiss: the word is refused: choose another", file=sys.stderr)
         sys.exit(2)
-    if word.startswith("die") and len(open("calls.txt").readlines()) < 4:
+    if word.startswith("die") and len(open("calls.txt").readlines()) < 3:
         os.kill(os.getpid(), 9)
     (folder("06_threshold") / "word.txt").write_text(word)
 else:
