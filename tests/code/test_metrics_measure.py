@@ -1,20 +1,24 @@
 """One image's measurement: what it consists of, and that it never changes."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.nn import functional
 
 from zeromiss.backbones.base import Backbone
-from zeromiss.backbones.load import perceptual_mse
+from zeromiss.backbones.load import load_backbone, perceptual_mse
 from zeromiss.detectors.base import Reconstruction
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.columns import feature_columns
 from zeromiss.metrics.distances import patch_distances
 from zeromiss.metrics.measure import Measurement, Measurer
+from zeromiss.metrics.table import measured
+from zeromiss.metrics.threads import one_thread
 from zeromiss.params import MetricsParams
 
 SIDE = 64
@@ -205,3 +209,53 @@ def test_a_mask_of_another_size_is_refused() -> None:
 def test_a_number_that_is_not_finite_is_refused_by_name() -> None:
     with pytest.raises(ZeromissError, match="vqgan.image.quantisation_mse is nan"):
         measurer(detector=Blur(quantisation=float("nan"))).measure(draw())
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_the_number_of_threads_changes_no_bit_and_is_left_as_it_was(threads: int) -> None:
+    before = torch.get_num_threads()
+    backbone = load_backbone("efficientnet_lite0")
+    one = Measurer(detector=Blur(), backbone=backbone, params=PARAMS, mask_HW=None)
+    image = draw(side=128)
+    try:
+        torch.set_num_threads(1)
+        alone = parts(one.measure(image))
+        torch.set_num_threads(threads)
+        assert parts(one.measure(image)) == alone
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_one_thread_may_be_entered_from_inside() -> None:
+    before = torch.get_num_threads()
+    with one_thread():
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+def test_images_measured_at_once_have_the_bits_of_images_measured_alone(tmp_path: Path) -> None:
+    for seed in range(7):
+        pixels = (draw(seed=seed).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"{seed}.png"), pixels)
+    manifest = pd.DataFrame({"path": [f"{seed}.png" for seed in range(7)]})
+    alone, at_once = (list(measured(manifest, measurer(), raw=tmp_path, size=SIDE, workers=workers)) for workers in (1, 3))
+    assert [row["path"] for row, _ in at_once] == manifest["path"].tolist()
+    assert [parts(found) for _, found in at_once] == [parts(found) for _, found in alone]
+
+
+def test_only_a_few_measurements_wait(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((SIDE, SIDE), np.uint8))
+    seen: list[int] = []
+
+    class Counting(Blur):
+        def reconstruct(self, image_BCHW: torch.Tensor) -> Reconstruction:
+            seen.append(1)
+            return super().reconstruct(image_BCHW)
+
+    images = measured(pd.DataFrame({"path": ["a.png"] * 50}), measurer(detector=Counting()), raw=tmp_path, size=SIDE, workers=2)
+    next(images)
+    assert len(seen) <= 4
+    images.close()

@@ -27,6 +27,7 @@ from zeromiss.metrics.features import (
 )
 from zeromiss.metrics.image_level import mse, orb_difference
 from zeromiss.metrics.localise import candidate_boxes, keep_largest, top_pixels
+from zeromiss.metrics.threads import one_thread
 from zeromiss.params import MetricsParams
 
 
@@ -64,7 +65,10 @@ class _Pair:
 
 
 class Measurer:
-    """Measures one image at a time; the same image gives the same bits every time."""
+    """Measures one image at a time, on one thread; the same image gives the same bits every time.
+
+    May be shared by threads that measure different images at once.
+    """
 
     def __init__(
         self,
@@ -82,12 +86,14 @@ class Measurer:
         self.columns = feature_columns(detector.name, masked=mask_HW is not None)
         self._levels = dense_levels(backbone)
 
+    @one_thread()
     @torch.inference_mode()
     def difference(self, image_CHW: Tensor) -> Tensor:
         """Return |x - x_hat| averaged over channels, (H, W): what the mask is made of."""
         x_hat_CHW = self.detector.reconstruct(image_CHW[None]).image_hat_BCHW[0].clamp(0.0, 1.0)
         return (image_CHW - x_hat_CHW).abs().mean(dim=0)
 
+    @one_thread()
     @torch.inference_mode()
     def measure(self, image_CHW: Tensor) -> Measurement:
         """Measure one float32 RGB image (3, H, W) in [0, 1].
