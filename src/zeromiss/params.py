@@ -58,6 +58,7 @@ class VqganParams(Section):
     code_dim: int = Field(default=32, ge=1)
     codebook: Literal["ema", "gradient"] = "ema"
     beta: float = Field(default=0.25, ge=0.0)  # weight of the commitment term
+    codebook_start: int = Field(default=100, ge=0)  # step at which quantising begins; before, a plain autoencoder
     dead_after: int = Field(default=100, ge=1)  # steps without use after which a code is revived
     backbone: str = "efficientnet_lite0"  # of the perceptual loss
     backbone_path: str | None = None
@@ -93,7 +94,7 @@ class SelectionParams(Section):
 
     families: tuple[Family, ...] = FAMILIES
     draws: int = Field(default=500, ge=1)  # of the randomised search, a family
-    trees: int = Field(default=100, ge=1)  # most trees an ensemble may have
+    trees: int = Field(default=80, ge=1)  # most trees an ensemble may have
     folds: int = Field(default=5, ge=2)
     correlation: float = Field(default=0.95, gt=0.0, le=1.0)  # above: keep the first column only
     smote_below: float = Field(default=0.4, ge=0.0, le=0.5)  # minority share under which SMOTE acts

@@ -8,7 +8,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 
 from zeromiss.selection.families import Space
 
-ROUNDS = 10  # of drawing again what had been drawn before
+ROUNDS = 100  # of drawing again what had been drawn before
 
 
 def draw_parameters(space: Space, count: int, seed: int) -> list[dict[str, Any]]:

@@ -86,7 +86,7 @@ def _ada(params: dict[str, Any], seed: int) -> AdaBoostClassifier:
 
 def _ada_space(trees: int) -> Space:
     return {
-        "n_estimators": randint(_share(trees, 0.2), _share(trees, 0.6) + 1),
+        "n_estimators": randint(_share(trees, 0.2), _share(trees, 0.5) + 1),
         "learning_rate": loguniform(0.03, 1.5),
         "max_depth": [1, 2, 3],
         "max_features": ["sqrt", 0.15, 0.3],
@@ -136,7 +136,7 @@ def _xgboost_space(trees: int) -> Space:
         "n_estimators": randint(_share(trees, 0.4), trees + 1),
         "learning_rate": loguniform(0.03, 0.4),
         "max_depth": [1, 2, 3, 4, 6],
-        "min_child_weight": loguniform(0.3, 10),
+        "min_child_weight": loguniform(0.3, 6),
         "subsample": uniform(0.5, 0.5),
         "colsample_bytree": uniform(0.1, 0.7),
         "reg_lambda": loguniform(1e-2, 30),
@@ -149,7 +149,7 @@ def _logistic(params: dict[str, Any], seed: int) -> LogisticRegression:
 
 def _logistic_space(trees: int) -> Space:
     ridge = {"solver": ["newton-cholesky"], "l1_ratio": [0.0], "C": loguniform(1e-3, 1e3)}
-    lasso = {"solver": ["liblinear"], "l1_ratio": [1.0], "C": loguniform(1e-2, 20)}
+    lasso = {"solver": ["liblinear"], "l1_ratio": [1.0], "C": loguniform(1e-2, 5)}
     return [ridge, lasso]
 
 

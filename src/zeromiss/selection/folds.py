@@ -19,8 +19,8 @@ def search_folds(y_N: np.ndarray, part_N: np.ndarray, folds: int, seed: int) -> 
             raise ZeromissError(f"selection.folds is {folds}, but the {name} come from {parts} parts: add {name} or lower selection.folds")
     single = len(np.unique(part_N)) == len(part_N)
     kind = StratifiedKFold if single else StratifiedGroupKFold
-    found = list(kind(n_splits=folds, shuffle=True, random_state=seed).split(y_N, y_N, part_N))
-    return _checked(found, y_N)
+    splitter = kind(n_splits=folds, shuffle=True, random_state=seed)
+    return _checked(list(splitter.split(y_N, y_N, None if single else part_N)), y_N)
 
 
 def part_folds(y_N: np.ndarray, part_N: np.ndarray) -> list[Fold]:

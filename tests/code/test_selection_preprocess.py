@@ -1,0 +1,84 @@
+"""Preprocessing by hand: constant and correlated columns, scaling, numerical safety."""
+
+import numpy as np
+import pytest
+
+from zeromiss.errors import ZeromissError
+from zeromiss.selection.preprocess import DropConstant, DropCorrelated, UnitScale, build_preprocessing, correlations, keep_first
+
+
+def test_constant_columns_are_dropped() -> None:
+    """One value, and rounding noise around one value, tell nothing."""
+    X_NF = np.array([[1.0, 5.0, 0.0, 1e8], [2.0, 5.0, 0.0, 1e8 + 1e-6], [3.0, 5.0, 1e-30, 1e8]])
+    step = DropConstant().fit(X_NF)
+    assert step.kept_.tolist() == [0, 2]
+    assert step.transform(X_NF).tolist() == [[1.0, 0.0], [2.0, 0.0], [3.0, 1e-30]]
+
+
+def test_a_table_of_constants_is_refused() -> None:
+    """Nothing to learn from is said, not passed on."""
+    with pytest.raises(ZeromissError, match="every column of the metric table is constant"):
+        DropConstant().fit(np.ones((4, 3)))
+
+
+def test_correlations_agree_with_numpy() -> None:
+    """Up to rounding, the same Pearson's r."""
+    X_NF = np.random.default_rng(0).normal(size=(50, 7)) * np.array([1, 10, 1e-6, 1e6, 1, 1, 3]) + 5
+    np.testing.assert_allclose(correlations(X_NF), np.corrcoef(X_NF, rowvar=False), atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1.0, 1e160, 1.5e308])
+def test_correlations_of_tiny_and_huge_values(scale: float) -> None:
+    """Squares of such values under- or overflow; by hand, r of (0, 1, 2) and (0, 1, 0.5) is 0.5."""
+    X_NF = np.array([[0.0, 0.0], [0.5, 1.0], [1.0, 0.5]]) * scale - np.array([scale / 2, 0.0])
+    assert correlations(X_NF)[0, 1] == pytest.approx(0.5, abs=1e-12)
+
+
+def test_the_first_of_correlated_columns_is_kept() -> None:
+    """Also when the correlation is negative; the order of columns decides."""
+    first = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+    other = np.array([1.0, -1.0, 1.0, -1.0, 1.0])
+    X_NF = np.stack([other, first, first * 2 + 1, -first, other * 3], axis=1)
+    assert DropCorrelated(0.95).fit(X_NF).kept_.tolist() == [0, 1]
+    assert DropCorrelated(0.95).fit(X_NF[:, ::-1]).kept_.tolist() == [0, 1]
+
+
+def test_a_dropped_column_drops_no_other() -> None:
+    """In a chain a-b-c, b goes with a, and c stays: nothing kept resembles it."""
+    linked_FF = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]], dtype=bool)
+    assert keep_first(linked_FF).tolist() == [0, 2]
+
+
+def test_the_limit_itself_is_not_above_the_limit() -> None:
+    """r = 0.5 by hand: dropped above 0.49, kept at 0.51."""
+    X_NF = np.array([[0.0, 0.0], [0.5, 1.0], [1.0, 0.5]])
+    assert DropCorrelated(0.51).fit(X_NF).kept_.tolist() == [0, 1]
+    assert DropCorrelated(0.49).fit(X_NF).kept_.tolist() == [0]
+    assert DropCorrelated(1.0).fit(np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 4.0]])).kept_.tolist() == [0, 1]
+
+
+def test_values_are_scaled_and_clipped() -> None:
+    """(x - low) / (high - low) by hand; values never seen stop at 0 and 1."""
+    step = UnitScale().fit(np.array([[2.0, -1.0], [4.0, 0.0], [6.0, 3.0]]))
+    assert step.transform(np.array([[2.0, -1.0], [3.0, 0.0], [6.0, 3.0]])).tolist() == [[0.0, 0.0], [0.25, 0.25], [1.0, 1.0]]
+    assert step.transform(np.array([[-100.0, 50.0]])).tolist() == [[0.0, 1.0]]
+
+
+def test_a_range_beyond_the_largest_float() -> None:
+    """1.6e308 - (-1.6e308) is infinite; the scaled middle is still 0.5."""
+    step = UnitScale().fit(np.array([[-1.6e308], [1.6e308]]))
+    assert step.transform(np.array([[-1.6e308], [0.0], [1.6e308]])).ravel().tolist() == [0.0, 0.5, 1.0]
+
+
+def test_the_three_steps_in_order() -> None:
+    """Constant out, correlated out, scaled: by hand."""
+    first = np.array([0.0, 2.0, 4.0, 8.0])
+    X_NF = np.stack([np.full(4, 7.0), first, first + 1, np.array([3.0, 1.0, 3.0, 2.0])], axis=1)
+    expected = [[0.0, 1.0], [0.25, 0.0], [0.5, 1.0], [1.0, 0.5]]
+    assert build_preprocessing(0.95).fit_transform(X_NF).tolist() == expected
+
+
+def test_values_that_are_no_numbers_are_refused() -> None:
+    """A NaN never reaches a classifier."""
+    with pytest.raises(ValueError, match="NaN"):
+        build_preprocessing(0.95).fit(np.array([[1.0, np.nan], [2.0, 1.0]]))

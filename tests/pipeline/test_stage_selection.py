@@ -1,0 +1,211 @@
+"""The stages `selection` and `threshold` over files: what they write, log and refuse."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from zeromiss.errors import ZeromissError
+from zeromiss.files import read_json
+from zeromiss.params import FAMILIES, Product, resolve_product
+from zeromiss.selection.store import load_classifier
+from zeromiss.stages import selection, threshold
+from zeromiss.tables import read_table, write_table
+from zeromiss.workspace import Workspace
+
+
+class _Log:
+    """A RunLog that remembers."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, float] = {}
+        self.names: dict[str, str] = {}
+        self.files: list[str] = []
+
+    def metrics(self, values: dict[str, float], *, step: int | None = None) -> None:
+        self.numbers |= values
+
+    def artifact(self, path: Path) -> None:
+        assert path.is_file()
+        self.files.append(path.name)
+
+    def tags(self, values: dict[str, str]) -> None:
+        self.names |= values
+
+
+def _table(normals: int = 16, defects: int = 14, columns: int = 8) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    y_N = np.array([0] * normals + [1] * defects)
+    facts = pd.DataFrame(
+        {
+            "path": [f"images/{number}.png" for number in range(len(y_N))],
+            "sha256": "0" * 64,
+            "label": np.where(y_N, "defect", "normal"),
+            "defect_type": np.where(y_N, "crack", ""),
+            "part_id": [f"p{number}" for number in range(len(y_N))],
+            "native_score": y_N * 1e9,  # would give the answer away, were it a feature
+        }
+    )
+    features = random.normal(size=(len(y_N), columns)) + 0.8 * y_N[:, None]
+    return facts.join(pd.DataFrame(features, columns=[f"vqgan.image.c{number}" for number in range(columns)]))
+
+
+def _product(selection_params: dict[str, Any] | None = None, threshold_params: dict[str, Any] | None = None) -> Product:
+    sections = {
+        "source": {"kind": "elpv"},
+        "selection": {"draws": 1, "trees": 4, "jobs": 1} | (selection_params or {}),
+        "threshold": threshold_params or {},
+    }
+    return resolve_product({"products": {"toy": sections}, "profiles": {"quick": {}}}, "toy", origin=Path("params.yaml"))
+
+
+def _workspace(root: Path, table: pd.DataFrame) -> Workspace:
+    workspace = Workspace(root=root)
+    write_table(workspace.metrics("toy") / "table.parquet", table, schema_version=1)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, _Log]:
+    """Both stages, all twelve families, on 30 images."""
+    workspace, log = _workspace(tmp_path_factory.mktemp("selection"), _table()), _Log()
+    selection.run(_product(), workspace, log)
+    threshold.run(_product(), workspace, log)
+    return workspace, log
+
+
+def test_the_files_are_complete(done: tuple[Workspace, _Log]) -> None:
+    """Five files of the selection, one of the threshold, nothing half-written beside them."""
+    workspace, _ = done
+    folder = workspace.selection("toy")
+    names = ["candidates.parquet", "classifier.skops", "families.json", "features.json", "oof.parquet"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert [path.name for path in folder.parent.iterdir()] == ["toy"]
+    assert [path.name for path in workspace.threshold("toy").iterdir()] == ["threshold.json"]
+
+
+def test_every_draw_is_in_the_candidates(done: tuple[Workspace, _Log]) -> None:
+    """One a family here, with parameters that can be read back."""
+    table = read_table(done[0].selection("toy") / "candidates.parquet", schema_version=1)
+    assert list(table.columns) == ["family", "draw", "params", "mean_accuracy", "std_accuracy", "seconds", "error"]
+    assert tuple(table["family"]) == FAMILIES
+    assert (table["error"] == "").all() and table["mean_accuracy"].between(0, 1).all()
+    assert all(isinstance(json.loads(params), dict) for params in table["params"])
+
+
+def test_out_of_fold_probabilities_give_the_families_figures(done: tuple[Workspace, _Log]) -> None:
+    """Counted anew from the file: accuracy at 0.5 and at the lowest defect."""
+    workspace, _ = done
+    pool = read_table(workspace.selection("toy") / "oof.parquet", schema_version=1)
+    families = read_json(workspace.selection("toy") / "families.json", schema_version=1)
+    assert len(pool) == 12 * 30 and pool["probability"].between(0, 1).all()
+    for family, rows in pool.groupby("family"):
+        entry = families["families"][family]
+        defect = rows["label"] == "defect"
+        lowest = rows.loc[defect, "probability"].min()
+        assert entry["std"]["accuracy"] == pytest.approx(((rows["probability"] >= 0.5) == defect).mean())
+        assert entry["zfn"]["accuracy"] == pytest.approx(((rows["probability"] >= lowest) == defect).mean())
+        assert entry["zfn"]["fnr"] == 0.0 and entry["status"] == "ok"
+    best = max(entry["zfn"]["accuracy"] for entry in families["families"].values())
+    assert families["families"][families["winner"]]["zfn"]["accuracy"] == best
+    assert families["n_candidates"] == 12
+
+
+def test_the_classifier_reads_the_features_alone(done: tuple[Workspace, _Log]) -> None:
+    """Neither labels nor the native score are among its columns."""
+    workspace, _ = done
+    columns = read_json(workspace.selection("toy") / "features.json", schema_version=1)["columns"]
+    assert columns == [f"vqgan.image.c{number}" for number in range(8)]
+    probability = load_classifier(workspace.selection("toy") / "classifier.skops").predict_proba(_table()[columns])
+    assert probability.shape == (30, 2) and np.isfinite(probability).all()
+
+
+def test_the_threshold_is_the_winners_lowest_defect(done: tuple[Workspace, _Log]) -> None:
+    """With K from the selection and bounds by hand for 14 defects."""
+    workspace, _ = done
+    pool = read_table(workspace.selection("toy") / "oof.parquet", schema_version=1)
+    winner = read_json(workspace.selection("toy") / "families.json", schema_version=1)["winner"]
+    lowest = pool.loc[(pool["family"] == winner) & (pool["label"] == "defect"), "probability"].min()
+    facts = read_json(workspace.threshold("toy") / "threshold.json", schema_version=1)
+    assert facts["value"] == lowest
+    assert (facts["rule"], facts["n_defects"], facts["n_candidates"], facts["bound_is"]) == ("zfn", 14, 12, "descriptive")
+    assert facts["next_defect_miss_bound"] == pytest.approx(1 / 15)
+    assert facts["miss_rate_bound_95"] == pytest.approx(1 - (0.05 / 12) ** (1 / 14))
+    assert [entry["defect_type"] for entry in facts["types"]] == ["crack"]
+
+
+def test_what_is_logged(done: tuple[Workspace, _Log]) -> None:
+    """Each family's figures, the winner, the threshold, the files."""
+    workspace, log = done
+    facts = read_json(workspace.threshold("toy") / "threshold.json", schema_version=1)
+    assert all(f"{family}.{kind}.accuracy" in log.numbers for family in FAMILIES for kind in ("std", "zfn"))
+    assert all(np.isfinite(value) for value in log.numbers.values())
+    assert log.numbers["threshold.value"] == facts["value"]
+    assert log.names["winner"] in FAMILIES and log.names["threshold.bound_is"] == "descriptive"
+    assert log.files == ["candidates.parquet", "oof.parquet", "families.json", "threshold.json"]
+
+
+def test_a_second_run_gives_the_same_tables(done: tuple[Workspace, _Log], tmp_path: Path) -> None:
+    """But for the seconds; two families suffice, since families do not touch each other."""
+    again = _workspace(tmp_path, _table())
+    selection.run(_product({"families": ["et", "lr"]}), again, _Log())
+    for name in ("candidates.parquet", "oof.parquet"):
+        first = read_table(done[0].selection("toy") / name, schema_version=1)
+        second = read_table(again.selection("toy") / name, schema_version=1)
+        first = first[first["family"].isin(["et", "lr"])].reset_index(drop=True)
+        pd.testing.assert_frame_equal(first.drop(columns="seconds", errors="ignore"), second.drop(columns="seconds", errors="ignore"), check_exact=True)
+
+
+def test_nothing_but_progress_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Standard output stays empty; the bar goes to standard error with a rate and the time left."""
+    selection.run(_product({"families": ["nb"]}), _workspace(tmp_path, _table()), _Log())
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "leave one part out: 100%" in printed.err and "part/s" in printed.err
+
+
+def test_a_refused_table_leaves_what_was_there(tmp_path: Path) -> None:
+    """Too few defects for the folds: one sentence, and the old result stays."""
+    workspace = _workspace(tmp_path, _table(defects=4))
+    kept = workspace.selection("toy") / "families.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("old")
+    with pytest.raises(ZeromissError, match="selection.folds is 5, but the defects come from 4 parts"):
+        selection.run(_product(), workspace, _Log())
+    assert kept.read_text() == "old" and len(list(kept.parent.parent.iterdir())) == 1
+
+
+def test_no_defects_no_selection(tmp_path: Path) -> None:
+    """Told before anything is fitted."""
+    with pytest.raises(ZeromissError, match="the metric table has no defects"):
+        selection.run(_product(), _workspace(tmp_path, _table(defects=0)), _Log())
+
+
+def test_a_missing_table_names_its_stage(tmp_path: Path) -> None:
+    """The file, and what to do."""
+    with pytest.raises(ZeromissError, match="table.parquet is missing: run the stage that writes it"):
+        selection.run(_product(), Workspace(root=tmp_path), _Log())
+
+
+def test_the_margin_reaches_the_file(done: tuple[Workspace, _Log]) -> None:
+    """Half of the lowest probability; restored afterwards, since the workspace is shared."""
+    workspace, _ = done
+    before = read_json(workspace.threshold("toy") / "threshold.json", schema_version=1)
+    threshold.run(_product(threshold_params={"rule": "margin", "margin": 0.5}), workspace, _Log())
+    after = read_json(workspace.threshold("toy") / "threshold.json", schema_version=1)
+    threshold.run(_product(), workspace, _Log())
+    assert after["value"] == pytest.approx(before["value"] / 2) and after["rule"] == "margin"
+
+
+def test_a_pool_without_the_winner_is_refused(done: tuple[Workspace, _Log], tmp_path: Path) -> None:
+    """Files of two runs don't make a threshold."""
+    workspace = Workspace(root=tmp_path)
+    pool = read_table(done[0].selection("toy") / "oof.parquet", schema_version=1)
+    families = read_json(done[0].selection("toy") / "families.json", schema_version=1)
+    write_table(workspace.selection("toy") / "oof.parquet", pool[pool["family"] != families["winner"]], schema_version=1)
+    (workspace.selection("toy") / "families.json").write_text(json.dumps(families))
+    with pytest.raises(ZeromissError, match="has no row of the winner"):
+        threshold.run(_product(), workspace, _Log())
