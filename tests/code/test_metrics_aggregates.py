@@ -31,17 +31,17 @@ def test_nothing_to_aggregate_is_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_number_of_columns() -> None:
-    assert len(image_columns("vqgan")) == 7 + 7
+    assert len(image_columns("vqgan")) == 7 + 7 + 7
     assert len(localised_columns("vqgan", masked=False)) == 7 + 14 * 7
-    assert len(feature_columns("vqgan", masked=False)) == 14 + 105
-    assert len(feature_columns("vqgan", masked=True)) == 14 + 2 * 105
+    assert len(feature_columns("vqgan", masked=False)) == 21 + 105
+    assert len(feature_columns("vqgan", masked=True)) == 21 + 2 * 105
 
 
 def test_names_of_columns() -> None:
     columns = feature_columns("vqgan", masked=True)
     assert len(set(columns)) == len(columns)
     assert columns[:2] == ["vqgan.image.mse", "vqgan.image.perceptual_mse"]
-    for name in ("vqgan.patch.ssim.sum.masked", "vqgan.patch.fid.mean", "vqgan.pixel.difference.q3.masked", "vqgan.image.difference.q2"):
+    for name in ("vqgan.patch.ssim.sum.masked", "vqgan.patch.fid.mean", "vqgan.pixel.difference.q3.masked", "vqgan.image.difference.q2", "vqgan.image.map.mean"):
         assert name in columns
     assert feature_columns("ganodip", masked=False)[0] == "ganodip.image.mse"
 
@@ -50,4 +50,4 @@ def test_plain_columns_come_before_masked_ones() -> None:
     columns = feature_columns("vqgan", masked=True)
     masked = [name.endswith(".masked") for name in columns]
     assert masked == sorted(masked)
-    assert columns[:119] == feature_columns("vqgan", masked=False)
+    assert columns[:126] == feature_columns("vqgan", masked=False)

@@ -84,16 +84,22 @@ def test_no_boxes_give_no_distances() -> None:
     assert dense_distances([torch.zeros(1, 2, 4, 4)], empty, height=8, width=8).shape == (0,)
 
 
-def test_a_level_counts_in_units_of_the_reconstruction() -> None:
-    hat = torch.tensor([[[[3.0, 0.0]], [[4.0, 5.0]]]])  # vectors (3, 4) and (0, 5): both of length 5
-    found = level_difference(hat + 10.0, hat)
-    assert found.flatten().tolist() == pytest.approx([2.0] * 4)
-    assert level_difference(7 * (hat + 10.0), 7 * hat).flatten().tolist() == pytest.approx([2.0] * 4)
+def test_positions_are_compared_by_direction_alone() -> None:
+    hat = torch.tensor([[[[3.0, 0.0]], [[4.0, 5.0]]]])  # vectors (3, 4) and (0, 5)
+    x = torch.tensor([[[[4.0, 0.0]], [[3.0, 9.0]]]])  # vectors (4, 3) and (0, 9)
+    found = level_difference(x, hat)
+    assert found.flatten().tolist() == pytest.approx([0.2, 0.0, -0.2, 0.0])
+    assert level_difference(7 * x, 0.5 * hat).flatten().tolist() == pytest.approx([0.2, 0.0, -0.2, 0.0])
 
 
-def test_a_level_without_any_feature_stays_finite() -> None:
-    found = level_difference(torch.ones(1, 2, 2, 2), torch.zeros(1, 2, 2, 2))
-    assert found.unique().tolist() == [1.0]
+def test_opposite_directions_are_two_apart() -> None:
+    difference = level_difference(torch.ones(1, 4, 2, 2), -torch.ones(1, 4, 2, 2))
+    assert anomaly_map([difference], height=2, width=2).tolist() == [[4.0, 4.0], [4.0, 4.0]]
+
+
+def test_a_position_without_any_feature_stays_finite() -> None:
+    found = level_difference(torch.ones(1, 4, 2, 2), torch.zeros(1, 4, 2, 2))
+    assert found.unique().tolist() == [0.5]
 
 
 def test_map_of_the_finest_level_is_the_squared_length() -> None:
@@ -137,7 +143,7 @@ def test_crop_distance_is_the_squared_gap_of_pooled_features() -> None:
 def test_dense_and_crops_agree_on_which_box_differs() -> None:
     x = torch.from_numpy(np.random.default_rng(4).random((3, 32, 32), dtype=np.float32))
     x_hat = x.clone()
-    x_hat[:, 8:16, 8:16] *= 0.5
+    x_hat[:, 8:16, 8:16] = x[:, 8:16, 8:16].flip(0) ** 2
     boxes = torch.tensor([[8, 8, 16, 16], [20, 20, 28, 28], [4, 8, 12, 16]])
     maps = zip(Toy()(x[None]), Toy()(x_hat[None]), strict=True)
     dense = dense_distances([level_difference(a, b) for a, b in maps], boxes, height=32, width=32)

@@ -26,13 +26,14 @@ PARAMS = MetricsParams(pixels=20, patches=40)
 
 
 class Toy(Backbone):
-    """Averages at stride 4, then at stride 16."""
+    """Averages of an image and of its negative, at stride 4, then at stride 16."""
 
     def __init__(self) -> None:
-        super().__init__(strides=(4, 16), channels=(3, 3), mean=(0.5,) * 3, std=(0.5,) * 3)
+        super().__init__(strides=(4, 16), channels=(6, 6), mean=(0.0,) * 3, std=(1.0,) * 3)
 
     def maps(self, normalised_BCHW: torch.Tensor) -> list[torch.Tensor]:
-        return [functional.avg_pool2d(normalised_BCHW, side) for side in self.strides]
+        both = torch.cat((normalised_BCHW, 1 - normalised_BCHW), dim=1)
+        return [functional.avg_pool2d(both, side) for side in self.strides]
 
 
 class Blur:
@@ -123,6 +124,7 @@ def test_image_level_by_its_definitions() -> None:
     assert [features[f"vqgan.image.{name}"] for name in ("quantisation_mse", "critic", "critic_hat")] == [0.5, -0.5, 1.0]
     difference = (x - x_hat).abs().mean(0).numpy()
     assert features["vqgan.image.difference.q3"] == pytest.approx(float(np.quantile(difference, 0.75)))
+    assert features["vqgan.image.map.mean"] == pytest.approx(found.map_HW.double().mean().item())
     assert features["vqgan.image.difference.sum"] == pytest.approx(float(difference.sum()), rel=1e-5)
 
 

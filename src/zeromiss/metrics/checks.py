@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # slow to import
 
 LARGEST = 1e300  # no number of the table is larger; infinity is
 FLAGS = ("orb_no_keypoints",)
-ABOVE_ZERO = ("mse", "perceptual_mse", "quantisation_mse", "fid", "frechet")
+ABOVE_ZERO = ("mse", "perceptual_mse", "quantisation_mse", "map", "fid", "frechet")
 ABOVE_ZERO += ("canberra", "euclidean", "wasserstein", "minkowski", "cityblock")
 BOUNDS = {  # largest value of the metrics that are bounded on both sides; the smallest is 0
     "orb": 1.0,

@@ -12,9 +12,12 @@ KEY_COLUMNS = ("path", "sha256", "label", "defect_type", "part_id", "native_scor
 
 
 def image_columns(detector: str) -> list[str]:
-    """Return the columns of the image level: single metrics, then aggregates of the whole difference."""
+    """Return the columns of the image level: single metrics, aggregates of the difference, aggregates of the map.
+
+    The paper has the first two; the aggregates of the (unmasked) perceptual anomaly map are added.
+    """
     single = [f"{detector}.image.{metric}" for metric in IMAGE_METRICS]
-    return single + [f"{detector}.image.difference.{name}" for name in AGGREGATES]
+    return single + [f"{detector}.image.{values}.{name}" for values in ("difference", "map") for name in AGGREGATES]
 
 
 def localised_columns(detector: str, *, masked: bool) -> list[str]:

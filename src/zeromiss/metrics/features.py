@@ -38,14 +38,18 @@ def dense_levels(backbone: Backbone) -> tuple[int, ...]:
 
 
 def level_difference(map_BChw: Tensor, map_hat_BChw: Tensor) -> Tensor:
-    """Return features of x minus features of x_hat, (B, C, h, w), in units of the level.
+    """Return features of x minus features of x_hat, (B, C, h, w), each position's vector first scaled to length 1.
 
-    The unit is the root mean square length of the reconstruction's feature vectors at this level of this
-    image, so that levels of many channels or large values do not drown the others, and a score depends on
-    no other image. Where the reconstruction has no features at all the unit is 1.
+    So every level weighs alike, whatever its number of channels and its values, and brightness counts less
+    than structure: without it a bright, sharply drawn normal part outscores a dark defect. A position's
+    squared length is in [0, 4].
     """
-    length = map_hat_BChw.square().sum(dim=1).mean().sqrt()
-    return (map_BChw - map_hat_BChw) / torch.where(length > 0, length, torch.ones_like(length))
+    return _unit(map_BChw) - _unit(map_hat_BChw)
+
+
+def _unit(map_BChw: Tensor) -> Tensor:
+    """Return the map with vectors of length 1; a vector shorter than 1e-6 is nearly nothing and stays so."""
+    return map_BChw / map_BChw.square().sum(dim=1, keepdim=True).sqrt().clamp_min(1e-6)
 
 
 def dense_distances(differences: Sequence[Tensor], boxes_N4: Tensor, *, height: int, width: int) -> Tensor:

@@ -109,7 +109,7 @@ class Measurer:
         pair = self._pair(image_CHW, reconstruction.image_hat_BCHW[0].clamp(0.0, 1.0))
         map_HW = anomaly_map(pair.levels, **pair.size)
         values, boxes_Q4, distances_Q = self._localised(pair, pair.difference_HW)
-        numbers = np.concatenate((self._image_level(pair, reconstruction), values))
+        numbers = np.concatenate((self._image_level(pair, map_HW, reconstruction), values))
         if self.mask_HW is not None:
             mask_HW = self.mask_HW.to(map_HW)
             values, boxes_Q4, distances_Q = self._localised(pair, pair.difference_HW * mask_HW)
@@ -135,7 +135,7 @@ class Measurer:
             perceptual_mse=float((maps[-1] - maps_hat[-1]).square().mean()),
         )
 
-    def _image_level(self, pair: _Pair, reconstruction: Reconstruction) -> np.ndarray:
+    def _image_level(self, pair: _Pair, map_HW: Tensor, reconstruction: Reconstruction) -> np.ndarray:
         """Return the image level's values, in the order of `image_columns`."""
         x_CHW, x_hat_CHW = pair.arrays()
         orb, no_keypoints = orb_difference(x_CHW, x_hat_CHW)
@@ -148,8 +148,8 @@ class Measurer:
             orb,
             float(no_keypoints),
         )
-        difference_1N = pair.difference_HW.cpu().numpy().reshape(1, -1)
-        return np.concatenate((single, aggregate(difference_1N)[0]))
+        whole_2N = torch.stack((pair.difference_HW, map_HW)).flatten(1).cpu().numpy()
+        return np.concatenate((single, aggregate(whole_2N).ravel()))
 
     def _localised(self, pair: _Pair, weighted_HW: Tensor) -> tuple[np.ndarray, Tensor, Tensor]:
         """Return the pixel and patch levels' values, the q boxes and their distances, for one difference."""
