@@ -55,7 +55,7 @@ def _forest_space(trees: int) -> Space:
     return {
         "n_estimators": randint(_share(trees, 0.5), trees + 1),
         "criterion": ["gini", "entropy"],
-        "max_features": ["sqrt", "log2", 0.05, 0.15, 0.25],
+        "max_features": ["sqrt", "log2", 0.05, 0.15],
         "max_depth": [4, 6, 8, None],
         "min_samples_leaf": randint(1, 8),
         "max_samples": [0.4, 0.6, 0.8, None],
@@ -89,7 +89,7 @@ def _ada_space(trees: int) -> Space:
         "n_estimators": randint(_share(trees, 0.2), _share(trees, 0.5) + 1),
         "learning_rate": loguniform(0.03, 1.5),
         "max_depth": [1, 2, 3],
-        "max_features": ["sqrt", 0.15, 0.3],
+        "max_features": ["sqrt", 0.1, 0.2],
         "min_samples_leaf": randint(1, 12),
     }
 
@@ -121,7 +121,7 @@ def _gradient_space(trees: int) -> Space:
         "n_estimators": randint(_share(trees, 0.4), _share(trees, 0.9) + 1),
         "learning_rate": loguniform(0.03, 0.3),
         "max_depth": [1, 2, 3, 4],
-        "max_features": ["sqrt", "log2", 0.15, 0.25],
+        "max_features": ["sqrt", "log2", 0.1, 0.2],
         "min_samples_leaf": randint(1, 20),
         "subsample": uniform(0.4, 0.6),
     }
