@@ -41,7 +41,13 @@ def test_names_of_columns() -> None:
     columns = feature_columns("vqgan", masked=True)
     assert len(set(columns)) == len(columns)
     assert columns[:2] == ["vqgan.image.mse", "vqgan.image.perceptual_mse"]
-    for name in ("vqgan.patch.ssim.sum.masked", "vqgan.patch.fid.mean", "vqgan.pixel.difference.q3.masked", "vqgan.image.difference.q2", "vqgan.image.map.mean"):
+    for name in (
+        "vqgan.patch.ssim.sum.masked",
+        "vqgan.patch.fid.mean",
+        "vqgan.pixel.difference.q3.masked",
+        "vqgan.image.difference.q2",
+        "vqgan.image.map.mean",
+    ):
         assert name in columns
     assert feature_columns("ganodip", masked=False)[0] == "ganodip.image.mse"
 

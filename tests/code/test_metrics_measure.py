@@ -153,9 +153,9 @@ def test_distances_fall_and_boxes_lie_inside() -> None:
     assert (found.boxes_Q4[:, 2:] > found.boxes_Q4[:, :2]).all()
 
 
-def test_the_worst_box_lies_on_the_spot() -> None:
+def test_the_worst_box_lies_on_the_spot_or_beside_it() -> None:
     x0, y0, x1, y1 = measurer().measure(draw()).boxes_Q4[0].tolist()
-    assert x0 < 46 and x1 > 40 and y0 < 46 and y1 > 40
+    assert x0 < 50 and x1 > 36 and y0 < 50 and y1 > 36  # features have cells of 4 pixels
 
 
 def test_plain_columns_do_not_change_with_the_mask() -> None:
