@@ -40,6 +40,7 @@ def tiny_params() -> VqganParams:
         codes=16,
         code_dim=4,
         dead_after=3,
+        codebook_start=1,
         critic_channels=4,
         critic_start=2,
         critic_warmup=2,

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.models import Inception_V3_Weights, VGG16_Weights
 
-from zeromiss.backbones import efficientnet_lite0, vgg16
+from zeromiss.backbones import efficientnet_lite0, inception_v3, vgg16
 from zeromiss.backbones.base import Backbone, load_strictly, read_weights
 from zeromiss.backbones.inception_v3 import InceptionV3
 from zeromiss.backbones.load import NAMES, load_backbone, perceptual_mse
@@ -77,8 +77,8 @@ def test_lite0_classifier_sees_a_coil_in_drawn_rings():
 
 def test_lite0_takes_a_path_and_gives_the_same(lite0: Backbone, tmp_path: Path):
     weights = read_weights(efficientnet_lite0._package_file())
-    # safetensors sorts its tensors by name: the order that pairs them is kept by numbered names
-    save_file({f"{index:03d}": value.contiguous() for index, value in enumerate(weights.values())}, tmp_path / "lite0.safetensors")
+    named = efficientnet_lite0.load_classifier(weights, origin="package").state_dict()
+    save_file({key: value.contiguous() for key, value in named.items()}, tmp_path / "lite0.safetensors")
     again = load_backbone("efficientnet_lite0", str(tmp_path / "lite0.safetensors"))
     assert all(torch.equal(one, two) for one, two in zip(lite0(drawn()), again(drawn()), strict=True))
 
@@ -190,15 +190,24 @@ def test_without_internet_the_file_to_give_is_named(name: str, weights: type, fi
         load_backbone(name)
 
 
-def test_torchvision_networks_load_from_a_path(tmp_path: Path):
-    whole = InceptionV3()
-    save_file(whole.network.state_dict(), tmp_path / "inception.safetensors")
-    read = load_backbone("inception_v3", str(tmp_path / "inception.safetensors"))
-    assert torch.equal(read.network.Mixed_7c.branch1x1.conv.weight, whole.network.Mixed_7c.branch1x1.conv.weight)
-    assert_maps(read, exact=False)
-    vgg = Vgg16Torchvision()
-    save_file({f"features.{key}": value for key, value in vgg.features.state_dict().items()}, tmp_path / "vgg.safetensors")
-    assert_maps(load_backbone("vgg16_torchvision", str(tmp_path / "vgg.safetensors")), exact=True)
+def test_inception_keeps_its_promise_and_loads_from_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    whole = InceptionV3().freeze()
+    assert_maps(whole, exact=False)
+    file = tmp_path / "inception.safetensors"
+    save_file(whole.network.state_dict(), file)
+    monkeypatch.setattr(inception_v3, "InceptionV3", lambda: whole)  # built once: it is a large network
+    kernel = whole.network.Mixed_7c.branch1x1.conv.weight.clone()
+    whole.network.Mixed_7c.branch1x1.conv.weight.zero_()
+    assert torch.equal(load_backbone("inception_v3", str(file)).network.Mixed_7c.branch1x1.conv.weight, kernel)
+
+
+def test_torchvisions_vgg16_keeps_its_promise_and_loads_from_a_path(tmp_path: Path):
+    vgg = Vgg16Torchvision().freeze()
+    file = tmp_path / "vgg.safetensors"
+    save_file({f"features.{key}": value for key, value in vgg.features.state_dict().items()}, file)
+    read = load_backbone("vgg16_torchvision", str(file))
+    assert torch.equal(read.features[28].weight, vgg.features[28].weight)
+    assert_maps(read, exact=True)
 
 
 def test_a_pickle_that_carries_code_is_refused(tmp_path: Path):

@@ -32,13 +32,14 @@ def assert_same(first: Vqgan, second: Vqgan) -> None:
 def test_tiny_network_learns_two_images_by_heart(tiny_params: VqganParams, tiny_backbone: Backbone, drawn_images: Tensor):
     params = tiny_params.model_copy(
         update={
-            "steps": 250,
+            "steps": 160,
             "learning_rate": 4e-3,
-            "channels": (24, 32),
+            "channels": (16, 24),
             "codes": 64,
             "crop": None,
-            "critic_start": 200,
-            "critic_warmup": 20,
+            "codebook_start": 40,
+            "critic_start": 150,
+            "critic_warmup": 5,
             "dead_after": 20,
             "precision": "fp32",
         }
@@ -118,6 +119,21 @@ def test_critic_is_still_until_its_start_and_reaches_the_generator_after_its_war
     assert weight == [False, False, False, False, True, True]
 
 
+def test_codes_are_placed_when_quantising_begins_and_not_before(
+    tiny_params: VqganParams, tiny_backbone: Backbone, drawn_images: Tensor
+):
+    params = tiny_params.model_copy(update={"codebook_start": 2})
+    trainer = Trainer(Vqgan(params, seed=0), tiny_backbone, seed=0)
+    batches = Batches(drawn_images, batch=2, crop=32, seed=0, steps=8)
+    started, terms = [], []
+    for step in range(3):
+        terms.append(trainer.step(batches[step], step)["codebook"].item())
+        started.append(bool(trainer.vqgan.codebook.started))
+    assert started == [False, False, True]
+    assert terms[:2] == [0.0, 0.0]
+    assert terms[2] > 0
+
+
 def test_gradient_at_the_image_is_the_gradient_of_the_total_loss(
     tiny_params: VqganParams, tiny_backbone: Backbone, drawn_images: Tensor
 ):
@@ -132,7 +148,7 @@ def test_gradient_at_the_image_is_the_gradient_of_the_total_loss(
 
     image_hat_BCHW = trainer.vqgan.decode(latent_BDhw)
     features = [tiny_backbone(each)[-1] for each in (image_BCHW, image_hat_BCHW)]
-    rec = (image_hat_BCHW - image_BCHW).square().mean() + 0.1 * (features[0] - features[1]).square().mean()
+    rec = 4 * (image_hat_BCHW - image_BCHW).square().mean() + 0.1 * (features[0] - features[1]).square().mean()
     gan = -torch.sigmoid(trainer.vqgan.judge(image_hat_BCHW)).log().mean()
     rec_L, gan_L = (torch.autograd.grad(loss, decoder.out.weight, retain_graph=True)[0] for loss in (rec, gan))
     weight = rec_L.norm() / (gan_L.norm() + 1e-6)
@@ -153,6 +169,18 @@ def test_crop_is_a_part_of_its_image(drawn_images: Tensor):
     crop_CHW = Batches(drawn_images[:1], batch=1, crop=16, seed=0, steps=1)[0][0]
     windows = drawn_images[0].unfold(1, 16, 1).unfold(2, 16, 1).permute(1, 2, 0, 3, 4).reshape(-1, 3, 16, 16)
     assert (windows == crop_CHW).flatten(1).all(1).any()
+
+
+def test_crops_reach_the_ends_of_an_image_more_often(drawn_images: Tensor):
+    places = Batches(drawn_images[:1], batch=1, crop=16, seed=0, steps=1)
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.tensor([places._place(48, generator) for _ in range(4100)])
+    counts = torch.bincount(drawn, minlength=33)
+    assert len(counts) == 33
+    # 41 places are drawn evenly, from 4 before the image to 4 beyond it: 5 of 41 land on either end
+    assert 410 <= counts[0] <= 590
+    assert 410 <= counts[32] <= 590
+    assert counts[1:32].max() < 150
 
 
 def test_impossible_crops_and_no_images_are_refused(tiny_params: VqganParams, tiny_backbone: Backbone, drawn_images: Tensor):

@@ -41,9 +41,10 @@ def load(path: str | None = None) -> EfficientNetLite0:
 
 
 def load_classifier(weights: Mapping[str, Tensor], *, origin: str) -> nn.Module:
-    """Return the whole ImageNet classifier with `weights` paired in order and loaded strictly.
+    """Return the whole ImageNet classifier with `weights` loaded strictly.
 
-    Raises ZeromissError when the number of tensors or any shape differs.
+    Tensors that bear timm's names go by them; all others are paired in order. Raises ZeromissError
+    when the number of tensors or any shape differs.
     """
     network = timm.create_model(_MODEL, pretrained=False)
     names = list(network.state_dict())
@@ -51,7 +52,8 @@ def load_classifier(weights: Mapping[str, Tensor], *, origin: str) -> nn.Module:
         raise ZeromissError(
             f"{origin} is no complete set of weights: {len(weights)} tensors, EfficientNet-Lite0 has {len(names)}; give the whole file"
         )
-    load_strictly(network, dict(zip(names, weights.values(), strict=True)), origin=origin)
+    named = weights if "conv_stem.weight" in weights else dict(zip(names, weights.values(), strict=True))
+    load_strictly(network, named, origin=origin)
     return network.eval()
 
 

@@ -58,7 +58,11 @@ class Batches(Dataset[Tensor]):
     def _cut(self, image_CHW: Tensor, generator: torch.Generator) -> Tensor:
         if self._crop is None:
             return image_CHW
-        rows, columns = image_CHW.shape[-2:]
-        top = int(torch.randint(rows - self._crop + 1, (), generator=generator))
-        left = int(torch.randint(columns - self._crop + 1, (), generator=generator))
+        top, left = (self._place(side, generator) for side in image_CHW.shape[-2:])
         return image_CHW[:, top : top + self._crop, left : left + self._crop]
+
+    def _place(self, side: int, generator: torch.Generator) -> int:
+        """Return where a crop begins: even over the image, the ends more often, as each is seen only from there."""
+        room, beyond = side - self._crop, self._crop // 4
+        drawn = int(torch.randint(-beyond, room + beyond + 1, (), generator=generator))
+        return min(max(drawn, 0), room)

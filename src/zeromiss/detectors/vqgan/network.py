@@ -21,7 +21,12 @@ def reduction(stem: str, channels: tuple[int, ...]) -> int:
 
 
 def _norm(width: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(32, width), width, eps=1e-6)
+    """Return a group norm whose groups hold about 16 channels, never more than 32 groups.
+
+    The brightness of an even image is a pattern over channels; small groups would divide it away.
+    """
+    groups = math.gcd(min(32, 2 ** max(0, round(math.log2(width / 16)))), width)
+    return nn.GroupNorm(groups, width, eps=1e-6)
 
 
 def _conv(before: int, after: int, *, stride: int = 1) -> nn.Conv2d:
@@ -37,6 +42,7 @@ class ResidualBlock(nn.Module):
         self.norm1, self.conv1 = _norm(before), _conv(before, after)
         self.norm2, self.conv2 = _norm(after), _conv(after, after)
         self.skip = nn.Conv2d(before, after, kernel_size=1) if before != after else nn.Identity()
+        nn.init.zeros_(self.conv2.weight)  # each block begins as its skip: learning starts at once
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
         """Return (B, after, H, W)."""

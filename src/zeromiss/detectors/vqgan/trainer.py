@@ -11,6 +11,7 @@ from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.load import perceptual_mse
 from zeromiss.detectors.vqgan import loss as losses
 from zeromiss.detectors.vqgan.batches import generator_at
+from zeromiss.detectors.vqgan.codebook import Quantised
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 
 
@@ -50,17 +51,29 @@ class Trainer:
         codebook, generator = self.vqgan.codebook, generator_at(self._seed, step, 1)
         with self._autocast():
             latent_BDhw = self.vqgan.encode(image_BCHW)
-            codebook.start(latent_BDhw.detach(), generator)
-            quantised = self.vqgan.quantise(latent_BDhw)
-            image_hat_BCHW = self.vqgan.decode(quantised.latent_BDhw)
+            quantised = self._quantise(latent_BDhw, step, generator)
+            image_hat_BCHW = self.vqgan.decode(latent_BDhw if quantised is None else quantised.latent_BDhw)
         gradient_BCHW, values = self._image_gradient(image_BCHW, image_hat_BCHW, step)
         self.optimisers["generator"].zero_grad(set_to_none=True)
-        torch.autograd.backward([image_hat_BCHW, quantised.loss], [gradient_BCHW, torch.ones_like(quantised.loss)])
+        if quantised is None:
+            image_hat_BCHW.backward(gradient_BCHW)
+        else:
+            torch.autograd.backward([image_hat_BCHW, quantised.loss], [gradient_BCHW, torch.ones_like(quantised.loss)])
+            revived = codebook.learn(latent_BDhw.detach(), quantised.codes_Bhw, generator)
+            values |= {"codebook": quantised.loss.detach(), "revived": torch.tensor(float(revived))}
         self.optimisers["generator"].step()
-        revived = codebook.learn(latent_BDhw.detach(), quantised.codes_Bhw, generator)
-        values["codebook"] = quantised.loss.detach()
-        values["revived"] = torch.tensor(float(revived))
         return image_hat_BCHW.detach(), values
+
+    def _quantise(self, latent_BDhw: Tensor, step: int, generator: torch.Generator) -> Quantised | None:
+        """Return the quantised latent; None in the first steps.
+
+        An encoder that has learned nothing yet finds it cheapest to shrink onto few codes, and stays there;
+        after some steps as a plain autoencoder its latent is worth placing codes on.
+        """
+        if step < self.params.codebook_start:
+            return None
+        self.vqgan.codebook.start(latent_BDhw.detach(), generator)
+        return self.vqgan.quantise(latent_BDhw)
 
     def _image_gradient(
         self, image_BCHW: Tensor, image_hat_BCHW: Tensor, step: int
@@ -72,12 +85,13 @@ class Trainer:
         """
         leaf_BCHW = image_hat_BCHW.detach().requires_grad_()
         with self._autocast():
-            pixel = functional.mse_loss(leaf_BCHW, image_BCHW)
+            pixel = 4 * functional.mse_loss(leaf_BCHW, image_BCHW)  # of images in [-1, 1], as the network sees them
             perceptual = perceptual_mse(self.backbone, image_BCHW, leaf_BCHW).mean()
         (rec_BCHW,) = torch.autograd.grad(pixel + self.params.perceptual * perceptual, leaf_BCHW)
         nothing = torch.zeros(())
         values = {"pixel": pixel.detach(), "perceptual": perceptual.detach()}
         values |= {"adversarial": nothing, "lambda": nothing, "critic": nothing}
+        values |= {"codebook": nothing, "revived": nothing}
         if not losses.critic_counts(step, start=self.params.critic_start, warmup=self.params.critic_warmup):
             return rec_BCHW, values
         with self._autocast():
