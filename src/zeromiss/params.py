@@ -99,6 +99,8 @@ class SelectionParams(Section):
     correlation: float = Field(default=0.95, gt=0.0, le=1.0)  # above: keep the first column only
     smote_below: float = Field(default=0.4, ge=0.0, le=0.5)  # minority share under which SMOTE acts
     smote_neighbors: int = Field(default=5, ge=1)
+    outer_folds: int = Field(default=5, ge=2)  # of the honest protocol
+    outer_repeats: int = Field(default=0, ge=0)  # 0: the honest protocol is left out
     jobs: int = -1
 
 

@@ -164,7 +164,20 @@ def test_nothing_but_progress_is_printed(tmp_path: Path, capsys: pytest.CaptureF
     selection.run(_product({"families": ["nb"]}), _workspace(tmp_path, _table()), _Log())
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert "leave one part out: 100%" in printed.err and "part/s" in printed.err
+    assert "leave one part out: 100%" in printed.err and "fold/s" in printed.err
+
+
+def test_the_honest_protocol_is_written_where_asked_for(done: tuple[Workspace, _Log], tmp_path: Path) -> None:
+    """Two outer folds judge each image once; without repeats the entry is null."""
+    assert read_json(done[0].selection("toy") / "families.json", schema_version=1)["honest"] is None
+    workspace = _workspace(tmp_path, _table())
+    selection.run(_product({"families": ["nb", "lda"], "folds": 3, "outer_folds": 2, "outer_repeats": 1}), workspace, _Log())
+    honest = read_json(workspace.selection("toy") / "families.json", schema_version=1)["honest"]
+    assert [fold["n_defects"] for fold in honest["folds"]] == [7, 7]
+    fnrs = [fold["rates"]["fnr"] for fold in honest["folds"]]
+    assert fnrs == [fold["missed"] / 7 for fold in honest["folds"]]
+    assert honest["rates"]["fnr"]["mean"] == pytest.approx(np.mean(fnrs))
+    assert honest["rates"]["fpr"]["low"] <= honest["rates"]["fpr"]["mean"] <= honest["rates"]["fpr"]["high"]
 
 
 def test_a_refused_table_leaves_what_was_there(tmp_path: Path) -> None:

@@ -83,12 +83,13 @@ def fit_pipeline(
 def _understood_warnings() -> Iterator[None]:
     """Silence what the search itself answers.
 
-    A draw that did not converge, or that met collinear columns, is judged by its accuracy on parts it has not
+    A draw that did not converge, met collinear columns or draws few rows a tree is judged by its accuracy on parts it has not
     seen like any other draw. LightGBM names the columns of an array itself and then misses those names in
     the next array. All else is shown.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", message="Variables are collinear")
+        warnings.filterwarnings("ignore", message="Using the fractional value max_samples")
         warnings.filterwarnings("ignore", message="X does not have valid feature names, but LGBMClassifier")
         yield

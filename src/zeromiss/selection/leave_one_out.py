@@ -46,7 +46,7 @@ def leave_parts_out(
     by the families. A family that fails in a fold is reported, and the others go on.
     """
     tasks = [(X_NF, y_N, fold, dict(chosen), recipe) for fold in folds]
-    results = run_all(judge_left_out, tasks, jobs=jobs, title="leave one part out", unit="part")
+    results = run_all(judge_left_out, tasks, jobs=jobs, title="leave one part out", unit="fold")
     return {family: _pool([result[family] for result in results], folds, len(y_N)) for family in chosen}
 
 

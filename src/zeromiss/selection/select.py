@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
@@ -34,23 +35,28 @@ class Selection:
         return sum(not candidate.error for candidate in self.candidates)
 
 
-def select(source: Source, params: SelectionParams, seed: int) -> Selection:
+def select(
+    source: Source, params: SelectionParams, seed: int, *, pool: Literal["parts", "folds"] = "parts"
+) -> Selection:
     """Run the selection on the metric table; the same seed gives the same result, whatever `params.jobs`.
 
+    `pool`: probabilities are pooled leaving out one part at a time (the paper) or one search fold at a time.
     Raises ZeromissError when there are too few parts for the folds or for SMOTE, or every family fails.
     """
     X_NF, y_N = source.features.to_numpy(), source.y_N
     folds = search_folds(y_N, source.part_N, params.folds, seed)
-    parts = part_folds(y_N, source.part_N)
-    recipe = _recipe(source, params, seed, [*folds, *parts])
+    pool_folds = part_folds(y_N, source.part_N) if pool == "parts" else folds
+    recipe = _recipe(source, params, seed, [*folds, *pool_folds])
     with threadpool_limits(1):
         ready = [prepare_fold(X_NF, y_N, fold, recipe) for fold in folds]
     candidates = search(ready, families=params.families, draws=params.draws, trees=params.trees, seed=seed, jobs=params.jobs)
     best = best_draws(candidates)
     chosen = {family: candidate.params for family, candidate in best.items()}
-    pools = leave_parts_out(X_NF, y_N, parts, chosen=chosen, recipe=recipe, jobs=params.jobs)
+    pools = leave_parts_out(X_NF, y_N, pool_folds, chosen=chosen, recipe=recipe, jobs=params.jobs)
     judgements = {
-        family: judge_pool(y_N, pool.probability_N) for family, pool in pools.items() if pool.probability_N is not None
+        family: judge_pool(y_N, left_out.probability_N)
+        for family, left_out in pools.items()
+        if left_out.probability_N is not None
     }
     winner = pick_winner(judgements)
     with threadpool_limits(1):

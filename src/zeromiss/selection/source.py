@@ -19,6 +19,11 @@ class Source:
     y_N: np.ndarray
     part_N: np.ndarray
 
+    def take(self, indices_M: np.ndarray) -> "Source":
+        """Return the images at `indices_M`, in that order."""
+        facts, features = (frame.iloc[indices_M].reset_index(drop=True) for frame in (self.facts, self.features))
+        return Source(facts=facts, features=features, y_N=self.y_N[indices_M], part_N=self.part_N[indices_M])
+
 
 def read_source(table: pd.DataFrame) -> Source:
     """Split the metric table into facts and features.

@@ -11,6 +11,7 @@ import pandas as pd
 
 from zeromiss.files import write_json
 from zeromiss.params import Product
+from zeromiss.selection.honest import OuterFold, judge_outer_folds, summarise
 from zeromiss.selection.search import Candidate
 from zeromiss.selection.select import Selection, select
 from zeromiss.selection.source import Source, read_source
@@ -31,30 +32,27 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     start = time.perf_counter()
     source = read_source(read_table(workspace.metrics(product.name) / "table.parquet", schema_version=TABLE_VERSION))
     selection = select(source, product.selection, product.seed)
+    outer = judge_outer_folds(source, product.selection, product.seed)
     folder = workspace.selection(product.name)
     draft = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
-    _write(draft, source, selection, families_in_order=product.selection.families, seconds=time.perf_counter() - start)
+    facts = {
+        "seconds": time.perf_counter() - start,
+        "honest": honest_entry(outer) if outer else None,
+        "families": {family: family_entry(family, selection) for family in product.selection.families},
+    }
+    _write(draft, source, selection, facts)
     shutil.rmtree(folder, ignore_errors=True)
     draft.replace(folder)
     _report(selection, folder, log)
 
 
-def _write(
-    folder: Path, source: Source, selection: Selection, *, families_in_order: tuple[str, ...], seconds: float
-) -> None:
+def _write(folder: Path, source: Source, selection: Selection, facts: dict[str, Any]) -> None:
     """Write the stage's five files."""
     write_table(folder / "candidates.parquet", candidate_table(selection.candidates), schema_version=SCHEMA_VERSION)
     write_table(folder / "oof.parquet", pool_table(source, selection), schema_version=SCHEMA_VERSION)
-    families = {family: family_entry(family, selection) for family in families_in_order}
-    payload = {
-        "winner": selection.winner,
-        "n_candidates": selection.n_candidates,
-        "smote": selection.smote,
-        "seconds": seconds,
-        "families": families,
-    }
-    write_json(folder / "families.json", payload, schema_version=SCHEMA_VERSION)
+    payload = {"winner": selection.winner, "n_candidates": selection.n_candidates, "smote": selection.smote}
+    write_json(folder / "families.json", payload | facts, schema_version=SCHEMA_VERSION)
     write_json(folder / "features.json", {"columns": list(source.features.columns)}, schema_version=SCHEMA_VERSION)
     save_classifier(folder / "classifier.skops", selection.classifier)
 
@@ -92,6 +90,14 @@ def family_entry(family: str, selection: Selection) -> dict[str, Any]:
     }
     keys = ("std", "zfn", "zfn_threshold", "image_auroc", "average_precision")
     return entry | (asdict(judgement) if judgement else dict.fromkeys(keys))
+
+
+def honest_entry(outer: list[OuterFold]) -> dict[str, Any]:
+    """Return the honest protocol's figures for families.json: intervals of the rates, and every outer fold."""
+    return {
+        "rates": {name: asdict(interval) for name, interval in summarise(outer).items()},
+        "folds": [asdict(fold) for fold in outer],
+    }
 
 
 def _report(selection: Selection, folder: Path, log: RunLog) -> None:
