@@ -43,7 +43,7 @@ def test_all_missed_bounds_nothing() -> None:
 
 
 def test_many_candidates_widen_the_bound() -> None:
-    """0.05 / K by hand: 1 - (0.05 / 120)^(1 / 250) = 3.06 %."""
+    """0.05 / K by hand: 1 - (0.05 / 120)^(1 / 250) = 3.07 %."""
     assert miss_rate_bound(250, n_candidates=120) == pytest.approx(1 - (0.05 / 120) ** (1 / 250), rel=1e-12)
     assert round(100 * miss_rate_bound(250, n_candidates=120), 2) == 3.07
 
