@@ -8,8 +8,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zeromiss.errors import ZeromissError
+
+if TYPE_CHECKING:
+    from zeromiss.workspace import Workspace
 
 REFUSED = 2  # exit code of every refusal
 INTERRUPTED = 130
@@ -47,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, function: object, text: str) -> argparse.ArgumentParser:
+        """Add one command."""
         added = commands.add_parser(name, help=text, description=text, parents=[common])
         added.set_defaults(command=function)
         return added
@@ -84,7 +89,7 @@ def _add_product_command(product: argparse.ArgumentParser, common: argparse.Argu
 
 
 def _run(options: argparse.Namespace) -> int:
-    _enter_workspace()
+    _enter_workspace(options)
     from flows import train
 
     return train.run(options.product, Path.cwd(), debug=options.debug)
@@ -92,7 +97,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _ingest(options: argparse.Namespace) -> int:
     folder = options.folder.resolve() if options.folder else None
-    _enter_workspace()
+    _enter_workspace(options)
     from flows import ingest
 
     return ingest.run(options.product, folder, Path.cwd(), debug=options.debug)
@@ -100,21 +105,21 @@ def _ingest(options: argparse.Namespace) -> int:
 
 def _inspect(options: argparse.Namespace) -> int:
     paths = [path.resolve() for path in options.paths]
-    _enter_workspace()
+    _enter_workspace(options)
     from flows import inspect
 
     return inspect.run(options.product, paths, Path.cwd(), as_json=options.json, debug=options.debug)
 
 
 def _promote(options: argparse.Namespace) -> int:
-    _enter_workspace()
+    _enter_workspace(options)
     from flows import promote
 
     return promote.run(options.product, Path.cwd(), debug=options.debug)
 
 
 def _stage(options: argparse.Namespace) -> int:
-    workspace = _enter_workspace()
+    workspace = _enter_workspace(options)
     from zeromiss.registry.stage_runner import run_stage
 
     run_stage(options.name, options.product, workspace)
@@ -140,7 +145,7 @@ def _product_add(options: argparse.Namespace) -> int:
     return 0
 
 
-def _enter_workspace() -> "Workspace":  # noqa: F821 - the type is imported lazily
+def _enter_workspace(options: argparse.Namespace) -> "Workspace":
     """Find the repository, go there, make its `flows` importable, set the services' defaults."""
     import os
 
@@ -150,6 +155,9 @@ def _enter_workspace() -> "Workspace":  # noqa: F821 - the type is imported lazi
     os.chdir(workspace.root)
     if str(workspace.root) not in sys.path:
         sys.path.insert(0, str(workspace.root))
+    from tasks.environment import set_defaults  # before anything imports Prefect, which reads them then
+
+    set_defaults(workspace.root, debug=options.debug)
     return workspace
 
 

@@ -41,7 +41,7 @@ def test_outside_a_repository_one_sentence_says_so(tmp_path, monkeypatch, capsys
     ],
 )
 def test_whatever_happens_is_told_in_one_line(monkeypatch, capsys, error, code, told):
-    def fail():
+    def fail(options):
         raise error
 
     monkeypatch.setattr(cli, "_enter_workspace", fail)
@@ -50,7 +50,7 @@ def test_whatever_happens_is_told_in_one_line(monkeypatch, capsys, error, code, 
 
 
 def test_debug_shows_where_a_refusal_came_from(monkeypatch, capsys):
-    def fail():
+    def fail(options):
         raise ZeromissError("no")
 
     monkeypatch.setattr(cli, "_enter_workspace", fail)
