@@ -51,14 +51,14 @@ class VqganParams(Section):
     """The VQGAN (paper 1, section 3.1.1): network, loss and training."""
 
     stem: Literal["conv", "unshuffle"] = "unshuffle"
-    channels: tuple[int, ...] = (48, 64, 128)  # width of each resolution, from the finest
+    channels: tuple[int, ...] = (48, 96)  # width of each resolution, from the finest
     blocks: int = Field(default=1, ge=1)  # residual blocks a resolution
     attention: bool = False  # at the lowest resolution; learned on crops, it misleads on whole images
     codes: int = Field(default=256, ge=2)
     code_dim: int = Field(default=32, ge=1)
     codebook: Literal["ema", "gradient"] = "ema"
-    beta: float = Field(default=0.02, ge=0.0)  # weight of the commitment term
-    codebook_start: int = Field(default=500, ge=0)  # step at which quantising begins; before, a plain autoencoder
+    beta: float = Field(default=0.05, ge=0.0)  # weight of the commitment term
+    codebook_start: int = Field(default=300, ge=0)  # step at which quantising begins; before, a plain autoencoder
     dead_after: int = Field(default=50, ge=1)  # steps without use after which a code is revived
     backbone: str = "efficientnet_lite0"  # of the perceptual loss
     backbone_path: str | None = None
@@ -66,11 +66,11 @@ class VqganParams(Section):
     critic_channels: int = Field(default=16, ge=1)
     critic_layers: int = Field(default=2, ge=1)
     critic_warmup: int = Field(default=100, ge=0)  # steps the discriminator trains before it counts
-    critic_start: int = Field(default=1700, ge=0)  # step at which its own training begins
+    critic_start: int = Field(default=1100, ge=0)  # step at which its own training begins
     adversarial: float = Field(default=0.5, ge=0.0)  # factor on the adaptive weight lambda
     crop: int | None = 96  # training crops; None = whole images
     batch: int = Field(default=4, ge=1)
-    steps: int = Field(default=2200, ge=1)
+    steps: int = Field(default=1600, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0.0)
     precision: Literal["bf16", "fp32"] = "bf16"  # of the training step; judging is always fp32
     checkpoint_every: int = Field(default=250, ge=1)

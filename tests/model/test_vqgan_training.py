@@ -32,13 +32,14 @@ def assert_same(first: Vqgan, second: Vqgan) -> None:
 def test_tiny_network_learns_two_images_by_heart(tiny_params: VqganParams, tiny_backbone: Backbone, drawn_images: Tensor):
     params = tiny_params.model_copy(
         update={
-            "steps": 160,
+            "steps": 120,
             "learning_rate": 4e-3,
             "channels": (16, 24),
+            "batch": 1,
             "codes": 64,
             "crop": None,
             "codebook_start": 40,
-            "critic_start": 150,
+            "critic_start": 110,
             "critic_warmup": 5,
             "dead_after": 20,
             "precision": "fp32",
@@ -183,11 +184,13 @@ def test_crops_reach_the_ends_of_an_image_more_often(drawn_images: Tensor):
     assert counts[1:32].max() < 150
 
 
-def test_impossible_crops_and_no_images_are_refused(tiny_params: VqganParams, tiny_backbone: Backbone, drawn_images: Tensor):
+def test_impossible_params_and_no_images_are_refused(tiny_params: VqganParams, tiny_backbone: Backbone, drawn_images: Tensor):
     with pytest.raises(ZeromissError, match="vqgan.crop is 30: it must be a multiple of f = 8"):
         train(tiny_params.model_copy(update={"crop": 30}), drawn_images, tiny_backbone, seed=0)
     with pytest.raises(ZeromissError, match="vqgan.crop is 64 but the images have 48 pixels a side: lower it"):
         train(tiny_params.model_copy(update={"crop": 64}), drawn_images, tiny_backbone, seed=0)
+    with pytest.raises(ZeromissError, match="vqgan.codebook_start is 8: it must be below vqgan.steps = 8, or no code is ever"):
+        train(tiny_params.model_copy(update={"codebook_start": 8}), drawn_images, tiny_backbone, seed=0)
     with pytest.raises(ZeromissError, match="no normal image to train on"):
         train(tiny_params, drawn_images[:0], tiny_backbone, seed=0)
 

@@ -51,12 +51,17 @@ def train(
 
     With `checkpoint`, the state is written there every `params.checkpoint_every` steps and taken up
     from there. `stop_after` ends early, as a kill would, after that many steps (for tests).
-    Raises ZeromissError when the crop is no multiple of f or the loss is no longer finite.
+    Raises ZeromissError when the crop is no multiple of f, quantising would never begin, or the
+    loss is no longer finite.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trainer = Trainer(Vqgan(params, seed=seed).to(device), _placed(backbone, device), seed=seed)
     if params.crop is not None and params.crop % trainer.vqgan.f:
         raise ZeromissError(f"vqgan.crop is {params.crop}: it must be a multiple of f = {trainer.vqgan.f}")
+    if params.codebook_start >= params.steps:
+        raise ZeromissError(
+            f"vqgan.codebook_start is {params.codebook_start}: it must be below vqgan.steps = {params.steps}, or no code is ever learned"
+        )
     batches = Batches(images, batch=params.batch, crop=params.crop, seed=seed, steps=params.steps)
     done, before, history = load_checkpoint(checkpoint, trainer) if checkpoint else (0, 0.0, [])
     started = monotonic()
