@@ -53,6 +53,7 @@ class VqganParams(Section):
     stem: Literal["conv", "unshuffle"] = "unshuffle"
     channels: tuple[int, ...] = (48, 96)  # width of each resolution, from the finest
     blocks: int = Field(default=1, ge=1)  # residual blocks a resolution
+    template: bool = False  # fixed positions only: the network redraws deviations from the mean good part
     attention: bool = False  # at the lowest resolution; learned on crops, it misleads on whole images
     codes: int = Field(default=256, ge=2)
     code_dim: int = Field(default=32, ge=1)

@@ -30,8 +30,32 @@ def generator_at(seed: int, step: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
+class WithTemplate:
+    """Images whose channels 3 to 5 are the template, so that a crop cuts both alike."""
+
+    def __init__(self, images: Images, template_CHW: Tensor) -> None:
+        """Put one template, uint8 (3, H, W), behind every image."""
+        self._images, self._template_CHW = images, template_CHW
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Return one image with the template, uint8, (6, H, W)."""
+        return torch.cat([self._images[index], self._template_CHW])
+
+
+def mean_image(images: Images) -> Tensor:
+    """Return the mean of all images, uint8 (3, H, W)."""
+    total_CHW = torch.zeros_like(images[0], dtype=torch.int64)
+    for index in range(len(images)):
+        total_CHW += images[index]
+    return (total_CHW.double() / len(images)).round().byte()
+
+
 class Batches(Dataset[Tensor]):
-    """Item i is the batch of step i: uint8 (B, 3, crop, crop), or whole images where crop is None."""
+    """Item i is the batch of step i: uint8 (B, C, crop, crop), or whole images where crop is None."""
 
     def __init__(self, images: Images, *, batch: int, crop: int | None, seed: int, steps: int) -> None:
         """Draw `batch` images with replacement a step, each with its own place of the crop.

@@ -21,6 +21,7 @@ def code_usage(vqgan: Vqgan, images_CHW: Iterable[Tensor]) -> tuple[float, float
     """Return the share of codes that these images in [0, 1] use, and the codes' perplexity."""
     counts_K = torch.zeros(vqgan.params.codes, dtype=torch.int64)
     for image_CHW in images_CHW:
-        codes_Bhw = vqgan.quantise(vqgan.encode(vqgan.fit(image_CHW[None]))).codes_Bhw
+        fitted_BCHW = vqgan.fit(image_CHW[None])
+        codes_Bhw = vqgan.quantise(vqgan.encode(fitted_BCHW, vqgan.template(fitted_BCHW))).codes_Bhw
         counts_K += torch.bincount(codes_Bhw.flatten(), minlength=len(counts_K))
     return usage(counts_K)

@@ -91,13 +91,20 @@ class Encoder(nn.Module):
     """E: image to latent."""
 
     def __init__(
-        self, *, stem: str, channels: tuple[int, ...], blocks: int, attention: bool, code_dim: int
+        self,
+        *,
+        stem: str,
+        channels: tuple[int, ...],
+        blocks: int,
+        attention: bool,
+        code_dim: int,
+        image_channels: int = _IMAGE_CHANNELS,
     ) -> None:
         """Build `blocks` residual blocks a resolution of the given widths, from the finest."""
         super().__init__()
         unshuffle = stem == "unshuffle"
         self.fold = nn.PixelUnshuffle(_FOLD) if unshuffle else nn.Identity()
-        layers: list[nn.Module] = [_conv(_IMAGE_CHANNELS * (_FOLD**2 if unshuffle else 1), channels[0])]
+        layers: list[nn.Module] = [_conv(image_channels * (_FOLD**2 if unshuffle else 1), channels[0])]
         width = channels[0]
         for level, after in enumerate(channels):
             if level:
@@ -118,12 +125,25 @@ class Decoder(nn.Module):
     """G: quantised latent to image; `out` is the last layer L of the adaptive weight."""
 
     def __init__(
-        self, *, stem: str, channels: tuple[int, ...], blocks: int, attention: bool, code_dim: int
+        self,
+        *,
+        stem: str,
+        channels: tuple[int, ...],
+        blocks: int,
+        attention: bool,
+        code_dim: int,
+        template: bool = False,
     ) -> None:
-        """Mirror the encoder, with one residual block more a resolution."""
+        """Mirror the encoder, with one residual block more a resolution.
+
+        With `template`, every latent cell is told its f x f pixels of the template, so that a code can
+        say how a part deviates ("a third of a pixel to the left") instead of what it looks like.
+        """
         super().__init__()
-        width = channels[-1]
-        layers: list[nn.Module] = [_conv(code_dim, width), *_middle(width, attention=attention)]
+        width, f = channels[-1], reduction(stem, channels)
+        self.enter = _conv(code_dim, width)
+        self.known = nn.Sequential(nn.PixelUnshuffle(f), _conv(_IMAGE_CHANNELS * f**2, width)) if template else None
+        layers: list[nn.Module] = _middle(width, attention=attention)
         for level, after in reversed(list(enumerate(channels))):
             for _ in range(blocks + 1):
                 layers.append(ResidualBlock(width, after))
@@ -136,6 +156,9 @@ class Decoder(nn.Module):
         self.out = _conv(width, _IMAGE_CHANNELS * (_FOLD**2 if unshuffle else 1))
         self.unfold = nn.PixelShuffle(_FOLD) if unshuffle else nn.Identity()
 
-    def forward(self, latent_BDhw: Tensor) -> Tensor:
+    def forward(self, latent_BDhw: Tensor, template_BCHW: Tensor | None = None) -> Tensor:
         """Return the image (B, C, f h, f w), about in [-1, 1], not clipped."""
-        return self.unfold(self.out(functional.silu(self.norm(self.layers(latent_BDhw)))))
+        map_BCHW = self.enter(latent_BDhw)
+        if self.known is not None:
+            map_BCHW = map_BCHW + self.known(template_BCHW)
+        return self.unfold(self.out(functional.silu(self.norm(self.layers(map_BCHW)))))

@@ -32,7 +32,7 @@ def load_vqgan(folder: Path) -> Vqgan:
     """
     config = read_json(folder / CONFIG, schema_version=SCHEMA_VERSION)
     try:
-        vqgan = Vqgan(VqganParams.model_validate(config.get("params")))
+        params = VqganParams.model_validate(config.get("params"))
         weights = load_file(folder / MODEL)
     except ValidationError as error:
         first = error.errors()[0]
@@ -40,5 +40,7 @@ def load_vqgan(folder: Path) -> Vqgan:
         raise ZeromissError(f"{folder / CONFIG}: params.{key}: {first['msg'].lower()}; train the product anew") from None
     except (OSError, SafetensorError) as error:
         raise ZeromissError(f"{folder / MODEL} cannot be read ({error}): train the product anew") from None
+    side = weights["template_CHW"].shape[-1] if "template_CHW" in weights else 0
+    vqgan = Vqgan(params, side=side)
     load_strictly(vqgan, weights, origin=str(folder / MODEL))
     return vqgan.eval()

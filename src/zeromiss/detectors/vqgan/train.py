@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from zeromiss.backbones.base import Backbone
-from zeromiss.detectors.vqgan.batches import Batches, Images
+from zeromiss.detectors.vqgan.batches import Batches, Images, WithTemplate, mean_image
 from zeromiss.detectors.vqgan.checkpoint import History, load_checkpoint, save_checkpoint
 from zeromiss.detectors.vqgan.trainer import Trainer
 from zeromiss.detectors.vqgan.vqgan import Vqgan
@@ -55,7 +55,12 @@ def train(
     loss is no longer finite.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trainer = Trainer(Vqgan(params, seed=seed).to(device), _placed(backbone, device), seed=seed)
+    vqgan = Vqgan(params, seed=seed)
+    if params.template:
+        template_CHW = mean_image(images)
+        vqgan.template_CHW = template_CHW.float() / 255
+        images = WithTemplate(images, template_CHW)
+    trainer = Trainer(vqgan.to(device), _placed(backbone, device), seed=seed)
     if params.crop is not None and params.crop % trainer.vqgan.f:
         raise ZeromissError(f"vqgan.crop is {params.crop}: it must be a multiple of f = {trainer.vqgan.f}")
     if params.codebook_start >= params.steps:

@@ -31,14 +31,18 @@ class Trainer:
         self._device = next(vqgan.parameters()).device
 
     def step(self, bytes_BCHW: Tensor, step: int) -> dict[str, Tensor]:
-        """Learn from one batch of uint8 images; return scalars for the curves."""
-        image_BCHW = self.vqgan.fit(bytes_BCHW.to(self._device).float() / 255)
-        image_BCHW = image_BCHW.contiguous(memory_format=torch.channels_last)
+        """Learn from one batch of uint8 images; return scalars for the curves.
+
+        With a template, channels 3 to 5 hold its part that each image shows.
+        """
+        pixels_BCHW = self.vqgan.fit(bytes_BCHW.to(self._device).float() / 255)
+        image_BCHW = pixels_BCHW[:, :3].contiguous(memory_format=torch.channels_last)
+        template_BCHW = pixels_BCHW[:, 3:] if self.params.template else None
         factor = losses.learning_rate_factor(step, self.params.steps)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = factor * self.params.learning_rate
-        image_hat_BCHW, values = self._generator_step(image_BCHW, step)
+        image_hat_BCHW, values = self._generator_step(image_BCHW, template_BCHW, step)
         if losses.critic_learns(step, start=self.params.critic_start):
             values["critic"] = self._critic_step(image_BCHW, image_hat_BCHW)
         return values
@@ -47,12 +51,15 @@ class Trainer:
         enabled = self.params.precision == "bf16"
         return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled)
 
-    def _generator_step(self, image_BCHW: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def _generator_step(
+        self, image_BCHW: Tensor, template_BCHW: Tensor | None, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         codebook, generator = self.vqgan.codebook, generator_at(self._seed, step, 1)
         with self._autocast():
-            latent_BDhw = self.vqgan.encode(image_BCHW)
+            latent_BDhw = self.vqgan.encode(image_BCHW, template_BCHW)
             quantised = self._quantise(latent_BDhw, step, generator)
-            image_hat_BCHW = self.vqgan.decode(latent_BDhw if quantised is None else quantised.latent_BDhw)
+            chosen_BDhw = latent_BDhw if quantised is None else quantised.latent_BDhw
+            image_hat_BCHW = self.vqgan.decode(chosen_BDhw, template_BCHW)
         gradient_BCHW, values = self._image_gradient(image_BCHW, image_hat_BCHW, step)
         self.optimisers["generator"].zero_grad(set_to_none=True)
         if quantised is None:

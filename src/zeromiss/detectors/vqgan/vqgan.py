@@ -1,5 +1,9 @@
 """The trained detector: encode, quantise, decode, and what the discriminator thinks of both images.
 
+With a *template*, the mean good part of a product that always lies alike, encoder and decoder deal in
+deviations from it: the codes then know how good parts deviate, not what they look like, so that a missing
+component, which is no such deviation, is redrawn from the template.
+
 Axes: B images, C channels, H and W pixels, D code dimension, h and w latent cells.
 """
 
@@ -11,6 +15,7 @@ from zeromiss.detectors.base import Reconstruction
 from zeromiss.detectors.vqgan.codebook import Codebook, Quantised
 from zeromiss.detectors.vqgan.critic import Critic
 from zeromiss.detectors.vqgan.network import Decoder, Encoder, reduction
+from zeromiss.errors import ZeromissError
 from zeromiss.params import VqganParams
 
 
@@ -19,8 +24,12 @@ class Vqgan(nn.Module):
 
     name = "vqgan"
 
-    def __init__(self, params: VqganParams, *, seed: int = 0) -> None:
-        """Build the networks with weights drawn from `seed`; the global generator is left alone."""
+    def __init__(self, params: VqganParams, *, seed: int = 0, side: int = 0) -> None:
+        """Build the networks with weights drawn from `seed`; the global generator is left alone.
+
+        `side` is the pixels a side of the template, which is black until one is set; without
+        `params.template` it is not used.
+        """
         super().__init__()
         self.params = params
         self.f = reduction(params.stem, params.channels)
@@ -33,8 +42,8 @@ class Vqgan(nn.Module):
                 "attention": params.attention,
                 "code_dim": params.code_dim,
             }
-            self.encoder = Encoder(**plan)
-            self.decoder = Decoder(**plan)
+            self.encoder = Encoder(**plan, image_channels=6 if params.template else 3)
+            self.decoder = Decoder(**plan, template=params.template)
             self.codebook = Codebook(
                 codes=params.codes,
                 code_dim=params.code_dim,
@@ -43,6 +52,8 @@ class Vqgan(nn.Module):
                 dead_after=params.dead_after,
             )
             self.critic = Critic(channels=params.critic_channels, layers=params.critic_layers)
+        self.template_CHW: Tensor | None
+        self.register_buffer("template_CHW", torch.zeros(3, side, side) if params.template else None)
         self.to(memory_format=torch.channels_last)
 
     def fit(self, image_BCHW: Tensor) -> Tensor:
@@ -51,17 +62,40 @@ class Vqgan(nn.Module):
         padding = (0, -columns % self.f, 0, -rows % self.f)
         return functional.pad(image_BCHW, padding, mode="reflect") if any(padding) else image_BCHW
 
-    def encode(self, image_BCHW: Tensor) -> Tensor:
-        """Return E(x) (B, D, H / f, W / f) of images in [0, 1] whose sides are multiples of f."""
-        return self.encoder((2 * image_BCHW - 1).contiguous(memory_format=torch.channels_last))
+    def template(self, image_BCHW: Tensor) -> Tensor | None:
+        """Return the template (1, C, H, W), continued as `fit` does, that belongs to whole images.
+
+        None without one. Raises ZeromissError when the images have another size.
+        """
+        if self.template_CHW is None:
+            return None
+        template_BCHW = self.fit(self.template_CHW[None])
+        if template_BCHW.shape[-2:] != image_BCHW.shape[-2:]:
+            raise ZeromissError(
+                f"the network's template has {self.template_CHW.shape[-1]} pixels a side, the image "
+                f"{image_BCHW.shape[-1]}: judge images at the product's size, or train it anew"
+            )
+        return template_BCHW
+
+    def encode(self, image_BCHW: Tensor, template_BCHW: Tensor | None = None) -> Tensor:
+        """Return E(x) (B, D, H / f, W / f) of images in [0, 1] whose sides are multiples of f.
+
+        With a template, its part that the images show must be given.
+        """
+        signed_BCHW = 2 * image_BCHW - 1
+        if template_BCHW is not None:
+            signed_BCHW = torch.cat([signed_BCHW, 2 * (image_BCHW - template_BCHW)], dim=1)
+        return self.encoder(signed_BCHW.contiguous(memory_format=torch.channels_last))
 
     def quantise(self, latent_BDhw: Tensor) -> Quantised:
         """Return the latent with each cell replaced by its nearest code."""
         return self.codebook(latent_BDhw)
 
-    def decode(self, latent_BDhw: Tensor) -> Tensor:
-        """Return the image (B, C, f h, f w), about in [0, 1], not clipped."""
-        return (self.decoder(latent_BDhw).float() + 1) / 2
+    def decode(self, latent_BDhw: Tensor, template_BCHW: Tensor | None = None) -> Tensor:
+        """Return the image (B, C, f h, f w), about in [0, 1], not clipped; deviations are added to the template."""
+        if template_BCHW is None:
+            return (self.decoder(latent_BDhw).float() + 1) / 2
+        return template_BCHW + self.decoder(latent_BDhw, 2 * template_BCHW - 1).float() / 2
 
     def judge(self, image_BCHW: Tensor) -> Tensor:
         """Return D's logits (B, 1, h, w) of images in [0, 1]; higher = more real."""
@@ -80,8 +114,11 @@ class Vqgan(nn.Module):
             torch.autocast(image_BCHW.device.type, enabled=False),
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
         ):
-            quantised = self.quantise(self.encode(self.fit(image_BCHW.float())))
-            image_hat_BCHW = self.decode(quantised.latent_BDhw).clamp(0, 1)[..., :rows, :columns].contiguous()
+            fitted_BCHW = self.fit(image_BCHW.float())
+            template_BCHW = self.template(fitted_BCHW)
+            quantised = self.quantise(self.encode(fitted_BCHW, template_BCHW))
+            image_hat_BCHW = self.decode(quantised.latent_BDhw, template_BCHW)
+            image_hat_BCHW = image_hat_BCHW.clamp(0, 1)[..., :rows, :columns].contiguous()
             critic_B = self.judge(image_BCHW.float()).mean(dim=(1, 2, 3))
             critic_hat_B = self.judge(image_hat_BCHW).mean(dim=(1, 2, 3))
         self.train(was_training)
