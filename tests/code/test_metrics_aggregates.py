@@ -31,10 +31,10 @@ def test_nothing_to_aggregate_is_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_number_of_columns() -> None:
-    assert len(image_columns("vqgan")) == 7 + 7 + 7
+    assert len(image_columns("vqgan")) == 7 + 7 + 7 + 7
     assert len(localised_columns("vqgan", masked=False)) == 7 + 14 * 7
-    assert len(feature_columns("vqgan", masked=False)) == 21 + 105
-    assert len(feature_columns("vqgan", masked=True)) == 21 + 2 * 105
+    assert len(feature_columns("vqgan", masked=False)) == 28 + 105
+    assert len(feature_columns("vqgan", masked=True)) == 28 + 2 * 105
 
 
 def test_names_of_columns() -> None:
@@ -47,6 +47,7 @@ def test_names_of_columns() -> None:
         "vqgan.pixel.difference.q3.masked",
         "vqgan.image.difference.q2",
         "vqgan.image.map.mean",
+        "vqgan.image.context.max",
     ):
         assert name in columns
     assert feature_columns("ganodip", masked=False)[0] == "ganodip.image.mse"
@@ -56,4 +57,4 @@ def test_plain_columns_come_before_masked_ones() -> None:
     columns = feature_columns("vqgan", masked=True)
     masked = [name.endswith(".masked") for name in columns]
     assert masked == sorted(masked)
-    assert columns[:126] == feature_columns("vqgan", masked=False)
+    assert columns[:133] == feature_columns("vqgan", masked=False)

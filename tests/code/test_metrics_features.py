@@ -11,6 +11,7 @@ from zeromiss.metrics.features import (
     anomaly_map,
     crop_distances,
     dense_distances,
+    context_levels,
     dense_levels,
     level_difference,
     resized_crops,
@@ -116,6 +117,11 @@ def test_map_is_enlarged_bilinearly_and_summed_over_levels() -> None:
 def test_dense_mode_reads_the_levels_of_stride_2_to_8() -> None:
     assert dense_levels(Toy((1, 2))) == (1,)
     assert dense_levels(Toy((4, 16))) == (0,)
+
+
+def test_context_levels_are_the_coarser_ones_or_the_last() -> None:
+    assert context_levels(Toy((2, 4, 8, 16, 32))) == (3, 4)
+    assert context_levels(Toy((2, 4))) == (1,)
 
 
 def test_a_backbone_without_a_suitable_level_is_refused() -> None:

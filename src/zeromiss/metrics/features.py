@@ -37,6 +37,12 @@ def dense_levels(backbone: Backbone) -> tuple[int, ...]:
     return levels
 
 
+def context_levels(backbone: Backbone) -> tuple[int, ...]:
+    """Return the maps coarser than those of dense mode; of a backbone that has none, its last."""
+    coarse = tuple(i for i, stride in enumerate(backbone.strides) if stride > COARSEST_STRIDE)
+    return coarse or (len(backbone.strides) - 1,)
+
+
 def level_difference(map_BChw: Tensor, map_hat_BChw: Tensor) -> Tensor:
     """Return features of x minus features of x_hat, (B, C, h, w), each position's vector first scaled to length 1.
 

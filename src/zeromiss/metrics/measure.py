@@ -20,6 +20,7 @@ from zeromiss.metrics.features import (
     CROP_SIDE,
     CROP_SIDES,
     anomaly_map,
+    context_levels,
     crop_distances,
     dense_distances,
     dense_levels,
@@ -52,6 +53,7 @@ class _Pair:
     x_hat_CHW: Tensor
     difference_HW: Tensor
     levels: list[Tensor]  # feature differences of dense mode
+    context: list[Tensor]  # of the coarser levels
     perceptual_mse: float
 
     @property
@@ -84,7 +86,7 @@ class Measurer:
         self.params = params
         self.mask_HW = mask_HW
         self.columns = feature_columns(detector.name, masked=mask_HW is not None)
-        self._levels = dense_levels(backbone)
+        self._levels, self._context = dense_levels(backbone), context_levels(backbone)
 
     @one_thread()
     @torch.inference_mode()
@@ -134,6 +136,7 @@ class Measurer:
             x_hat_CHW=x_hat_CHW,
             difference_HW=(x_CHW - x_hat_CHW).abs().mean(dim=0),
             levels=[level_difference(maps[level], maps_hat[level]) for level in self._levels],
+            context=[level_difference(maps[level], maps_hat[level]) for level in self._context],
             perceptual_mse=float((maps[-1] - maps_hat[-1]).square().mean()),
         )
 
@@ -150,8 +153,8 @@ class Measurer:
             orb,
             float(no_keypoints),
         )
-        whole_2N = torch.stack((pair.difference_HW, map_HW)).flatten(1).cpu().numpy()
-        return np.concatenate((single, aggregate(whole_2N).ravel()))
+        whole_3N = torch.stack((pair.difference_HW, map_HW, anomaly_map(pair.context, **pair.size))).flatten(1)
+        return np.concatenate((single, aggregate(whole_3N.cpu().numpy()).ravel()))
 
     def _localised(self, pair: _Pair, weighted_HW: Tensor) -> tuple[np.ndarray, Tensor, Tensor]:
         """Return the pixel and patch levels' values, the q boxes and their distances, for one difference."""

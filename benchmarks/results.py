@@ -1,0 +1,116 @@
+"""Collect what a run measured into docs/results/<product>.json and write docs/results.md from these files.
+
+    python benchmarks/results.py solar_cell pcba     after `zeromiss run` of each
+    python benchmarks/results.py                     only write the page anew
+
+Every figure of the page comes from a committed file; a test compares the two.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from zeromiss.files import write_json
+from zeromiss.reports.families import family_rows, percent
+
+SCHEMA_VERSION = 1
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS, PAGE = ROOT / "docs" / "results", ROOT / "docs" / "results.md"
+_HEAD = """\
+# What was measured
+
+Written by `benchmarks/results.py` from the files in `docs/results/`, which hold what `make run` left behind on two
+cores without a GPU, the `quick` profile as committed. The table of families follows the paper's protocol: family,
+settings and threshold were chosen on the same images on which they are judged, so that it describes and does not
+forecast. The line *audit set* is the honest one: images that nothing was tuned on. Seconds are those of a shared
+machine and say little more than their order of magnitude.
+"""
+
+
+def collect(product: str, root: Path = ROOT) -> dict[str, Any]:
+    """Return what the last run of `product` measured, from the files it left in the workspace `root`."""
+    data = root / "data"
+    promotion = _read(root / "mlruns" / "promotion" / f"{product}.json")
+    kept = ("outcome", "missed", "n_defects", "n_normals", "false_positive_rate", "miss_rate_bound", "chance_of_refusal")
+    return {
+        "summary": _read(data / "07_bundle" / product / "summary.json"),
+        "training": _read(data / "03_detectors" / product / "vqgan" / "training.json"),
+        "families": _read(data / "05_selection" / product / "families.json"),
+        "promotion": {key: promotion[key] for key in kept},
+    }
+
+
+def page(results: dict[str, dict[str, Any]]) -> str:
+    """Return docs/results.md for the given products' results."""
+    return "\n".join([_HEAD, *(_product(name, result) for name, result in results.items())])
+
+
+def read_results() -> dict[str, dict[str, Any]]:
+    """Return every committed result, by product."""
+    return {path.stem: _read(path) for path in sorted(RESULTS.glob("*.json"), reverse=True)}
+
+
+def _product(name: str, result: dict[str, Any]) -> str:
+    summary, training, gate = result["summary"], result["training"], result["promotion"]
+    detector, composite, threshold = summary["detectors"]["vqgan"], summary["composite"], summary["threshold"]
+    seconds = summary["seconds"]
+    lines = [
+        ("normals that train the network", summary["n_train_normal"]),
+        ("metric table", f"{summary['n_normal']} normals, {summary['n_defects']} defects"),
+        ("PSNR on unseen normals", f"{training['psnr_unseen_normal']:.1f} dB"),
+        ("codes in use, perplexity", f"{percent(training['codes_used'])} %, {training['perplexity']:.0f}"),
+        ("image AUROC, VQGAN alone", f"{detector['image_auroc']:.3f}"),
+        ("image AUROC, composite", f"{composite['image_auroc']:.3f} ({composite['family']})"),
+        ("FPR at zero missed, VQGAN alone", f"{percent(detector['fpr_at_zero_missed'])} %"),
+        ("FPR at zero missed, composite", f"{percent(composite['paper']['zfn']['fpr'])} %"),
+        ("pixel AUROC, PRO", _pixels(detector)),
+        ("threshold", f"{threshold['value']:.4f} ({threshold['rule']}, {threshold['n_candidates']} candidates)"),
+        ("miss rate bound, 95 %", f"{percent(threshold['miss_rate_bound_95'])} % ({threshold['bound_is']})"),
+        ("audit set", _audit(gate)),
+        ("seconds: train, extract, select", f"{seconds['train']:.0f}, {seconds['extract']:.0f}, {seconds['select']:.0f}"),
+        ("seconds: inspection of one image", f"{seconds['inspect_per_image']:.2f}"),
+    ]
+    rows = "\n".join(f"| {what} | {value} |" for what, value in lines)
+    return f"## {name}\n\n| what | measured |\n|---|---|\n{rows}\n\n{_families(result['families'])}\n"
+
+
+def _pixels(detector: dict[str, Any]) -> str:
+    if detector["pixel_auroc"] is None:
+        return "no masks"
+    return f"{detector['pixel_auroc']:.3f}, {detector['pro']:.3f}"
+
+
+def _audit(gate: dict[str, Any]) -> str:
+    missed = f"{gate['outcome']}; {gate['missed']} of {gate['n_defects']} defects missed"
+    alarms = f"{percent(gate['false_positive_rate'])} % of {gate['n_normals']} normals raise a false alarm"
+    bound = gate["miss_rate_bound"]
+    stated = "" if bound is None else f"; true miss rate below {percent(bound)} % with 95 % confidence (valid)"
+    return f"{missed}, {alarms}{stated}"
+
+
+def _families(families: dict[str, Any]) -> str:
+    head = "| classifier | accuracy STD | ZFN | precision STD | ZFN | FPR STD | ZFN | FNR STD | ZFN |\n|---|" + "---|" * 8
+    return "\n".join([head, *(_row(row) for row in family_rows(families))])
+
+
+def _row(row: Any) -> str:
+    if row.error:
+        return f"| {row.name} | failed: {row.error} |" + " |" * 7
+    cells = [percent(kind[figure]) for figure in ("accuracy", "precision", "fpr", "fnr") for kind in (row.std, row.zfn)]
+    return f"| {row.name}{' (winner)' if row.winner else ''} | " + " | ".join(cells) + " |"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def main(products: list[str]) -> None:
+    """Collect the named products' results and write the page."""
+    for product in products:
+        write_json(RESULTS / f"{product}.json", collect(product), schema_version=SCHEMA_VERSION)
+    PAGE.write_text(page(read_results()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
