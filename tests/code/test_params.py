@@ -70,7 +70,7 @@ def test_both_products_of_the_repository_are_valid_in_both_profiles(repository):
 def test_the_paper_profile_holds_the_papers_figures(repository, tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text((repository / "params.yaml").read_text().replace("profile: quick", "profile: paper"))
-    product = load_product(path, "pcba")
+    product = load_product(path, "solar_cell")
     network, metrics = product.vqgan, product.metrics
     assert (product.size, network.channels[0], network.codes, network.code_dim) == (1024, 128, 2048, 512)
     assert 2 ** (len(network.channels) - 1) == 16

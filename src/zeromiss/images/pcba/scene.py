@@ -90,10 +90,18 @@ def joint_table() -> tuple[np.ndarray, np.ndarray]:
     return np.array(owners), np.array(rows)
 
 
+_SPREAD = 1_234_567_891
+
+
 def _serial(seed: int) -> str:
-    digits = ""
-    while seed:
-        seed, rest = divmod(seed, 36)
+    """Return the serial number of a board, another one for each seed below 36 ** 6.
+
+    Multiplied by a number coprime to 36, neighbouring seeds differ in all six digits: serials that only
+    count up would share most of their Data Matrix, and boards of another range would look abnormal.
+    """
+    number, digits = seed * _SPREAD % 36**6, ""
+    while number:
+        number, rest = divmod(number, 36)
         digits = _BASE36[rest] + digits
     return f"ZM{PRODUCT}{digits:0>6}"
 
