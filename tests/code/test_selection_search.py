@@ -10,7 +10,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
 from zeromiss.errors import ZeromissError
-from zeromiss.params import SelectionParams
+from zeromiss.params import FAMILIES, SelectionParams
 from zeromiss.selection.families import FAMILY, Family
 from zeromiss.selection.fit import Recipe, prepare_fold
 from zeromiss.selection.folds import part_folds
@@ -174,7 +174,9 @@ def test_the_seed_decides_whatever_the_number_of_jobs() -> None:
     """All families, in one process and in two: bit-equal."""
     source = _source(8, 8)
     values = {"draws": 1, "folds": 2, "trees": 3}
-    _same(select(source, _params(**values), 7), select(source, _params(**values, jobs=2), 7), source)
+    alone, together = select(source, _params(**values), 7), select(source, _params(**values, jobs=2), 7)
+    _same(alone, together, source)
+    assert len(alone.candidates) == len(FAMILIES)
 
 
 def test_columns_in_another_order_are_refused() -> None:

@@ -93,6 +93,7 @@ def column_expectations() -> list["Expectation"]:
     import great_expectations.expectations as gxe
 
     def at_least(larger: str, smaller: str, says: str, place: str) -> "Expectation":
+        """Return the expectation that one column is at least another."""
         return gxe.ExpectColumnPairValuesAToBeGreaterThanB(
             column_A=larger, column_B=smaller, or_equal=True, meta={"says": says, "place": place}
         )

@@ -40,6 +40,7 @@ def cut_patches(x_CHW: np.ndarray, x_hat_CHW: np.ndarray, boxes_Q4: np.ndarray) 
     index_QA, valid_QA = _pixel_indices(boxes_Q4, width)
 
     def cut(image_CHW: np.ndarray) -> np.ndarray:
+        """Return the boxes' pixels of one image, padded with 0."""
         planes_CP = image_CHW.reshape(channels, -1)
         # "clip" spares a check: every index is inside. The product sets the padding to 0.
         values_CQA = np.stack([np.take(plane_P, index_QA, mode="clip") for plane_P in planes_CP], axis=1)

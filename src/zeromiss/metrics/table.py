@@ -61,6 +61,7 @@ def measured(
     workers = workers or len(os.sched_getaffinity(0))
 
     def measure(row: dict[str, Any]) -> Measurement:
+        """Read and measure one row's image."""
         return measurer.measure(read_tensor(raw / row["path"], size))
 
     with ThreadPoolExecutor(max_workers=workers) as pool:

@@ -41,6 +41,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     summary: dict[str, Any] = {}
 
     def finish(draft: Path) -> None:
+        """Check the draft against the table and put the summary into it."""
         inspector = Inspector.load(draft)
         rows = handful(table, CHECKED)
         check = check_against_table(inspector, rows, features=contents.features, raw=workspace.raw(product.name))

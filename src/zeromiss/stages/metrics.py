@@ -116,6 +116,7 @@ def _measure_table(table: pd.DataFrame, measurer: Measurer, *, raw: Path, size: 
     ranking = _pixel_ranking(table, measurer, raw=raw, size=size)
 
     def rows() -> Iterator[dict[str, Any]]:
+        """Yield the table's rows, ranking pixels on the way."""
         for row, measurement in tqdm(measured(table, measurer, raw=raw, size=size), total=len(table), desc="metrics", unit="image"):
             if ranking is not None:
                 _rank(ranking, row, measurement.map_HW.numpy(), raw=raw, size=size)
