@@ -18,6 +18,12 @@ FAMILIES = ("dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", 
 Family = Literal["dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda"]
 
 
+def first_fault(error: ValidationError) -> tuple[str, str]:
+    """Return the dotted key of the first value that does not fit, and what is wrong with it."""
+    first = error.errors()[0]
+    return ".".join(str(part) for part in first["loc"]), first["msg"].lower()
+
+
 class Section(BaseModel):
     """A frozen group of parameters in which unknown keys are errors."""
 
@@ -199,6 +205,5 @@ def resolve_product(tree: dict[str, Any], name: str, *, origin: Path) -> Product
     try:
         return Product.model_validate(merged)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ZeromissError(f"{origin}: products.{name}.{key}: {first['msg'].lower()}") from None
+        key, fault = first_fault(error)
+        raise ZeromissError(f"{origin}: products.{name}.{key}: {fault}") from None

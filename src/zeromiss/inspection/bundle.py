@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file, write_json
 from zeromiss.inspection.folders import atomic_folder
-from zeromiss.params import MetricsParams
+from zeromiss.params import MetricsParams, first_fault
 
 SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
@@ -138,9 +138,8 @@ def open_bundle(folder: Path) -> BundleRecord:
     try:
         record = BundleRecord.model_validate(payload)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ZeromissError(f"{folder / MANIFEST}: {key}: {first['msg'].lower()}: pack the bundle anew") from None
+        key, fault = first_fault(error)
+        raise ZeromissError(f"{folder / MANIFEST}: {key}: {fault}: pack the bundle anew") from None
     for name in sorted(required_files(record) - set(record.files)):
         raise ZeromissError(f"{folder / MANIFEST} does not list {name}: pack the bundle anew")
     for name, expected in sorted(record.files.items()):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zeromiss.errors import ZeromissError
+from zeromiss.params import first_fault
 
 SCHEMA_VERSION = 1
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -95,6 +96,5 @@ def check_summary(payload: dict[str, Any]) -> Summary:
     try:
         return Summary.model_validate(payload)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ZeromissError(f"summary.json: {key}: {first['msg'].lower()}: see inspection/summary.py") from None
+        key, fault = first_fault(error)
+        raise ZeromissError(f"summary.json: {key}: {fault}: see inspection/summary.py") from None

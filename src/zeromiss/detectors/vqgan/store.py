@@ -10,7 +10,7 @@ from zeromiss.backbones.base import load_strictly
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, read_json, write_json
-from zeromiss.params import VqganParams
+from zeromiss.params import VqganParams, first_fault
 
 SCHEMA_VERSION = 1
 CONFIG, MODEL = "config.json", "model.safetensors"
@@ -35,9 +35,8 @@ def load_vqgan(folder: Path) -> Vqgan:
         params = VqganParams.model_validate(config.get("params"))
         weights = load_file(folder / MODEL)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ZeromissError(f"{folder / CONFIG}: params.{key}: {first['msg'].lower()}; train the product anew") from None
+        key, fault = first_fault(error)
+        raise ZeromissError(f"{folder / CONFIG}: params.{key}: {fault}; train the product anew") from None
     except (OSError, SafetensorError) as error:
         raise ZeromissError(f"{folder / MODEL} cannot be read ({error}): train the product anew") from None
     side = weights["template_CHW"].shape[-1] if "template_CHW" in weights else 0
