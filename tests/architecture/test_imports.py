@@ -9,7 +9,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 ROOMS = (
     "images", "backbones", "detectors", "metrics", "selection", "threshold", "inspection", "registry", "reports", "review", "stages",
 )  # fmt: skip
-BASE = {"errors", "files", "tables", "params", "workspace", "quality"}  # below every room
+BASE = {"errors", "files", "parallel", "tables", "params", "workspace", "quality"}  # below every room
 HEAVY = {"torch", "torchvision", "sklearn", "pandas", "numpy", "timm", "cv2"}
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from zeromiss.parallel import run_all
 from zeromiss.selection.fit import Recipe, defect_probability, fit_family, prepare_fold
 from zeromiss.selection.folds import Fold
-from zeromiss.selection.parallel import run_all
 from zeromiss.selection.search import describe
 
 

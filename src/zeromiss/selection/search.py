@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from zeromiss.errors import ZeromissError
+from zeromiss.parallel import run_all
 from zeromiss.selection.draws import draw_parameters
 from zeromiss.selection.families import FAMILY
 from zeromiss.selection.fit import ReadyFold, defect_probability, fit_family
-from zeromiss.selection.parallel import run_all
 
 STANDARD = 0.5  # the threshold of the STD columns of paper 1's Table 1
 
