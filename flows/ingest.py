@@ -6,7 +6,7 @@ from prefect import flow
 
 from tasks.failure import StageFailed, ended
 from tasks.ingest import ingest_images
-from tasks.pipeline import version_raw
+from tasks.versioning import version_raw
 
 
 @flow(name="ingest", persist_result=False)

@@ -12,9 +12,10 @@ from tasks.closing import closing_words
 from tasks.failure import REFUSED, StageFailed, ended
 from tasks.ingest import ingest_images
 from tasks.inspect import inspect_images
-from tasks.pipeline import changed_stages, restore_raw, run_stage, stage_order, version_raw
+from tasks.pipeline import changed_stages, run_stage, stage_order
 from tasks.registry import ask_gate, register_bundle
 from tasks.tracking import parent_run
+from tasks.versioning import restore_raw, version_raw
 from zeromiss.errors import ZeromissError
 
 

@@ -4,7 +4,6 @@ The order and `meta.worker` are read from dvc.yaml through DVC; nobody types the
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +16,6 @@ from tasks.failure import StageFailed
 from zeromiss.errors import ZeromissError
 
 PROCESS = Path(__file__).with_name("dvc_process.py")
-SPARE = 64 << 20  # bytes that must stay free when images are added to DVC's cache
 
 
 def _again(_task: object, _run: object, state: object) -> bool:
@@ -78,52 +76,14 @@ def changed_stages(targets: list[str], root: str) -> list[str]:
         return sorted(repo.status(targets=targets))
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
-def version_raw(product: str, root: str) -> str:
-    """Version the product's raw images with `dvc add` and return the path of the small file git keeps.
-
-    Raises ZeromissError when the disk has no room for the cache's copy: an interrupted copy is the one way
-    in which images could be lost.
-    """
-    raw = Path(root) / "data" / "01_raw" / product
-    refuse_full_disk(raw, Path(root))
-    act("add", str(raw.relative_to(root)), Path(root), {})
-    return str(raw.with_suffix(".dvc"))
-
-
-@task(cache_policy=NO_CACHE, persist_result=False)
-def restore_raw(product: str, root: str) -> bool:
-    """Bring back raw images that DVC's cache still has; return whether they are there now."""
-    raw = Path(root) / "data" / "01_raw" / product
-    if (raw / "index.csv").is_file():
-        return True
-    if not raw.with_suffix(".dvc").is_file():
-        return False
-    done = _process("checkout", str(raw.relative_to(root)) + ".dvc", Path(root), {}, silent=True)
-    if done != 0 or not (raw / "index.csv").is_file():
-        shutil.rmtree(raw, ignore_errors=True)  # what a checkout from an incomplete cache leaves
-        return False
-    return True
-
-
-def refuse_full_disk(raw: Path, root: Path) -> None:
-    """Raise ZeromissError unless the disk holds another copy of `raw`."""
-    needed = sum(path.stat().st_size for path in raw.rglob("*") if path.is_file()) + SPARE
-    free = shutil.disk_usage(root).free
-    if free < needed:
-        raise ZeromissError(
-            f"{root} has {free >> 20} MiB free, versioning {raw} needs {needed >> 20} MiB: free some space first"
-        )
-
-
 def act(verb: str, target: str, root: Path, settings: dict[str, str]) -> None:
     """Run one act of DVC; raise StageFailed with its exit code when it fails."""
-    code = _process(verb, target, root, settings)
+    code = process(verb, target, root, settings)
     if code != 0:
         raise StageFailed(target, code)
 
 
-def _process(verb: str, target: str, root: Path, settings: dict[str, str], *, silent: bool = False) -> int:
+def process(verb: str, target: str, root: Path, settings: dict[str, str], *, silent: bool = False) -> int:
     """Start DVC's process, this interpreter's commands first on its path, and return its exit code."""
     environment = {**os.environ, **settings}
     environment.pop("MLFLOW_RUN_ID", None)

@@ -66,19 +66,19 @@ def test_the_embedded_server_lives_in_the_repository(tmp_path, monkeypatch, addr
 
 
 def test_a_full_disk_is_refused_before_images_are_added(tmp_path, monkeypatch):
-    from tasks import pipeline
+    from tasks import versioning
 
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "a").write_bytes(b"x" * 1000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=pipeline.SPARE + 999))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=versioning.SPARE + 999))
     with pytest.raises(ZeromissError, match="free some space first"):
-        pipeline.refuse_full_disk(tmp_path / "raw", tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=pipeline.SPARE + 1000))
-    assert pipeline.refuse_full_disk(tmp_path / "raw", tmp_path) is None
+        versioning.refuse_full_disk(tmp_path / "raw", tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=versioning.SPARE + 1000))
+    assert versioning.refuse_full_disk(tmp_path / "raw", tmp_path) is None
 
 
 def test_raw_images_are_versioned_and_come_back_from_the_cache(small):
-    from tasks.pipeline import restore_raw, version_raw
+    from tasks.versioning import restore_raw, version_raw
 
     raw = small / "data/01_raw/tiny"
     before = {path.relative_to(raw): path.read_bytes() for path in raw.rglob("*") if path.is_file()}
