@@ -58,3 +58,21 @@ def test_plain_columns_come_before_masked_ones() -> None:
     masked = [name.endswith(".masked") for name in columns]
     assert masked == sorted(masked)
     assert columns[:133] == feature_columns("vqgan", masked=False)
+
+
+SERIES = {
+    "even": lambda rng, count: rng.random((2, count), dtype=np.float32),
+    "far apart": lambda rng, count: rng.lognormal(0, 4, (2, count)).astype(np.float32),
+    "many alike": lambda rng, count: np.round(rng.random((2, count)), 1).astype(np.float32),
+    "mostly nothing": lambda rng, count: (rng.random((2, count)) > 0.9).astype(np.float32),
+    "negative": lambda rng, count: rng.normal(size=(2, count)).astype(np.float32),
+    "float64": lambda rng, count: rng.random((2, count)),
+}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 250, 4095, 4096, 4097, 20_003])
+@pytest.mark.parametrize("series", SERIES)
+def test_quartiles_of_any_series_are_numpys_to_the_bit(series: str, count: int) -> None:
+    values = SERIES[series](np.random.default_rng(count), count)
+    expected = np.quantile(values.astype(np.float64), (0.25, 0.5, 0.75), axis=1).T
+    assert (aggregate(values)[:, 4:] == expected).all()

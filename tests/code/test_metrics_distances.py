@@ -98,6 +98,15 @@ def test_a_patch_alone_has_the_same_distances_as_among_others() -> None:
             assert values[0] == pytest.approx(together[name][index], rel=1e-9, abs=1e-12), name
 
 
+@pytest.mark.parametrize("chunk", [1, 1000, 100_000])
+def test_the_size_of_a_chunk_changes_nothing_that_shows(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, x_hat = draw(seed=6)
+    whole = patch_distances(x, x_hat, BOXES)
+    monkeypatch.setattr("zeromiss.metrics.distances.CHUNK", chunk)
+    for name, values in patch_distances(x, x_hat, BOXES).items():
+        np.testing.assert_allclose(values, whole[name], rtol=1e-12, err_msg=name)
+
+
 def test_every_distance_of_identical_patches_is_nothing() -> None:
     x, _ = draw(seed=5)
     for name, values in patch_distances(x, x.copy(), BOXES).items():
@@ -174,3 +183,16 @@ def test_patches_hold_the_pixels_of_their_box_and_nothing_else() -> None:
         assert (patches.x_QCA[index][:, inside].ravel() == u.astype(np.float32)).all()
         assert (patches.x_hat_QCA[index][:, inside].ravel() == v.astype(np.float32)).all()
         assert not patches.x_QCA[index][:, ~inside].any()
+
+
+@pytest.mark.parametrize("box", [[3, 4, 7, 8], [37, 36, 40, 40], [0, 0, 1, 40], [39, 39, 40, 40]])
+def test_wider_padding_adds_nothing_but_zeros(box: list[int]) -> None:
+    patches = cut_patches(*draw(seed=10), np.array([box]))
+    padded = patches.padded(40)
+    x0, y0, x1, y1 = box
+    inside = np.zeros((40, 40), bool)
+    inside[: y1 - y0, : x1 - x0] = True
+    assert (padded.valid_QA[0] == inside.ravel()).all()
+    for found, image in zip((padded.x_QCA, padded.x_hat_QCA), draw(seed=10), strict=True):
+        assert not found[..., ~inside.ravel()].any()
+        assert (found[0][:, inside.ravel()].ravel() == image[:, y0:y1, x0:x1].ravel()).all()

@@ -1,11 +1,13 @@
 """Boxes of differing sizes as rows of one padded array, so that no loop runs over patches.
 
-Axes: C channels; H, W rows and columns; Q boxes; N = C * S * S values of a box padded to S x S.
+Axes: C channels; H, W rows and columns; Q boxes; S side of the padding; A = S * S pixels of a padded box.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,29 +24,56 @@ class Patches:
         """Values of a box: pixels times channels."""
         return self.area_Q * self.x_QCA.shape[1]
 
+    def padded(self, side: int) -> "Patches":
+        """Return the same boxes padded to `side` pixels."""
+        now = math.isqrt(self.x_QCA.shape[2])
+        if now == side:
+            return self
 
-def _pixel_indices(boxes_Q4: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the flat pixel index (Q, A) of every place of every padded box, and its validity."""
-    x0, y0, x1, y1 = boxes_Q4.T[:, :, None]
-    side = int(max((x1 - x0).max(), (y1 - y0).max()))
-    step_1S = np.arange(side)[None]
-    column_QS, row_QS = np.minimum(x0 + step_1S, x1 - 1), np.minimum(y0 + step_1S, y1 - 1)
-    inside_QSS = (y0 + step_1S < y1)[:, :, None] & (x0 + step_1S < x1)[:, None, :]
-    index_QSS = row_QS[:, :, None] * width + column_QS[:, None, :]
-    return index_QSS.reshape(len(boxes_Q4), -1), inside_QSS.reshape(len(boxes_Q4), -1)
+        def pad(values: np.ndarray) -> np.ndarray:
+            """Return every padded box as the upper left corner of a larger one."""
+            larger = np.zeros((*values.shape[:-1], side, side), values.dtype)
+            larger[..., :now, :now] = values.reshape(*values.shape[:-1], now, now)
+            return larger.reshape(*values.shape[:-1], -1)
+
+        return Patches(x_QCA=pad(self.x_QCA), x_hat_QCA=pad(self.x_hat_QCA), valid_QA=pad(self.valid_QA), area_Q=self.area_Q)
+
+
+def longest_sides(boxes_Q4: np.ndarray) -> np.ndarray:
+    """Return the longer side of each box, (Q,) pixels."""
+    return np.maximum(boxes_Q4[:, 2] - boxes_Q4[:, 0], boxes_Q4[:, 3] - boxes_Q4[:, 1])
 
 
 def cut_patches(x_CHW: np.ndarray, x_hat_CHW: np.ndarray, boxes_Q4: np.ndarray) -> Patches:
-    """Cut `boxes_Q4` (x0, y0, x1, y1, half open, inside the image) from both float32 images."""
-    channels, _, width = x_CHW.shape
-    index_QA, valid_QA = _pixel_indices(boxes_Q4, width)
+    """Cut `boxes_Q4` (x0, y0, x1, y1, half open, inside the image) from both float32 images.
+
+    They are padded to the longest side of any of them.
+    """
+    side = int(longest_sides(boxes_Q4).max())
+    x0, y0, x1, y1 = boxes_Q4.T
+    step_1S = np.arange(side)[None]
+    valid_QSS = (step_1S < (y1 - y0)[:, None])[:, :, None] & (step_1S < (x1 - x0)[:, None])[:, None, :]
+    weight_Q1SS = valid_QSS[:, None].astype(np.float32)
 
     def cut(image_CHW: np.ndarray) -> np.ndarray:
         """Return the boxes' pixels of one image, padded with 0."""
-        planes_CP = image_CHW.reshape(channels, -1)
-        # "clip" spares a check: every index is inside. The product sets the padding to 0.
-        values_CQA = np.stack([np.take(plane_P, index_QA, mode="clip") for plane_P in planes_CP], axis=1)
-        return np.multiply(values_CQA, valid_QA[:, None, :], dtype=np.float32)
+        windows_HWCSS = _windows(image_CHW, side, reach_x=int(x0.max()) + side, reach_y=int(y0.max()) + side)
+        values_QCSS = windows_HWCSS[y0, x0]
+        values_QCSS *= weight_Q1SS
+        return values_QCSS.reshape(len(boxes_Q4), len(image_CHW), -1)
 
-    area_Q = (boxes_Q4[:, 2] - boxes_Q4[:, 0]) * (boxes_Q4[:, 3] - boxes_Q4[:, 1])
-    return Patches(x_QCA=cut(x_CHW), x_hat_QCA=cut(x_hat_CHW), valid_QA=valid_QA, area_Q=area_Q)
+    area_Q = (x1 - x0) * (y1 - y0)
+    return Patches(x_QCA=cut(x_CHW), x_hat_QCA=cut(x_hat_CHW), valid_QA=valid_QSS.reshape(len(boxes_Q4), -1), area_Q=area_Q)
+
+
+def _windows(image_CHW: np.ndarray, side: int, *, reach_x: int, reach_y: int) -> np.ndarray:
+    """Return the view (H', W', C, S, S) of every window by its upper left pixel; 0 past the image's edge.
+
+    The image is copied only where a window reaches past it: columns up to `reach_x`, rows up to `reach_y`.
+    """
+    channels, height, width = image_CHW.shape
+    if reach_x > width or reach_y > height:
+        padded_CHW = np.zeros((channels, max(height, reach_y), max(width, reach_x)), image_CHW.dtype)
+        padded_CHW[:, :height, :width] = image_CHW
+        image_CHW = padded_CHW
+    return sliding_window_view(image_CHW, (side, side), axis=(1, 2)).transpose(1, 2, 0, 3, 4)
