@@ -82,6 +82,7 @@ def _escaped(frame: pd.DataFrame) -> pd.DataFrame:
     safe = {
         column: frame[column].map(lambda value: html.escape(value, quote=False) if isinstance(value, str) else value)
         for column in text
+        if frame[column].astype("str").str.contains("[&<>]").any()
     }
     return frame.assign(**safe)
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def rewrite(raw: Path, change: Callable[[Entry], Entry | None]) -> None:
 
 def changed(entry: Entry, **values: str) -> Entry:
     """Return an entry with other values."""
-    return Entry(**{**vars(entry), **values})
+    return replace(entry, **values)
 
 
 @pytest.fixture

@@ -1,20 +1,24 @@
 """Ingest: a source's images become a product's raw folder, whole or not at all.
 
 Everything is built in a staging folder beside the raw folder and swapped in by renaming. Image bytes are copied
-unchanged; whether an image can be judged is for the manifest's checks to say.
+unchanged; whether an image can be judged is for the manifest's checks to say. Files that are known by their
+signatures are not read again.
 """
 
+import os
+import posixpath
 import shutil
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-
-from tqdm import tqdm
+import time
+from pathlib import Path
 
 from zeromiss.errors import ZeromissError
-from zeromiss.files import atomic_path, sha256_file
+from zeromiss.files import atomic_path
+from zeromiss.images import known as memory
+from zeromiss.images.digests import Digest
+from zeromiss.images.known import Known
 from zeromiss.images.raw import INDEX, Entry, index_text, read_index
+from zeromiss.images.unchanged import IngestReport, asked, remember, unchanged
 from zeromiss.images.sources.listing import drawing_recipe, list_source
 from zeromiss.images.sources.record import Listing, Record
 from zeromiss.images.staging import Staging, locked
@@ -23,29 +27,6 @@ from zeromiss.workspace import Workspace
 
 RECIPE = "drawn.json"  # of a raw folder whose images were drawn: by which parameters
 _SPARE = 64 << 20  # bytes that must stay free
-
-
-@dataclass(frozen=True, kw_only=True)
-class IngestReport:
-    """What an ingest did: images added, images already there, what the folder now holds, and notes for the user."""
-
-    folder: Path
-    added: int
-    known: int
-    normals: int
-    defects: int
-    incoming: int
-    notes: tuple[str, ...]
-
-    @property
-    def changed(self) -> bool:
-        """Return whether the raw folder is another than before."""
-        return self.added > 0
-
-    def lines(self) -> list[str]:
-        """Return the report as sentences."""
-        total = f"{self.normals} normal and {self.defects} defective"
-        return [f"{self.added} images added, {self.known} already there: {total} in {self.folder}", *self.notes]
 
 
 def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -> IngestReport:
@@ -61,25 +42,35 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
     """
     raw = workspace.raw(product.name)
     raw.parent.mkdir(parents=True, exist_ok=True)
-    with locked(raw.parent), tempfile.TemporaryDirectory(prefix="zeromiss-") as scratch:
+    with locked(raw.parent) as lock, tempfile.TemporaryDirectory(prefix="zeromiss-") as scratch:
         staging = Staging(raw)
         staging.recover()
-        old = _existing(raw)
+        if same := unchanged(product, workspace, folder):
+            return same
+        started, known = time.time_ns(), memory.load(workspace, product.name)
+        old = _existing(raw, known)
         recipe = drawing_recipe(product) if folder is None else None
         if recipe is not None and _is_drawn(recipe, raw, workspace.incoming(product.name), product.source.incoming):
             listing = Listing(records=[], notes=[f"the boards in {raw} were drawn with the same parameters before"])
         else:
             listing = list_source(product, root=workspace.root, folder=folder, scratch=Path(scratch))
-        new = _unknown(listing.records, raw, old)
+        new = _unknown(listing.records, raw, old, known)
         if new:
             _refuse_full_disk(raw.parent, [file for record, _ in new for file in (record.file, record.mask) if file])
-            _build(staging, raw, [entry for entry, _ in old], new, recipe)
+            known.note(_build(staging, raw, [entry for entry, _ in old], new, recipe, lock))
         incoming = _put_incoming(workspace.incoming(product.name), listing.incoming)
+        report = _report(raw, listing, added=len(new), before=len(old), incoming=incoming)
+        remember(known, report, listing, asked(product, folder), started=started)
+    return report
+
+
+def _report(raw: Path, listing: Listing, *, added: int, before: int, incoming: int) -> IngestReport:
+    """Say what was done, and what the raw folder holds now."""
     entries = read_index(raw)
     return IngestReport(
         folder=raw,
-        added=len(new),
-        known=len(listing.records) - len(new) if listing.records else len(old),
+        added=added,
+        known=len(listing.records) - added if listing.records else before,
         normals=sum(entry.label == "normal" for entry in entries),
         defects=sum(entry.label == "defect" for entry in entries),
         incoming=incoming,
@@ -94,28 +85,32 @@ def _is_drawn(recipe: str, raw: Path, incoming: Path, unjudged: int) -> bool:
     return unjudged == 0 or (incoming.is_dir() and len(list(incoming.iterdir())) >= unjudged)
 
 
-def _existing(raw: Path) -> list[tuple[Entry, str]]:
+def _existing(raw: Path, known: Known) -> list[tuple[Entry, str]]:
     """Return what the raw folder holds, each image with the SHA-256 of its bytes."""
     if not raw.exists() or not any(raw.iterdir()):
         return []
     entries = read_index(raw)
     for entry in entries:
         for name in filter(None, (entry.path, entry.mask)):
-            if not (raw / name).is_file():
+            if not os.path.isfile(raw / name):
                 raise ZeromissError(f"{raw / name} is missing but its index names it: restore it with dvc checkout")
-    return list(zip(entries, _hashes([raw / entry.path for entry in entries], "known"), strict=True))
+    digests = known.read([str(raw / entry.path) for entry in entries], title="hash known images", md5=True)
+    return [(entry, digest.sha256) for entry, digest in zip(entries, digests, strict=True)]
 
 
-def _unknown(records: list[Record], raw: Path, old: list[tuple[Entry, str]]) -> list[tuple[Record, str]]:
+def _unknown(
+    records: list[Record], raw: Path, old: list[tuple[Entry, str]], known: Known
+) -> list[tuple[Record, str]]:
     """Return the records whose content is new, with its hash; of equal content in the source the first stands."""
     labels = {digest: (entry.label, raw / entry.path) for entry, digest in old}
     new = []
-    for record, digest in zip(records, _hashes([record.file for record in records], "source"), strict=True):
-        if digest not in labels:
-            labels[digest] = (record.label, record.file)
-            new.append((record, digest))
-        elif labels[digest][0] != record.label:
-            label, file = labels[digest]
+    for record, digest in zip(records, known.read([str(record.file) for record in records], title="hash source images")):
+        sha256 = digest.sha256
+        if sha256 not in labels:
+            labels[sha256] = (record.label, record.file)
+            new.append((record, sha256))
+        elif labels[sha256][0] != record.label:
+            label, file = labels[sha256]
             raise ZeromissError(
                 f"{record.file} is labelled {record.label} but has the same content as {file}, which is labelled "
                 f"{label}: correct one of the labels"
@@ -123,15 +118,9 @@ def _unknown(records: list[Record], raw: Path, old: list[tuple[Entry, str]]) -> 
     return new
 
 
-def _hashes(files: list[Path], what: str) -> list[str]:
-    """Return the SHA-256 of each file, several at a time."""
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        return list(tqdm(pool.map(sha256_file, files), total=len(files), desc=f"hash {what} images", unit="file"))
-
-
 def _refuse_full_disk(folder: Path, files: list[Path]) -> None:
     """Raise ZeromissError unless the disk has room for the new files and DVC's copy of them."""
-    needed = 2 * sum(file.stat().st_size for file in files) + _SPARE
+    needed = 2 * sum(os.stat(file).st_size for file in files) + _SPARE
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise ZeromissError(
@@ -141,46 +130,54 @@ def _refuse_full_disk(folder: Path, files: list[Path]) -> None:
 
 
 def _build(
-    staging: Staging, raw: Path, old: list[Entry], new: list[tuple[Record, str]], recipe: str | None
-) -> None:
-    """Put old and new files and the index into the staging folder, then swap it in."""
+    staging: Staging, raw: Path, old: list[Entry], new: list[tuple[Record, str]], recipe: str | None, lock: int
+) -> dict[str, Digest]:
+    """Put old and new files and the index into the staging folder, then swap it in; return what was written."""
     with staging:
         for entry in old:
             for name in filter(None, (entry.path, entry.mask)):
                 staging.link(raw / name, name)
-        taken = {_stem(entry.path) for entry in old}
-        added = []
-        for record, digest in tqdm(new, desc="copy images", unit="file"):
-            entry = _entry(record, digest, taken)
-            taken.add(_stem(entry.path))
-            staging.copy(record.file, entry.path)
-            if record.mask is not None:
-                staging.copy(record.mask, entry.mask)
-            added.append(entry)
-        staging.write(INDEX, index_text(old + added))
+        added, jobs = _named(new, {_stem(entry.path) for entry in old})
+        written = dict(zip((name for _, name, _ in jobs), staging.copy_all(jobs, keep=(lock,)), strict=True))
+        written[INDEX] = staging.write(INDEX, index_text(old + added))
         if recipe is not None:
-            staging.write(RECIPE, recipe)
+            written[RECIPE] = staging.write(RECIPE, recipe)
         elif (raw / RECIPE).is_file():
             staging.link(raw / RECIPE, RECIPE)
         staging.swap()
+    return {str(raw / name): digest for name, digest in written.items()}
+
+
+def _named(new: list[tuple[Record, str]], taken: set[str]) -> tuple[list[Entry], list[tuple[str, str, str]]]:
+    """Name new images; return their entries, and what to copy: source, name in the raw folder, expected SHA-256."""
+    added, jobs = [], []
+    for record, sha256 in new:
+        entry = _entry(record, sha256, taken)
+        taken.add(_stem(entry.path))
+        added.append(entry)
+        jobs.append((str(record.file), entry.path, sha256))
+        if record.mask is not None:
+            jobs.append((str(record.mask), entry.mask, ""))
+    return added, jobs
 
 
 def _stem(path: str) -> str:
     """Return a path without its ending: an image's mask and part are named after it."""
-    return str(PurePosixPath(path).with_suffix(""))
+    return posixpath.splitext(path)[0]
 
 
-def _entry(record: Record, digest: str, taken: set[str]) -> Entry:
+def _entry(record: Record, sha256: str, taken: set[str]) -> Entry:
     """Name a new image: as the source suggests, with its hash behind where another image has that name."""
-    name = PurePosixPath(record.name)
+    name = record.name
     if _stem(f"images/{name}") in taken:
-        name = name.with_name(f"{name.stem}-{digest[:8]}{name.suffix}")
-    mask = f"masks/{_stem(str(name))}_mask{record.mask.suffix.lower()}" if record.mask else ""
+        stem, suffix = posixpath.splitext(name)
+        name = f"{stem}-{sha256[:8]}{suffix}"
+    mask = f"masks/{_stem(name)}_mask{record.mask.suffix.lower()}" if record.mask else ""
     return Entry(
         path=f"images/{name}",
         label=record.label,
         defect_type=record.defect_type,
-        part_id=record.part_id or _stem(str(name)),
+        part_id=record.part_id or _stem(name),
         mask=mask,
         source_split=record.source_split,
     )

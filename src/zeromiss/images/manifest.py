@@ -1,16 +1,13 @@
 """The manifest: one row an image, with the facts read from its file, what is known of it, and its split."""
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
-from zeromiss.errors import ZeromissError
-from zeromiss.files import sha256_file
-from zeromiss.images.load import UnreadableImage, open_image, read_mask, refuse_transparency
-from zeromiss.images.raw import Entry
+from zeromiss.images.facts import Facts
+from zeromiss.images.raw import COLUMNS as INDEX_COLUMNS
+from zeromiss.images.raw import Entry, values
+from zeromiss.images.workers import work
 
 SCHEMA_VERSION = 1
 FILE = "manifest.parquet"
@@ -27,10 +24,10 @@ def read_facts(raw: Path, entries: list[Entry]) -> pd.DataFrame:
     words why a file cannot be read ('' when it can); the sizes and mode are then missing, sha256 too when there is no
     file. `mask_problem` does the same for the mask.
     """
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        found = pool.map(lambda entry: _facts(raw, entry), entries)
-        facts = list(tqdm(found, total=len(entries), desc="read images", unit="image"))
-    return pd.DataFrame([asdict(entry) | read for entry, read in zip(entries, facts, strict=True)])
+    items = [(str(raw), entry.path, entry.mask) for entry in entries]
+    facts = work("zeromiss.images.facts:read", items, title="read images", unit="image")
+    rows = [(*values(entry), *found) for entry, found in zip(entries, facts, strict=True)]
+    return pd.DataFrame(rows, columns=[*INDEX_COLUMNS, *Facts._fields])
 
 
 def manifest_rows(facts: pd.DataFrame, split: pd.Series, *, seed: int) -> pd.DataFrame:
@@ -40,35 +37,3 @@ def manifest_rows(facts: pd.DataFrame, split: pd.Series, *, seed: int) -> pd.Dat
     """
     frame = facts.assign(split=split, seed=seed, mask=facts["mask"].where(facts["mask"] != "", None))
     return frame[list(COLUMNS)].astype({"width": "int32", "height": "int32", "seed": "int64"})
-
-
-def _facts(raw: Path, entry: Entry) -> dict[str, object]:
-    """Read one image's facts, and its mask's."""
-    path = raw / entry.path
-    facts: dict[str, object] = {"sha256": None, "width": None, "height": None, "mode": None, "problem": ""}
-    try:
-        image, mode = open_image(path)
-        facts |= {"sha256": sha256_file(path), "width": image.width, "height": image.height, "mode": mode}
-        refuse_transparency(path, image)
-    except ZeromissError as error:
-        return facts | {"problem": str(error).removeprefix(f"{path} "), "mask_problem": ""}
-    return facts | {"mask_problem": _mask_problem(raw, entry, (image.height, image.width))}
-
-
-def _mask_problem(raw: Path, entry: Entry, shape: tuple[int, int]) -> str:
-    """Say what is wrong with an image's mask, '' when nothing is; `shape` is the image's (height, width)."""
-    if not entry.mask:
-        return ""
-    path = raw / entry.mask
-    if not path.is_file():
-        return f"names the mask {entry.mask}, which is missing: restore it or take it out of the index"
-    try:
-        marked_HW = read_mask(path)
-    except UnreadableImage as error:
-        return f"has a mask that cannot be read: {entry.mask} {str(error).removeprefix(f'{path} ')}"
-    except ZeromissError as error:
-        return f"has a mask that cannot be used: {entry.mask} {str(error).removeprefix(f'{path} ')}"
-    if marked_HW.shape != shape:
-        found, needed = (f"{width} x {height}" for height, width in (marked_HW.shape, shape))
-        return f"is {needed} pixels but its mask {entry.mask} is {found}: draw the mask at the image's size"
-    return ""

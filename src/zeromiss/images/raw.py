@@ -2,7 +2,8 @@
 
 import csv
 import io
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 
 from zeromiss.errors import ZeromissError
@@ -11,7 +12,7 @@ INDEX = "index.csv"
 LABELS = ("normal", "defect")
 
 
-@dataclass(frozen=True, kw_only=True, order=True)
+@dataclass(frozen=True, kw_only=True, order=True, slots=True)
 class Entry:
     """One line of the index; paths are relative to the raw folder, with forward slashes.
 
@@ -28,6 +29,7 @@ class Entry:
 
 
 COLUMNS = tuple(field.name for field in fields(Entry))
+values = attrgetter(*COLUMNS)  # of an entry, in their order
 
 
 def read_index(folder: Path) -> list[Entry]:
@@ -37,23 +39,23 @@ def read_index(folder: Path) -> list[Entry]:
     """
     path = folder / INDEX
     try:
-        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+        reader = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ZeromissError(f"{path} is missing: ingest the product's images, or fetch them with dvc pull") from None
-    if tuple(reader.fieldnames or ()) != COLUMNS:
+    if tuple(next(reader, ())) != COLUMNS:
         raise ZeromissError(f"{path} must have the columns {', '.join(COLUMNS)}: ingest into an empty folder")
     entries = []
-    for row in reader:
-        if None in row or None in row.values():
+    for row in filter(None, reader):
+        if len(row) != len(COLUMNS):
             raise ZeromissError(f"{path}, line {reader.line_num}: expected {len(COLUMNS)} values: mend the line")
-        entries.append(Entry(**row))
+        entries.append(Entry(**dict(zip(COLUMNS, row, strict=True))))
     return entries
 
 
 def index_text(entries: list[Entry]) -> str:
     """Return the index as text, sorted by path: the same entries give the same bytes."""
     handle = io.StringIO()
-    writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(entry) for entry in sorted(entries))
+    writer = csv.writer(handle, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(map(values, sorted(entries, key=values)))
     return handle.getvalue()

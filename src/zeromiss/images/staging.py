@@ -9,14 +9,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from zeromiss.images.digests import Digest, digest_for_dvc
+from zeromiss.images.workers import work
+
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; another that asks for it waits. The lock ends with the process."""
+def locked(folder: Path) -> Iterator[int]:
+    """Hold `folder` for this process; another that asks for it waits. The lock ends with the process.
+
+    Yields the lock's descriptor: a worker that keeps it open holds the lock until it ends itself.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle
     finally:
         os.close(handle)
 
@@ -29,10 +35,12 @@ class Staging:
         self.target = target
         self.folder = target.with_name(f".{target.name}.staging")
         self.old = target.with_name(f".{target.name}.old")
+        self._made: set[str] = set()  # folders below the staging folder
 
     def __enter__(self) -> Self:
         """Make the empty staging folder."""
         self.folder.mkdir(parents=True)
+        self._made.clear()
         return self
 
     def __exit__(
@@ -58,21 +66,30 @@ class Staging:
             self.copy(source, name)
 
     def copy(self, source: Path, name: str) -> None:
-        """Copy a file's bytes and flush them to disk; the source is only read."""
-        with source.open("rb") as reader, self._place(name).open("wb") as writer:
-            shutil.copyfileobj(reader, writer, 1 << 20)
-            writer.flush()
-            os.fsync(writer.fileno())
+        """Copy a file's bytes; the source is only read."""
+        shutil.copyfile(source, self._place(name))
 
-    def write(self, name: str, text: str) -> None:
-        """Write a text file and flush it to disk."""
-        with self._place(name).open("w", encoding="utf-8", newline="") as writer:
-            writer.write(text)
-            writer.flush()
-            os.fsync(writer.fileno())
+    def copy_all(self, jobs: list[tuple[str, str, str]], *, keep: tuple[int, ...] = ()) -> list[Digest]:
+        """Copy many files, each a source, its name here, and the SHA-256 it must have ('' : any).
+
+        Returns the copies' digests. Workers leave the descriptors in `keep` open. Raises ZeromissError for a source
+        that changed.
+        """
+        placed = [(source, str(self._place(name)), sha256) for source, name, sha256 in jobs]
+        return work("zeromiss.images.digests:copy", placed, title="copy images", unit="file", keep=keep)
+
+    def write(self, name: str, text: str) -> Digest:
+        """Write a text file and return its digest."""
+        place = self._place(name)
+        place.write_text(text, encoding="utf-8", newline="")
+        return digest_for_dvc([str(place)])[0]
 
     def swap(self) -> None:
-        """Put the staging folder in the target's place."""
+        """Put the staging folder in the target's place, once all in it is on the disk.
+
+        One flush for all: a flush for each of many small files takes longer than writing them.
+        """
+        os.sync()
         if self.target.exists():
             self.target.rename(self.old)
         self.folder.rename(self.target)
@@ -84,5 +101,8 @@ class Staging:
 
     def _place(self, name: str) -> Path:
         place = self.folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.path.dirname(place)
+        if folder not in self._made:
+            os.makedirs(folder, exist_ok=True)
+            self._made.add(folder)
         return place

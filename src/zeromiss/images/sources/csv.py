@@ -1,6 +1,8 @@
 """A CSV file of path,label[,part_id][,mask]; paths are relative to the file."""
 
 import csv
+import os
+from itertools import zip_longest
 from pathlib import Path
 
 from zeromiss.errors import ZeromissError
@@ -26,15 +28,16 @@ def list_csv(path: Path) -> Listing:
         raise ZeromissError(f"{path} does not exist: give a CSV file with the columns path and label") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ZeromissError(f"{path} cannot be read as UTF-8 text: {error}") from None
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True, restval="")
-    _check_columns(path, reader.fieldnames or [])
-    records = [_record(path, reader.line_num, row) for row in reader]
+    reader = csv.reader(text.splitlines(), skipinitialspace=True)
+    columns = next(reader, [])
+    _check_columns(path, columns)
+    records = [_record(path, reader.line_num, _row(path, reader.line_num, columns, row)) for row in reader if row]
     if not records:
         raise ZeromissError(f"{path} names no images: add a line for each")
-    return Listing(records=records)
+    return Listing(records=records, read=[path])
 
 
-def _check_columns(path: Path, columns: list[str] | tuple[str, ...]) -> None:
+def _check_columns(path: Path, columns: list[str]) -> None:
     """Raise ZeromissError when a column is missing or not known."""
     for needed in ("path", "label"):
         if needed not in columns:
@@ -44,13 +47,18 @@ def _check_columns(path: Path, columns: list[str] | tuple[str, ...]) -> None:
             raise ZeromissError(f"{path} has an unknown column {column!r}: known are {', '.join(COLUMNS)}")
 
 
-def _record(table: Path, line: int, row: dict[str, str]) -> Record:
-    """Describe the image of one line."""
-    if None in row:
+def _row(table: Path, line: int, columns: list[str], row: list[str]) -> dict[str, str]:
+    """Return a line's values by column, '' where the line ends early."""
+    if len(row) > len(columns):
         raise ZeromissError(f"{table}, line {line}: more values than columns: put quotes around a value with a comma")
-    value = {key: (entry or "").strip() for key, entry in row.items()}
-    image = table.parent / value["path"]
-    if not value["path"] or not image.is_file():
+    return {column: value.strip() for column, value in zip_longest(columns, row, fillvalue="")}
+
+
+def _record(table: Path, line: int, value: dict[str, str]) -> Record:
+    """Describe the image of one line."""
+    given = Path(value["path"])
+    image = table.parent / given
+    if not value["path"] or not os.path.isfile(image):
         raise ZeromissError(f"{table}, line {line}: the image {value['path']!r} is missing beside it")
     if image.suffix.lower() not in SUFFIXES:
         raise ZeromissError(f"{table}, line {line}: {value['path']} is no image of a known kind ({known_kinds()})")
@@ -67,7 +75,7 @@ def _record(table: Path, line: int, row: dict[str, str]) -> Record:
         part_id=value.get("part_id", ""),
         mask=mask,
         source_split="",
-        name=_name(value["path"]),
+        name=_name(given),
     )
 
 
@@ -85,7 +93,6 @@ def _defect_type(table: Path, line: int, label: str) -> str:
     return word
 
 
-def _name(path: str) -> str:
+def _name(given: Path) -> str:
     """Return the path below the CSV's folder, or the bare file name where it leads out of that folder."""
-    given = Path(path)
     return given.name if given.is_absolute() or ".." in given.parts else given.as_posix()

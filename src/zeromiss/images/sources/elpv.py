@@ -34,7 +34,7 @@ def list_elpv(folder: Path | None, *, incoming: int, seed: int) -> Listing:
         f"({thirds} of probability 1/3, {len(unsure) - thirds} of 2/3); "
         f"{len(drawn)} of these are drawn as images that nobody has judged"
     )
-    return Listing(records=records, notes=[note], incoming=drawn)
+    return Listing(records=records, notes=[note], incoming=drawn, read=[root / LABELS])
 
 
 def _package_data() -> Path:

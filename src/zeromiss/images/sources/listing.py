@@ -1,6 +1,7 @@
 """A product's source, whatever its kind."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from zeromiss.errors import ZeromissError
@@ -29,7 +30,10 @@ def list_source(product: Product, *, root: Path, folder: Path | None, scratch: P
         return list_pcba(scratch, source=product.source, seed=product.seed)
     if given is None:
         raise ZeromissError(f"products.{product.name}.source.path is missing: a source of kind {kind} needs it")
-    return list_csv(_table(given)) if kind == "csv" else list_mvtec(given)
+    if kind != "csv":
+        return list_mvtec(given)
+    listing = list_csv(_table(given))
+    return replace(listing, read=[*listing.read, given]) if given.is_dir() else listing
 
 
 def drawing_recipe(product: Product) -> str | None:

@@ -19,13 +19,14 @@ def list_mvtec(folder: Path, *, part_of: Callable[[Path], str] = lambda _: "") -
     if not folder.is_dir():
         raise ZeromissError(f"the folder {folder} does not exist: give the folder that holds train/ and test/")
     masks = folder / "ground_truth" if (folder / "ground_truth").is_dir() else None
-    records = []
+    records, read = [], [folder, *(folder / split for split in ("train", "test") if (folder / split).is_dir())]
     for split in ("train", "test"):
         for kind in _kinds(folder / split):
+            read.append(kind)
             records += [_record(path, split, masks, part_of) for path in image_files(kind)]
     if not records:
         raise ZeromissError(f"{folder} holds no images: train/good, test/good or test/<defect> needs some")
-    return Listing(records=records)
+    return Listing(records=records, read=read)
 
 
 def _kinds(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from zeromiss.images.load import SUFFIXES, UnreadableImage, open_image, read_mas
 _BESIDE = frozenset({".txt", ".md", ".csv", ".json", ".xml", ".yaml", ".yml", ".pdf", ".db", ".ini"})  # no images
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
     """One image of a source.
 
@@ -31,12 +31,14 @@ class Record:
 class Listing:
     """All that a source has: its records, sentences for the user, and images that nobody has judged.
 
-    `incoming` pairs a file with the name it gets in the product's incoming folder.
+    `incoming` pairs a file with the name it gets in the product's incoming folder. `read` are the files and folders
+    that decided which images there are: while they and the images are unchanged, the listing is the same.
     """
 
     records: list[Record]
     notes: list[str] = field(default_factory=list)
     incoming: list[tuple[Path, str]] = field(default_factory=list)
+    read: list[Path] = field(default_factory=list)
 
 
 def image_files(folder: Path) -> list[Path]:
