@@ -81,6 +81,16 @@ class VqganParams(Section):
     learning_rate: float = Field(default=1e-3, gt=0.0)
     precision: Literal["bf16", "fp32"] = "bf16"  # of the training step; judging is always fp32
     checkpoint_every: int = Field(default=250, ge=1)
+    devices: int = Field(default=1, ge=1)  # GPUs, or processes without one, that share each batch; the result stays, up to rounding
+    gradient_checkpointing: bool = False  # less memory for more time: 1024 pixels at full width on one GPU
+    compile: bool = False  # torch.compile of the networks' bodies: minutes at the start, pays on a GPU in long trainings
+
+
+class TilesParams(Section):
+    """Tiles in which an image too large for the memory is reconstructed and looked at."""
+
+    side: int = Field(default=512, ge=128, multiple_of=32)  # pixels a tile contributes
+    overlap: int = Field(default=64, ge=32, multiple_of=32)  # pixels it sees beyond, on every side
 
 
 class MetricsParams(Section):
@@ -94,6 +104,10 @@ class MetricsParams(Section):
     patches: int = Field(default=250, ge=1)  # q
     backbone: str = "efficientnet_lite0"
     backbone_path: str | None = None
+    # folded: the backbone's batch norms become part of its convolutions, which takes half the time and rounds
+    # otherwise. apart: as in bundles made before there was a choice, which don't name it and so keep their bits.
+    norms: Literal["apart", "folded"] = "apart"
+    tiles: TilesParams | None = None  # null: whole images
 
 
 class SelectionParams(Section):
@@ -103,6 +117,7 @@ class SelectionParams(Section):
     draws: int = Field(default=500, ge=1)  # of the randomised search, a family
     trees: int = Field(default=80, ge=1)  # most trees an ensemble may have
     folds: int = Field(default=5, ge=2)
+    racing: float = Field(default=0.5, gt=0.0, le=1.0)  # share of a family's draws that goes on after each fold; 1: drop only what cannot win
     correlation: float = Field(default=0.95, gt=0.0, le=1.0)  # above: keep the first column only
     smote_below: float = Field(default=0.4, ge=0.0, le=0.5)  # minority share under which SMOTE acts
     smote_neighbors: int = Field(default=5, ge=1)
@@ -164,7 +179,7 @@ def read_params(path: Path) -> dict[str, Any]:
         raise ZeromissError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         raise ZeromissError(f"{path} is empty: it needs schema_version, profiles and products")
-    unknown = set(tree) - {"schema_version", "profiles", "products"}
+    unknown = set(tree) - {"schema_version", "cluster", "profiles", "products"}
     if unknown:
         raise ZeromissError(f"{path}: unknown key {sorted(unknown)[0]!r}: remove it or mend its name")
     if tree.get("schema_version") != SCHEMA_VERSION:
@@ -173,6 +188,18 @@ def read_params(path: Path) -> dict[str, Any]:
         if not isinstance(tree.get(key), dict):
             raise ZeromissError(f"{path}: {key!r} is missing or not a mapping")
     return tree
+
+
+def read_cluster(path: Path) -> str | None:
+    """Return the address of the Dask cluster that the file names, None where it names none.
+
+    No stage depends on the key: results are the same wherever they are computed.
+    Raises ZeromissError for a value that is no text.
+    """
+    address = read_params(path).get("cluster")
+    if address is not None and not isinstance(address, str):
+        raise ZeromissError(f"{path}: cluster: {address!r} is no address: write tcp://HOST:PORT or null")
+    return address
 
 
 def load_product(path: Path, name: str) -> Product:

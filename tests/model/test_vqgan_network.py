@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from zeromiss.detectors.vqgan.critic import Critic
-from zeromiss.detectors.vqgan.network import Attention, Decoder, Encoder, ResidualBlock, reduction
+from zeromiss.detectors.vqgan.network import Attention, Decoder, Encoder, Plan, ResidualBlock, Upsample, reduction
 from zeromiss.detectors.vqgan.trainer import Trainer
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.params import VqganParams, read_params
@@ -23,11 +23,11 @@ def test_reduction_by_hand(stem: str, channels: tuple[int, ...], f: int):
 
 @pytest.mark.parametrize("stem", ["conv", "unshuffle"])
 def test_encoder_and_decoder_are_inverse_in_shape(stem: str):
-    plan = {"stem": stem, "channels": (8, 8, 16), "blocks": 1, "attention": True, "code_dim": 5}
-    latent_BDhw = Encoder(**plan)(torch.zeros(2, 3, 64, 32))
+    plan = Plan(stem=stem, channels=(8, 8, 16), blocks=1, attention=True, code_dim=5)
+    latent_BDhw = Encoder(plan)(torch.zeros(2, 3, 64, 32))
     f = reduction(stem, (8, 8, 16))
     assert latent_BDhw.shape == (2, 5, 64 // f, 32 // f)
-    assert Decoder(**plan)(latent_BDhw).shape == (2, 3, 64, 32)
+    assert Decoder(plan)(latent_BDhw).shape == (2, 3, 64, 32)
 
 
 def test_residual_block_with_dead_convolution_is_the_identity():
@@ -35,6 +35,56 @@ def test_residual_block_with_dead_convolution_is_the_identity():
     nn.init.zeros_(block.conv2.bias)
     map_BCHW = torch.randn(1, 8, 4, 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(block(map_BCHW), map_BCHW)
+
+
+@pytest.mark.parametrize("width", [4, 24])
+def test_doubling_in_one_convolution_is_doubling_then_convolving(width: int):
+    layer = Upsample(width).train()
+    map_BCHW = torch.randn(2, width, 7, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    weights = [map_BCHW, layer.conv.weight, layer.conv.bias]
+    assert 7 * 8 >= 2 * width
+    taught, judged = layer(map_BCHW), layer.eval()(map_BCHW)
+    torch.testing.assert_close(taught, judged, atol=1e-5, rtol=1e-5)
+    assert not torch.equal(taught, judged)  # sums in another order: it did take the other way
+    pull_BCHW = torch.randn(judged.shape, generator=torch.Generator().manual_seed(1))
+    for got, expected in zip(*(torch.autograd.grad(out, weights, pull_BCHW) for out in (taught, judged)), strict=True):
+        torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_judging_doubles_by_repetition_then_convolution_bit_for_bit():
+    layer = Upsample(4).eval()
+    map_BCHW = torch.randn(2, 4, 7, 8, generator=torch.Generator().manual_seed(0))
+    repeated_BCHW = map_BCHW.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    assert torch.equal(layer(map_BCHW), layer.conv(repeated_BCHW))
+
+
+def kept_bytes(vqgan: Vqgan, image_BCHW: torch.Tensor) -> tuple[int, torch.Tensor]:
+    """Return the bytes that a forward pass keeps for its gradients, and the image."""
+    kept = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        image_hat_BCHW = vqgan.decode(vqgan.encode(image_BCHW))
+    return sum(kept.values()), image_hat_BCHW
+
+
+def test_checkpointing_leaves_gradients_and_keeps_less(tiny_params: VqganParams):
+    params = tiny_params.model_copy(update={"stem": "conv", "channels": (8, 16), "blocks": 2, "attention": True})
+    image_BCHW = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    found = []
+    for recompute in (False, True):
+        vqgan = Vqgan(params.model_copy(update={"gradient_checkpointing": recompute}), seed=1).train()
+        kept, image_hat_BCHW = kept_bytes(vqgan, image_BCHW)
+        gradients = torch.autograd.grad(image_hat_BCHW.square().mean(), [*vqgan.encoder.parameters(), *vqgan.decoder.parameters()])
+        found.append((kept, image_hat_BCHW, gradients))
+    (most, plain, plainly), (least, again, recomputed) = found
+    assert least < 0.5 * most
+    assert torch.equal(plain, again)
+    for got, expected in zip(recomputed, plainly, strict=True):
+        torch.testing.assert_close(got, expected, atol=1e-7, rtol=1e-5)
 
 
 def test_attention_agrees_with_softmax_written_out():
@@ -98,6 +148,7 @@ def test_paper_profile_is_the_papers_plan(paper: VqganParams):
     assert vqgan.codebook.codes_KD.shape == (2048, 512)
     assert vqgan.encoder(torch.empty(1, 3, 1024, 1024, device="meta")).shape == (1, 512, 64, 64)
     assert paper.backbone == "vgg16"
+    assert paper.gradient_checkpointing
 
 
 def test_paper_profile_takes_a_step_with_an_eighth_of_the_channels(paper: VqganParams, tiny_backbone):

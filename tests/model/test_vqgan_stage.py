@@ -114,6 +114,17 @@ def test_images_that_do_not_fit_into_memory_are_read_as_needed(
     assert model.read_bytes() == first
 
 
+def test_kept_images_are_read_once(tmp_path: Path):
+    file = tmp_path / "0.png"
+    cv2.imwrite(str(file), np.full((48, 48, 3), 7, np.uint8))
+    kept, read = (stage.ImageFiles([file], 48, keep=keep) for keep in (True, False))
+    assert torch.equal(kept[0], read[0])
+    file.unlink()
+    assert kept[0].unique().tolist() == [7]
+    with pytest.raises(ZeromissError):
+        read[0]
+
+
 def test_without_unseen_normals_the_figure_is_missing_not_invented(product: Product, workspace: Workspace):
     file = workspace.manifest("drawn") / "manifest.parquet"
     rows = read_table(file, schema_version=1)

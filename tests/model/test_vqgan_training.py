@@ -144,7 +144,8 @@ def test_gradient_at_the_image_is_the_gradient_of_the_total_loss(
     decoder = trainer.vqgan.decoder
     latent_BDhw = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     image_hat_BCHW = trainer.vqgan.decode(latent_BDhw)
-    gradient_BCHW, values = trainer._image_gradient(image_BCHW, image_hat_BCHW, 0)
+    leaf_BCHW = image_hat_BCHW.detach().requires_grad_()
+    gradient_BCHW, values = trainer._image_gradient(image_BCHW, image_hat_BCHW, leaf_BCHW, trainer._judge(leaf_BCHW))
     (got,) = torch.autograd.grad(image_hat_BCHW, decoder.out.weight, gradient_BCHW)
 
     image_hat_BCHW = trainer.vqgan.decode(latent_BDhw)

@@ -4,6 +4,7 @@ Only the split `train` teaches it. The split `mask`, unseen normals, says how we
 it does not know; no defect and no other split is read.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from torch import Tensor
 from zeromiss.backbones.load import load_backbone
 from zeromiss.detectors.vqgan.checkpoint import checkpoint_key
 from zeromiss.detectors.vqgan.evaluate import code_usage, mean_psnr
+from zeromiss.detectors.vqgan.launch import train_on_devices
 from zeromiss.detectors.vqgan.store import load_vqgan, save_vqgan
-from zeromiss.detectors.vqgan.train import Trained, train
+from zeromiss.detectors.vqgan.train import Trained
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, sha256_file, write_json
@@ -31,18 +33,19 @@ from zeromiss.workspace import Workspace
 
 HISTORY_FILE, TRAINING_FILE, SAMPLES_FILE = "history.parquet", "training.json", "samples.png"
 SCHEMA_VERSION = 1
-_MEMORY = 2 << 30  # bytes of training images kept decoded; more are read as they are needed
+_MEMORY = 2 << 30  # bytes of training images kept decoded, over all processes; more are read as they are needed
 _USAGE_IMAGES = 100  # training images over which codes are counted
 _SAMPLES = 6  # reconstructions shown
 _LOADERS = 2  # processes that read images when they do not fit into memory
 
 
 class ImageFiles:
-    """Images read when asked for, as bytes (3, size, size)."""
+    """Images read when asked for, as bytes (3, size, size); with `keep`, once."""
 
-    def __init__(self, paths: list[Path], size: int) -> None:
+    def __init__(self, paths: list[Path], size: int, *, keep: bool = False) -> None:
         """Name the files and the side they are brought to."""
-        self._paths, self._size = paths, size
+        self._paths, self._size, self._keep = paths, size, keep
+        self._kept: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -50,14 +53,19 @@ class ImageFiles:
 
     def __getitem__(self, index: int) -> Tensor:
         """Return one image, uint8 (3, size, size)."""
-        return torch.from_numpy(np.rint(load_image(self._paths[index], self._size) * 255).astype(np.uint8))
+        if index in self._kept:
+            return self._kept[index]
+        image_CHW = torch.from_numpy(np.rint(load_image(self._paths[index], self._size) * 255).astype(np.uint8))
+        if self._keep:
+            self._kept[index] = image_CHW
+        return image_CHW
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     """Train on the split `train` and write `config.json`, `model.safetensors`, curves and samples.
 
-    Killed and started again, it goes on from its last checkpoint. Raises ZeromissError without
-    training images, with weights of the backbone missing, or when the loss is no longer finite.
+    Killed and started again, it goes on from its last checkpoint. Raises ZeromissError without training images,
+    with weights of the backbone missing, with devices that cannot share a batch, or when the loss is no longer finite.
     """
     manifest_file = workspace.manifest(product.name) / manifests.FILE
     manifest = read_table(manifest_file, schema_version=manifests.SCHEMA_VERSION)
@@ -65,16 +73,16 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     taught, unseen = (_paths(manifest, raw, split) for split in ("train", "mask"))
     if not taught:
         raise ZeromissError(f"product {product.name!r} has no image in the split train: ingest normal images")
-    images = ImageFiles(taught, product.size)
-    fits = len(images) * 3 * product.size**2 <= _MEMORY
+    fits = len(taught) * 3 * product.size**2 * product.vqgan.devices <= _MEMORY
+    images = ImageFiles(taught, product.size, keep=fits)
     key = checkpoint_key(
         product.vqgan, size=product.size, seed=product.seed, manifest_sha256=sha256_file(manifest_file)
     )
     checkpoint = workspace.checkpoints / product.name / f"vqgan-{key}.safetensors"
-    trained = train(
+    trained = train_on_devices(
         product.vqgan,
-        torch.stack([images[index] for index in range(len(images))]) if fits else images,
-        load_backbone(product.vqgan.backbone, product.vqgan.backbone_path),
+        images,
+        partial(load_backbone, product.vqgan.backbone, product.vqgan.backbone_path),
         seed=product.seed,
         log=log,
         checkpoint=checkpoint,

@@ -55,35 +55,48 @@ def mean_image(images: Images) -> Tensor:
 
 
 class Batches(Dataset[Tensor]):
-    """Item i is the batch of step i: uint8 (B, C, crop, crop), or whole images where crop is None."""
+    """Item i is the batch of step i: uint8 (B, C, crop, crop), or whole images where crop is None.
 
-    def __init__(self, images: Images, *, batch: int, crop: int | None, seed: int, steps: int) -> None:
-        """Draw `batch` images with replacement a step, each with its own place of the crop.
+    Of several processes each gets its own share of the one batch: as if it were cut in order.
+    """
+
+    def __init__(
+        self, images: Images, *, batch: int, crop: int | None, seed: int, steps: int, rank: int = 0, processes: int = 1
+    ) -> None:
+        """Draw `batch` images with replacement a step, each with its own place of the crop; `rank` counts from 0.
 
         Raises ZeromissError without images, or with a crop larger than they are.
         """
         if len(images) == 0:
             raise ZeromissError("no normal image to train on: ingest some, or raise manifest.train")
-        side = min(images[0].shape[-2:])
+        self._sides = images[0].shape[-2:]  # of every image
+        side = min(self._sides)
         if crop is not None and crop > side:
             raise ZeromissError(f"vqgan.crop is {crop} but the images have {side} pixels a side: lower it or raise size")
         self._images, self._batch, self._crop, self._seed, self._steps = images, batch, crop, seed, steps
+        share = batch // processes
+        self._own = range(rank * share, (rank + 1) * share)
 
     def __len__(self) -> int:
         """Return the number of steps."""
         return self._steps
 
     def __getitem__(self, step: int) -> Tensor:
-        """Return the batch of `step`."""
+        """Return this process's share of the batch of `step`."""
         generator = generator_at(self._seed, step, 0)
         picked = torch.randint(len(self._images), (self._batch,), generator=generator).tolist()
-        return torch.stack([self._cut(self._images[index], generator) for index in picked])
+        places = [self._place_of_crop(generator) for _ in picked]
+        return torch.stack([self._cut(self._images[picked[index]], *places[index]) for index in self._own])
 
-    def _cut(self, image_CHW: Tensor, generator: torch.Generator) -> Tensor:
+    def _place_of_crop(self, generator: torch.Generator) -> tuple[int, int]:
+        """Draw the first row and column of a crop."""
         if self._crop is None:
-            return image_CHW
-        top, left = (self._place(side, generator) for side in image_CHW.shape[-2:])
-        return image_CHW[:, top : top + self._crop, left : left + self._crop]
+            return 0, 0
+        rows, columns = self._sides
+        return self._place(rows, generator), self._place(columns, generator)
+
+    def _cut(self, image_CHW: Tensor, top: int, left: int) -> Tensor:
+        return image_CHW if self._crop is None else image_CHW[:, top : top + self._crop, left : left + self._crop]
 
     def _place(self, side: int, generator: torch.Generator) -> int:
         """Return where a crop begins: even over the image, the ends more often, as each is seen only from there."""

@@ -25,7 +25,8 @@ History = list[dict[str, float]]
 
 def checkpoint_key(params: VqganParams, *, size: int, seed: int, manifest_sha256: str) -> str:
     """Return the name of a training: the same for the same parameters, images and seed, else another."""
-    parts = {"params": params.model_dump(), "size": size, "seed": seed, "manifest": manifest_sha256}
+    learned = params.model_dump(exclude={"devices", "gradient_checkpointing", "compile"})  # how, not what: it may go on otherwise
+    parts = {"params": learned, "size": size, "seed": seed, "manifest": manifest_sha256}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
 
@@ -64,9 +65,12 @@ def load_checkpoint(path: Path, trainer: Trainer) -> tuple[int, float, History]:
 
 
 def _load_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], prefix: str) -> None:
+    """Put an optimiser's moments back, each in the memory layout of its weight: the fused step reads both as they lie."""
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for key, value in tensors.items():
         if key.startswith(prefix):
             index, name = key.removeprefix(prefix).split(".")
-            state.setdefault(int(index), {})[name] = value
+            laid = torch.empty_like(weights[int(index)]).copy_(value) if value.ndim else value
+            state.setdefault(int(index), {})[name] = laid.detach()
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

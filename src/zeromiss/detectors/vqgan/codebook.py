@@ -5,6 +5,7 @@ Paper 1, section 3.1.1: ||sg[E(x)] - z_q||^2 moves the codes, beta ||sg[z_q] - E
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,28 @@ class Quantised:
     codes_Bhw: Tensor  # indices in [0, K)
     loss: Tensor  # codebook term + beta * commitment term, a mean over all values
     distance_B: Tensor  # mean squared distance of E(x) from z_q, >= 0
+
+
+class Others(Protocol):
+    """The other processes that train the same network, each on its share of a batch."""
+
+    def total(self, tensor: Tensor) -> Tensor:
+        """Return the sum over all processes."""
+
+    def joined(self, rows_ND: Tensor) -> Tensor:
+        """Return the rows of all processes, in the order of the batch."""
+
+
+class Alone:
+    """One process, which holds the whole batch."""
+
+    def total(self, tensor: Tensor) -> Tensor:
+        """Return what was given."""
+        return tensor
+
+    def joined(self, rows_ND: Tensor) -> Tensor:
+        """Return what was given."""
+        return rows_ND
 
 
 def nearest(latent_ND: Tensor, codes_KD: Tensor) -> Tensor:
@@ -49,6 +72,7 @@ class Codebook(nn.Module):
         """Draw the codes; the first training batch replaces them by cells of its own."""
         super().__init__()
         self.beta, self.ema, self.dead_after = beta, ema, dead_after
+        self.others: Others = Alone()  # who trains sets it where more processes share a batch
         start_KD = torch.randn(codes, code_dim)
         if ema:
             self.register_buffer("codes_KD", start_KD)
@@ -82,10 +106,10 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def start(self, latent_BDhw: Tensor, generator: torch.Generator) -> None:
-        """On the first call, place every code on a cell of this batch."""
+        """On the first call, place every code on a cell of this batch, of all its shares."""
         if bool(self.started):
             return
-        cells_ND = latent_BDhw.float().movedim(1, -1).flatten(0, 2)
+        cells_ND = self.others.joined(latent_BDhw.float().movedim(1, -1).flatten(0, 2))
         self.codes_KD.copy_(self._draw(cells_ND, len(self.codes_KD), generator))
         self.count_K.fill_(1.0)
         self.sum_KD.copy_(self.codes_KD)
@@ -93,12 +117,15 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def learn(self, latent_BDhw: Tensor, codes_Bhw: Tensor, generator: torch.Generator) -> int:
-        """Update averages and idle times after a step; revive dead codes; return how many."""
+        """Update averages and idle times after a step; revive dead codes; return how many.
+
+        Counts and sums are those of the whole batch, whoever holds its shares, so all processes keep one codebook.
+        """
         cells_ND, codes_N = latent_BDhw.float().movedim(1, -1).flatten(0, 2), codes_Bhw.flatten()
-        used_K = torch.bincount(codes_N, minlength=len(self.codes_KD)).to(cells_ND.dtype)
+        used_K = self.others.total(torch.bincount(codes_N, minlength=len(self.codes_KD)).to(cells_ND.dtype))
         self.idle_K.add_(1).masked_fill_(used_K > 0, 0)
         if self.ema:
-            summed_KD = torch.zeros_like(self.sum_KD).index_add_(0, codes_N, cells_ND)
+            summed_KD = self.others.total(torch.zeros_like(self.sum_KD).index_add_(0, codes_N, cells_ND))
             self.count_K.lerp_(used_K, 1 - _DECAY)
             self.sum_KD.lerp_(summed_KD, 1 - _DECAY)
             self.codes_KD.copy_(self.sum_KD / (self.count_K + _SMOOTH).unsqueeze(1))
@@ -107,7 +134,7 @@ class Codebook(nn.Module):
     def _revive(self, cells_ND: Tensor, generator: torch.Generator) -> int:
         dead = (self.idle_K >= self.dead_after).nonzero().squeeze(1)
         if len(dead):
-            self.codes_KD[dead] = self._draw(cells_ND, len(dead), generator)
+            self.codes_KD[dead] = self._draw(self.others.joined(cells_ND), len(dead), generator)
             self.count_K[dead] = 1.0
             self.sum_KD[dead] = self.codes_KD[dead]
             self.idle_K[dead] = 0

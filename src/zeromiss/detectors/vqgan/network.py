@@ -7,12 +7,29 @@ Axes: B images, C channels, H and W pixels, h and w cells of the latent, D code 
 """
 
 import math
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 _FOLD = 4  # pixels a side that the unshuffle stem folds into channels
 _IMAGE_CHANNELS = 3
+_FUSED_FROM = 2  # pixels of an entering map a channel from which doubling and convolving in one pays (measured on a CPU)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What encoder and decoder agree on."""
+
+    stem: str  # "conv" or "unshuffle"
+    channels: tuple[int, ...]  # width of each resolution, from the finest
+    blocks: int  # residual blocks a resolution; the decoder has one more
+    attention: bool  # at the lowest resolution
+    code_dim: int  # D
+    template: bool = False  # the network knows the mean good part
+    recompute: bool = False  # gradients compute the maps inside a layer anew instead of keeping them
 
 
 def reduction(stem: str, channels: tuple[int, ...]) -> int:
@@ -69,8 +86,29 @@ class Attention(nn.Module):
         return map_BCHW + self.project(mixed_BDN.unflatten(2, (rows, columns)))
 
 
+class Layers(nn.Sequential):
+    """Layers in turn; with `recompute`, training keeps only the maps between them and needs less memory, more time."""
+
+    def __init__(self, *layers: nn.Module, recompute: bool) -> None:
+        """Take the layers in their order."""
+        super().__init__(*layers)
+        self._recompute = recompute
+
+    def forward(self, map_BCHW: Tensor) -> Tensor:
+        """Return what the last layer returns; the same values and gradients with and without `recompute`."""
+        if not (self._recompute and self.training and torch.is_grad_enabled()):
+            return super().forward(map_BCHW)
+        for layer in self:
+            map_BCHW = checkpoint(layer, map_BCHW, use_reentrant=False, preserve_rng_state=False)  # no layer draws
+        return map_BCHW
+
+
 class Upsample(nn.Module):
-    """Twice the resolution by repetition, then a convolution."""
+    """Twice the resolution by repetition, then a convolution.
+
+    Training does both in one transposed convolution with less than half the operations: the same sums, so equal up
+    to rounding. Judging keeps the order of sums it always had, so that verdicts keep their bits.
+    """
 
     def __init__(self, width: int) -> None:
         """Keep `width` channels."""
@@ -79,7 +117,22 @@ class Upsample(nn.Module):
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
         """Return (B, C, 2 H, 2 W)."""
+        width, rows, columns = map_BCHW.shape[1:]
+        if self.training and rows * columns >= _FUSED_FROM * width:
+            return functional.conv_transpose2d(map_BCHW, doubling_kernel(self.conv.weight), self.conv.bias, stride=2, padding=1)
         return self.conv(functional.interpolate(map_BCHW, scale_factor=2.0, mode="nearest"))
+
+
+def doubling_kernel(kernel_OI33: Tensor) -> Tensor:
+    """Return the (I, O, 4, 4) transposed kernel of stride 2 that repeats pixels and convolves with `kernel_OI33`.
+
+    Repeating is a transposed convolution with a 2 x 2 kernel of ones; two in turn are one with their product, here a
+    sum of four shifted copies.
+    """
+    turned_IO33 = kernel_OI33.flip(2, 3).transpose(0, 1)
+    places = [(left, 1 - left, top, 1 - top) for top in (0, 1) for left in (0, 1)]
+    shifted = torch.stack([functional.pad(turned_IO33, place) for place in places])
+    return shifted.sum(0).contiguous(memory_format=torch.channels_last)
 
 
 def _middle(width: int, *, attention: bool) -> list[nn.Module]:
@@ -90,31 +143,23 @@ def _middle(width: int, *, attention: bool) -> list[nn.Module]:
 class Encoder(nn.Module):
     """E: image to latent."""
 
-    def __init__(
-        self,
-        *,
-        stem: str,
-        channels: tuple[int, ...],
-        blocks: int,
-        attention: bool,
-        code_dim: int,
-        image_channels: int = _IMAGE_CHANNELS,
-    ) -> None:
-        """Build `blocks` residual blocks a resolution of the given widths, from the finest."""
+    def __init__(self, plan: Plan) -> None:
+        """Build the residual blocks; with a template, six channels enter instead of three."""
         super().__init__()
-        unshuffle = stem == "unshuffle"
+        unshuffle = plan.stem == "unshuffle"
+        entering = _IMAGE_CHANNELS * (2 if plan.template else 1) * (_FOLD**2 if unshuffle else 1)
         self.fold = nn.PixelUnshuffle(_FOLD) if unshuffle else nn.Identity()
-        layers: list[nn.Module] = [_conv(image_channels * (_FOLD**2 if unshuffle else 1), channels[0])]
-        width = channels[0]
-        for level, after in enumerate(channels):
+        layers: list[nn.Module] = [_conv(entering, plan.channels[0])]
+        width = plan.channels[0]
+        for level, after in enumerate(plan.channels):
             if level:
                 layers.append(_conv(width, width, stride=2))
-            for _ in range(blocks):
+            for _ in range(plan.blocks):
                 layers.append(ResidualBlock(width, after))
                 width = after
-        self.layers = nn.Sequential(*layers, *_middle(width, attention=attention))
+        self.layers = Layers(*layers, *_middle(width, attention=plan.attention), recompute=plan.recompute)
         self.norm = _norm(width)
-        self.out = _conv(width, code_dim)
+        self.out = _conv(width, plan.code_dim)
 
     def forward(self, signed_BCHW: Tensor) -> Tensor:
         """Return the latent (B, D, H / f, W / f) of images in [-1, 1]."""
@@ -124,35 +169,26 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """G: quantised latent to image; `out` is the last layer L of the adaptive weight."""
 
-    def __init__(
-        self,
-        *,
-        stem: str,
-        channels: tuple[int, ...],
-        blocks: int,
-        attention: bool,
-        code_dim: int,
-        template: bool = False,
-    ) -> None:
+    def __init__(self, plan: Plan) -> None:
         """Mirror the encoder, with one residual block more a resolution.
 
-        With `template`, every latent cell is told its f x f pixels of the template, so that a code can
+        With a template, every latent cell is told its f x f pixels of the template, so that a code can
         say how a part deviates ("a third of a pixel to the left") instead of what it looks like.
         """
         super().__init__()
-        width, f = channels[-1], reduction(stem, channels)
-        self.enter = _conv(code_dim, width)
-        self.known = nn.Sequential(nn.PixelUnshuffle(f), _conv(_IMAGE_CHANNELS * f**2, width)) if template else None
-        layers: list[nn.Module] = _middle(width, attention=attention)
-        for level, after in reversed(list(enumerate(channels))):
-            for _ in range(blocks + 1):
+        width, f = plan.channels[-1], reduction(plan.stem, plan.channels)
+        self.enter = _conv(plan.code_dim, width)
+        self.known = nn.Sequential(nn.PixelUnshuffle(f), _conv(_IMAGE_CHANNELS * f**2, width)) if plan.template else None
+        layers: list[nn.Module] = _middle(width, attention=plan.attention)
+        for level, after in reversed(list(enumerate(plan.channels))):
+            for _ in range(plan.blocks + 1):
                 layers.append(ResidualBlock(width, after))
                 width = after
             if level:
                 layers.append(Upsample(width))
-        self.layers = nn.Sequential(*layers)
+        self.layers = Layers(*layers, recompute=plan.recompute)
         self.norm = _norm(width)
-        unshuffle = stem == "unshuffle"
+        unshuffle = plan.stem == "unshuffle"
         self.out = _conv(width, _IMAGE_CHANNELS * (_FOLD**2 if unshuffle else 1))
         self.unfold = nn.PixelShuffle(_FOLD) if unshuffle else nn.Identity()
 

@@ -14,9 +14,14 @@ from torch.nn import functional
 from zeromiss.detectors.base import Reconstruction
 from zeromiss.detectors.vqgan.codebook import Codebook, Quantised
 from zeromiss.detectors.vqgan.critic import Critic
-from zeromiss.detectors.vqgan.network import Decoder, Encoder, reduction
+from zeromiss.detectors.vqgan.network import Decoder, Encoder, Plan, reduction
 from zeromiss.errors import ZeromissError
 from zeromiss.params import VqganParams
+
+
+def signed(image_BCHW: Tensor) -> Tensor:
+    """Return images in [0, 1] as the discriminator sees them: in [-1, 1], channels last."""
+    return (2 * image_BCHW - 1).contiguous(memory_format=torch.channels_last)
 
 
 class Vqgan(nn.Module):
@@ -35,15 +40,16 @@ class Vqgan(nn.Module):
         self.f = reduction(params.stem, params.channels)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            plan = {
-                "stem": params.stem,
-                "channels": params.channels,
-                "blocks": params.blocks,
-                "attention": params.attention,
-                "code_dim": params.code_dim,
-            }
-            self.encoder = Encoder(**plan, image_channels=6 if params.template else 3)
-            self.decoder = Decoder(**plan, template=params.template)
+            plan = Plan(
+                stem=params.stem,
+                channels=params.channels,
+                blocks=params.blocks,
+                attention=params.attention,
+                code_dim=params.code_dim,
+                template=params.template,
+                recompute=params.gradient_checkpointing,
+            )
+            self.encoder, self.decoder = Encoder(plan), Decoder(plan)
             self.codebook = Codebook(
                 codes=params.codes,
                 code_dim=params.code_dim,
@@ -99,7 +105,7 @@ class Vqgan(nn.Module):
 
     def judge(self, image_BCHW: Tensor) -> Tensor:
         """Return D's logits (B, 1, h, w) of images in [0, 1]; higher = more real."""
-        return self.critic((2 * image_BCHW - 1).contiguous(memory_format=torch.channels_last))
+        return self.critic(signed(image_BCHW))
 
     @torch.no_grad()
     def reconstruct(self, image_BCHW: Tensor) -> Reconstruction:
