@@ -113,6 +113,14 @@ def test_a_family_that_fails_while_leaving_out_is_reported(broken_bayes: None) -
     assert pools["lda"].error == "" and pools["lda"].probability_N.shape == (16,)
 
 
+def test_dropped_draws_count_among_the_compared() -> None:
+    """K is what was judged on one fold at least, whether or not it went on."""
+    found = select(_source(24, 24, apart=0.5), _params(families=("knn",), draws=60, racing=0.2), 0)
+    assert sum(bool(candidate.dropped) for candidate in found.candidates) > 30
+    assert found.n_candidates == sum(candidate.folds > 0 for candidate in found.candidates)
+    assert found.n_candidates == sum(candidate.error == "" for candidate in found.candidates) > 25
+
+
 def test_all_families_failing_is_an_error(broken_bayes: None) -> None:
     """One sentence with the first reason."""
     with pytest.raises(ZeromissError, match="no classifier could be fitted; the first said: ValueError: no luck today"):
@@ -120,13 +128,15 @@ def test_all_families_failing_is_an_error(broken_bayes: None) -> None:
 
 
 def test_the_first_of_equal_draws_is_best() -> None:
-    """By mean accuracy; failed draws never."""
-    means = [None, 0.7, 0.8, 0.8]
+    """By mean accuracy; failed draws never, nor dropped ones, whose mean is of some folds only."""
+    means, dropped = [None, 0.7, 0.9, 0.8, 0.8], ["", "", "raced", "", ""]
     candidates = [
-        Candidate(family="dt", draw=draw, params={}, mean_accuracy=mean, std_accuracy=mean, seconds=0.0, error="" if mean else "x")
-        for draw, mean in enumerate(means)
+        Candidate(
+            family="dt", draw=draw, params={}, mean_accuracy=mean, std_accuracy=mean, seconds=0.0, error="" if mean else "x", folds=3, dropped=why
+        )
+        for draw, (mean, why) in enumerate(zip(means, dropped, strict=True))
     ]
-    assert best_draws(candidates)["dt"].draw == 2
+    assert best_draws(candidates)["dt"].draw == 3
 
 
 def test_an_imbalanced_table_is_oversampled_inside_the_folds_only() -> None:
@@ -165,6 +175,7 @@ def _same(one: Selection, other: Selection, source: Source) -> None:
     assert one.winner == other.winner
     for mine, theirs in zip(one.candidates, other.candidates, strict=True):
         assert (mine.params, mine.mean_accuracy, mine.std_accuracy) == (theirs.params, theirs.mean_accuracy, theirs.std_accuracy)
+        assert (mine.folds, mine.dropped) == (theirs.folds, theirs.dropped)
     for family, pool in one.pools.items():
         assert np.array_equal(pool.probability_N, other.pools[family].probability_N), family
     assert np.array_equal(one.classifier.predict_proba(source.features), other.classifier.predict_proba(source.features))
@@ -177,6 +188,15 @@ def test_the_seed_decides_whatever_the_number_of_jobs() -> None:
     alone, together = select(source, _params(**values), 7), select(source, _params(**values, jobs=2), 7)
     _same(alone, together, source)
     assert len(alone.candidates) == len(FAMILIES)
+
+
+def test_draws_are_dropped_alike_whatever_the_number_of_jobs() -> None:
+    """Racing of 30 draws a family, in one process and in two: the same fall behind, and the figures are bit-equal."""
+    source = _source(16, 16, apart=0.7)
+    values = {"draws": 30, "families": ("et", "knn"), "racing": 0.4}
+    alone, together = select(source, _params(**values), 7), select(source, _params(**values, jobs=2), 7)
+    _same(alone, together, source)
+    assert sum(candidate.dropped == "raced" for candidate in alone.candidates) > 20
 
 
 def test_columns_in_another_order_are_refused() -> None:

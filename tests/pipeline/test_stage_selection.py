@@ -90,7 +90,9 @@ def test_the_files_are_complete(done: tuple[Workspace, _Log]) -> None:
 def test_every_draw_is_in_the_candidates(done: tuple[Workspace, _Log]) -> None:
     """One a family here, with parameters that can be read back."""
     table = read_table(done[0].selection("toy") / "candidates.parquet", schema_version=1)
-    assert list(table.columns) == ["family", "draw", "params", "mean_accuracy", "std_accuracy", "seconds", "error"]
+    columns = ["family", "draw", "params", "mean_accuracy", "std_accuracy", "seconds", "error", "folds", "dropped"]
+    assert list(table.columns) == columns
+    assert (table["folds"] == 5).all() and (table["dropped"] == "").all()  # the only draw of its family is judged on every fold
     assert tuple(table["family"]) == FAMILIES
     assert (table["error"] == "").all() and table["mean_accuracy"].between(0, 1).all()
     assert all(isinstance(json.loads(params), dict) for params in table["params"])

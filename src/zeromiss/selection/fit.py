@@ -57,7 +57,12 @@ def fit_family(family: str, params: dict[str, Any], X_NF: np.ndarray, y_N: np.nd
 def defect_probability(classifier: ClassifierMixin, X_MF: np.ndarray) -> np.ndarray:
     """Return the probability of a defect, (M,) float64 in [0, 1]; raises ZeromissError when one is no number."""
     with _understood_warnings():
-        probability_M = np.asarray(classifier.predict_proba(X_MF), dtype=np.float64)[:, 1]
+        return checked_probability(classifier.predict_proba(X_MF)[:, 1])
+
+
+def checked_probability(probability_M: np.ndarray) -> np.ndarray:
+    """Return probabilities as float64 in [0, 1]; raises ZeromissError when one is no number."""
+    probability_M = np.asarray(probability_M, dtype=np.float64)
     if not np.isfinite(probability_M).all():
         raise ZeromissError("the classifier gave a probability that is no number")
     return np.clip(probability_M, 0.0, 1.0)

@@ -1,6 +1,5 @@
 """Leave one part out: out-of-fold probabilities of each family's best draw (paper 1, section 3.3)."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from zeromiss.parallel import run_all
-from zeromiss.selection.fit import Recipe, defect_probability, fit_family, prepare_fold
+from zeromiss.selection.bench import Bench
+from zeromiss.selection.fit import Recipe, prepare_fold
+from zeromiss.selection.fold_judge import Judged, judge_draws
 from zeromiss.selection.folds import Fold
-from zeromiss.selection.search import describe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,15 +20,6 @@ class Pool:
     probability_N: np.ndarray | None
     seconds: float  # of fitting and judging, over all folds
     error: str  # why it failed, empty if it did not
-
-
-@dataclass(frozen=True, kw_only=True)
-class _FoldResult:
-    """What one family said of the images left out in one fold."""
-
-    probability_M: np.ndarray | None
-    seconds: float
-    error: str
 
 
 def leave_parts_out(
@@ -45,30 +36,21 @@ def leave_parts_out(
     The folds' judged parts together hold each image once. A fold's preprocessing is fitted once and shared
     by the families. A family that fails in a fold is reported, and the others go on.
     """
-    tasks = [(X_NF, y_N, fold, dict(chosen), recipe) for fold in folds]
+    same = dict(chosen)
+    tasks = [(X_NF, y_N, fold, same, recipe) for fold in folds]
     results = run_all(judge_left_out, tasks, jobs=jobs, title="leave one part out", unit="fold")
     return {family: _pool([result[family] for result in results], folds, len(y_N)) for family in chosen}
 
 
 def judge_left_out(
-    X_NF: np.ndarray, y_N: np.ndarray, fold: Fold, chosen: dict[str, dict[str, Any]], recipe: Recipe
-) -> dict[str, _FoldResult]:
+    X_NF: np.ndarray, y_N: np.ndarray, fold: Fold, chosen: Mapping[str, dict[str, Any]], recipe: Recipe
+) -> dict[str, Judged]:
     """Fit every family on one fold's training part and judge the images left out."""
-    ready = prepare_fold(X_NF, y_N, fold, recipe)
-    results = {}
-    for family, params in chosen.items():
-        start = time.perf_counter()
-        probability_M, error = None, ""
-        try:
-            classifier = fit_family(family, params, ready.train_NF, ready.train_N, recipe.seed)
-            probability_M = defect_probability(classifier, ready.judged_MF)
-        except Exception as problem:  # whatever a library raises, the other families must go on
-            error = describe(problem)
-        results[family] = _FoldResult(probability_M=probability_M, seconds=time.perf_counter() - start, error=error)
-    return results
+    bench = Bench(prepare_fold(X_NF, y_N, fold, recipe))
+    return {family: judge_draws(family, [params], bench, recipe.seed)[0] for family, params in chosen.items()}
 
 
-def _pool(results: Sequence[_FoldResult], folds: Sequence[Fold], images: int) -> Pool:
+def _pool(results: Sequence[Judged], folds: Sequence[Fold], images: int) -> Pool:
     """Put the folds' probabilities at their images' places."""
     seconds = sum(result.seconds for result in results)
     for number, result in enumerate(results):

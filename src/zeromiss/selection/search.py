@@ -1,24 +1,31 @@
-"""Randomised search: each family's draws, by accuracy over stratified folds (paper 1, section 3.3)."""
+"""Randomised search: each family's draws, by accuracy over stratified folds (paper 1, section 3.3).
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+Draws advance fold by fold, all together; between folds those that need no further one are dropped
+(`zeromiss.selection.racing`), and say so.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from zeromiss.errors import ZeromissError
 from zeromiss.parallel import run_all
+from zeromiss.selection.bench import Bench
 from zeromiss.selection.draws import draw_parameters
 from zeromiss.selection.families import FAMILY
-from zeromiss.selection.fit import ReadyFold, defect_probability, fit_family
+from zeromiss.selection.fit import ReadyFold
+from zeromiss.selection.fold_judge import judge_draws, sharing_key
+from zeromiss.selection.racing import CANNOT_WIN, RACED, cannot_win, leaders, left_behind
 
 STANDARD = 0.5  # the threshold of the STD columns of paper 1's Table 1
+BATCH = 8  # draws of one family that one task judges on one fold
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One draw of one family and how it did; accuracies in [0, 1] are None when it failed."""
+    """One draw of one family and how it did; accuracies in [0, 1], over the folds judged, are None when it failed."""
 
     family: str
     draw: int
@@ -27,51 +34,62 @@ class Candidate:
     std_accuracy: float | None
     seconds: float
     error: str  # why it failed, empty if it did not
+    folds: int  # judged; fewer than all where it was dropped or failed
+    dropped: str  # "cannot win" (proven) or "raced" (behind) where it was not judged on every fold, else empty
+
+
+@dataclass(kw_only=True)
+class _Runner:
+    """A draw on its way over the folds."""
+
+    family: str
+    draw: int
+    params: dict[str, Any]
+    accuracies: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    error: str = ""
+    dropped: str = ""
+
+    @property
+    def running(self) -> bool:
+        return not self.error and not self.dropped
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.accuracies))
 
 
 def search(
-    ready: Sequence[ReadyFold], *, families: Sequence[str], draws: int, trees: int, seed: int, jobs: int
+    ready: Sequence[ReadyFold], *, families: Sequence[str], draws: int, trees: int, seed: int, jobs: int, racing: float
 ) -> list[Candidate]:
     """Return every candidate, in the order of families and draws.
 
-    A draw that fails is reported and the others go on. Raises ZeromissError when none succeeds.
+    `racing`: share of a family's draws, the best so far, that goes on after each fold; 1 drops only what cannot
+    win. A draw that fails is reported and the others go on. Raises ZeromissError when none succeeds.
     """
-    tasks = [
-        (family, draw, params, ready, seed)
+    squads = [
+        [_Runner(family=family, draw=draw, params=params) for draw, params in enumerate(draw_parameters(FAMILY[family].space(trees), draws, seed))]
         for family in families
-        for draw, params in enumerate(draw_parameters(FAMILY[family].space(trees), draws, seed))
     ]
-    candidates = run_all(try_candidate, tasks, jobs=jobs, title="search", unit="draw")
+    count = len(ready)
+    _advance(squads, ready[:1], seed=seed, jobs=jobs, title=f"search, fold 1 of {count}")
+    _advance([_leaders(squad) for squad in squads], ready[1:], seed=seed, jobs=jobs, title="search, leaders")
+    for fold in range(1, count):
+        for squad in squads:
+            _drop(squad, fold, count, racing)
+        behind = [[runner for runner in squad if runner.running and len(runner.accuracies) == fold] for squad in squads]
+        _advance(behind, ready[fold : fold + 1], seed=seed, jobs=jobs, title=f"search, fold {fold + 1} of {count}")
+    candidates = [_candidate(runner) for squad in squads for runner in squad]
     if all(candidate.error for candidate in candidates):
         raise ZeromissError(f"no classifier could be fitted; the first said: {candidates[0].error}: check the metric table")
     return candidates
 
 
-def try_candidate(family: str, draw: int, params: dict[str, Any], ready: Sequence[ReadyFold], seed: int) -> Candidate:
-    """Fit and judge one draw on every fold."""
-    start = time.perf_counter()
-    mean, spread, error = None, None, ""
-    try:
-        accuracies = [_accuracy(family, params, fold, seed) for fold in ready]
-        mean, spread = float(np.mean(accuracies)), float(np.std(accuracies))
-    except Exception as problem:  # whatever a library raises, the other candidates must go on
-        error = describe(problem)
-    return Candidate(
-        family=family,
-        draw=draw,
-        params=params,
-        mean_accuracy=mean,
-        std_accuracy=spread,
-        seconds=time.perf_counter() - start,
-        error=error,
-    )
-
-
 def best_draws(candidates: Sequence[Candidate]) -> dict[str, Candidate]:
-    """Return each family's draw of highest mean accuracy, the first of equals; failed families are missing."""
+    """Return each family's draw of highest mean accuracy over all folds, the first of equals; failed families are missing."""
     best: dict[str, Candidate] = {}
     for candidate in candidates:
-        if candidate.mean_accuracy is None:
+        if candidate.mean_accuracy is None or candidate.dropped:
             continue
         leader = best.get(candidate.family)
         if leader is None or candidate.mean_accuracy > leader.mean_accuracy:
@@ -79,13 +97,69 @@ def best_draws(candidates: Sequence[Candidate]) -> dict[str, Candidate]:
     return best
 
 
-def describe(problem: Exception) -> str:
-    """Return an exception's kind and text on one line."""
-    return f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:300]
+def judge_batch(family: str, draws: Sequence[dict[str, Any]], fold: ReadyFold, seed: int) -> list[tuple[float | None, float, str]]:
+    """Return each draw's accuracy on one fold (None where it failed), its seconds and its error."""
+    return [
+        (accuracy_at_standard(judged.probability_M, fold.judged_M), judged.seconds, judged.error)
+        for judged in judge_draws(family, draws, Bench(fold), seed)
+    ]
 
 
-def _accuracy(family: str, params: dict[str, Any], fold: ReadyFold, seed: int) -> float:
-    """Return the share of the fold's judged images on the right side of 0.5."""
-    classifier = fit_family(family, params, fold.train_NF, fold.train_N, seed)
-    abnormal_M = defect_probability(classifier, fold.judged_MF) >= STANDARD
-    return float(np.mean(abnormal_M == (fold.judged_M == 1)))
+def accuracy_at_standard(probability_M: np.ndarray | None, judged_M: np.ndarray) -> float | None:
+    """Return the share of images on the right side of 0.5, in [0, 1]; None without probabilities."""
+    return None if probability_M is None else float(np.mean((probability_M >= STANDARD) == (judged_M == 1)))
+
+
+def _advance(squads: Iterable[Sequence[_Runner]], ready: Sequence[ReadyFold], *, seed: int, jobs: int, title: str) -> None:
+    """Judge the runners on the folds, and let each remember how it did."""
+    batches = [(batch, fold) for squad in squads for fold in ready for batch in _batches(squad)]
+    if not batches:
+        return
+    tasks = [(batch[0].family, [runner.params for runner in batch], fold, seed) for batch, fold in batches]
+    for (batch, _), results in zip(batches, run_all(judge_batch, tasks, jobs=jobs, title=title, unit="batch"), strict=True):
+        for runner, (accuracy, seconds, error) in zip(batch, results, strict=True):
+            runner.seconds += seconds
+            runner.error = runner.error or error
+            if accuracy is not None and not runner.error:
+                runner.accuracies.append(accuracy)
+
+
+def _batches(squad: Sequence[_Runner]) -> list[list[_Runner]]:
+    """Return the runners in batches; those that can share work stand together."""
+    order = sorted(squad, key=lambda runner: sharing_key(runner.family, runner.params))
+    return [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+
+
+def _leaders(squad: Sequence[_Runner]) -> list[_Runner]:
+    """Return the runners that lead after the first fold."""
+    running = [runner for runner in squad if runner.running]
+    return [running[place] for place in leaders([runner.accuracies[0] for runner in running])]
+
+
+def _drop(squad: Sequence[_Runner], fold: int, count: int, racing: float) -> None:
+    """Mark who needs no further fold, once every runner has been judged on the first `fold` folds of `count`."""
+    finished = [runner for runner in squad if runner.running and len(runner.accuracies) == count]
+    if finished:
+        best = max(finished, key=lambda runner: (runner.mean, -runner.draw))
+        for runner in squad:
+            if runner.running and cannot_win(runner.accuracies, runner.draw, best.mean, best.draw, count) and runner not in finished:
+                runner.dropped = CANNOT_WIN
+    running = [runner for runner in squad if runner.running]
+    for place in left_behind([float(np.mean(runner.accuracies[:fold])) for runner in running], racing):
+        if len(running[place].accuracies) < count:
+            running[place].dropped = RACED
+
+
+def _candidate(runner: _Runner) -> Candidate:
+    """Return what became of a draw."""
+    return Candidate(
+        family=runner.family,
+        draw=runner.draw,
+        params=runner.params,
+        mean_accuracy=None if runner.error else runner.mean,
+        std_accuracy=None if runner.error else float(np.std(runner.accuracies)),
+        seconds=runner.seconds,
+        error=runner.error,
+        folds=len(runner.accuracies),
+        dropped=runner.dropped,
+    )

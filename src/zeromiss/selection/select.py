@@ -31,8 +31,8 @@ class Selection:
 
     @property
     def n_candidates(self) -> int:
-        """K: how many draws, over all families, were fitted and compared."""
-        return sum(not candidate.error for candidate in self.candidates)
+        """K: how many draws, over all families, were compared: judged on one fold at least, also those dropped then."""
+        return sum(candidate.folds > 0 for candidate in self.candidates)
 
 
 def select(
@@ -49,7 +49,15 @@ def select(
     recipe = _recipe(source, params, seed, [*folds, *pool_folds])
     with threadpool_limits(1):
         ready = [prepare_fold(X_NF, y_N, fold, recipe) for fold in folds]
-    candidates = search(ready, families=params.families, draws=params.draws, trees=params.trees, seed=seed, jobs=params.jobs)
+    candidates = search(
+        ready,
+        families=params.families,
+        draws=params.draws,
+        trees=params.trees,
+        seed=seed,
+        jobs=params.jobs,
+        racing=params.racing,
+    )
     best = best_draws(candidates)
     chosen = {family: candidate.params for family, candidate in best.items()}
     pools = leave_parts_out(X_NF, y_N, pool_folds, chosen=chosen, recipe=recipe, jobs=params.jobs)

@@ -1,7 +1,6 @@
 """Stage `selection`: metric table in; candidates, out-of-fold probabilities, families, classifier out."""
 
 import json
-import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from zeromiss.files import write_json
+from zeromiss.images.staging import Staging
 from zeromiss.params import Product
 from zeromiss.selection.honest import OuterFold, judge_outer_folds, summarise
 from zeromiss.selection.search import Candidate
@@ -34,16 +34,16 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     selection = select(source, product.selection, product.seed)
     outer = judge_outer_folds(source, product.selection, product.seed)
     folder = workspace.selection(product.name)
-    draft = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(draft, ignore_errors=True)
     facts = {
         "seconds": time.perf_counter() - start,
         "honest": honest_entry(outer) if outer else None,
         "families": {family: family_entry(family, selection) for family in product.selection.families},
     }
-    _write(draft, source, selection, facts)
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.replace(folder)
+    staging = Staging(folder)
+    staging.recover()
+    with staging:
+        _write(staging.folder, source, selection, facts)
+        staging.swap()
     _report(selection, folder, log)
 
 
@@ -58,7 +58,11 @@ def _write(folder: Path, source: Source, selection: Selection, facts: dict[str, 
 
 
 def candidate_table(candidates: list[Candidate]) -> pd.DataFrame:
-    """Return one row a draw: family, draw, params (JSON), mean_accuracy, std_accuracy (null if failed), seconds, error."""
+    """Return one row a draw: family, draw, params (JSON), mean_accuracy, std_accuracy, seconds, error, folds, dropped.
+
+    Accuracies are over the `folds` that the draw was judged on, null if it failed; `dropped` says why it was
+    not judged on all: "cannot win" (proven) or "raced" (behind the others so far).
+    """
     frame = pd.DataFrame([asdict(candidate) for candidate in candidates])
     frame["params"] = [json.dumps(params, sort_keys=True) for params in frame["params"]]
     return frame.astype({"mean_accuracy": "Float64", "std_accuracy": "Float64"})
@@ -85,6 +89,7 @@ def family_entry(family: str, selection: Selection) -> dict[str, Any]:
         "params": best.params if best else None,
         "search_accuracy": best.mean_accuracy if best else None,
         "failed_draws": sum(bool(candidate.error) for candidate in tried),
+        "dropped_draws": sum(bool(candidate.dropped) for candidate in tried),
         "search_seconds": sum(candidate.seconds for candidate in tried),
         "leave_one_out_seconds": pool.seconds if pool else None,
     }
