@@ -7,9 +7,9 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[2]
 ROOMS = (
-    "images", "backbones", "detectors", "metrics", "selection", "threshold", "inspection", "registry", "reports", "review", "stages",
+    "images", "backbones", "detectors", "metrics", "selection", "threshold", "inspection", "planning", "registry", "reports", "review", "stages",
 )  # fmt: skip
-BASE = {"errors", "files", "parallel", "tables", "params", "workspace", "quality"}  # below every room
+BASE = {"cluster", "cluster_backend", "errors", "files", "parallel", "tables", "params", "workspace", "quality"}  # below every room
 HEAVY = {"torch", "torchvision", "sklearn", "pandas", "numpy", "timm", "cv2"}
 
 

@@ -1,19 +1,20 @@
 """Load a backbone by name: where its weights come from is the business of its own file."""
 
 import importlib
+from types import ModuleType
 
 from torch import Tensor
 
 from zeromiss.backbones.base import Backbone
 from zeromiss.errors import ZeromissError
 
-_MODULES = {
-    "efficientnet_lite0": "zeromiss.backbones.efficientnet_lite0",
-    "vgg16": "zeromiss.backbones.vgg16",
-    "vgg16_torchvision": "zeromiss.backbones.vgg16_torchvision",
-    "inception_v3": "zeromiss.backbones.inception_v3",
+_CLASSES = {  # each in the module of its name, beside the `load` that knows where its weights lie
+    "efficientnet_lite0": "EfficientNetLite0",
+    "vgg16": "Vgg16",
+    "vgg16_torchvision": "Vgg16Torchvision",
+    "inception_v3": "InceptionV3",
 }
-NAMES = tuple(_MODULES)
+NAMES = tuple(_CLASSES)
 
 
 def load_backbone(name: str, path: str | None = None) -> Backbone:
@@ -21,9 +22,21 @@ def load_backbone(name: str, path: str | None = None) -> Backbone:
 
     Raises ZeromissError for an unknown name and for weights that are missing, partial or unreadable.
     """
-    if name not in _MODULES:
+    return _module(name).load(path).freeze()
+
+
+def build_backbone(name: str) -> Backbone:
+    """Return the frozen backbone `name` without its weights: for what depends on shapes alone.
+
+    Raises ZeromissError for an unknown name.
+    """
+    return getattr(_module(name), _CLASSES[name])().freeze()
+
+
+def _module(name: str) -> ModuleType:
+    if name not in _CLASSES:
         raise ZeromissError(f"unknown backbone {name!r}: choose one of {', '.join(NAMES)}")
-    return importlib.import_module(_MODULES[name]).load(path).freeze()
+    return importlib.import_module(f"zeromiss.backbones.{name}")
 
 
 def perceptual_mse(backbone: Backbone, x_BCHW: Tensor, x_hat_BCHW: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""What a product will cost before it is trained: memory, operations, hours."""

@@ -1,0 +1,18 @@
+"""`zeromiss plan`: read the parameters, plan, print."""
+
+import json
+
+from zeromiss.params import load_product
+from zeromiss.planning.plan import plan
+from zeromiss.planning.text import render
+from zeromiss.workspace import Workspace
+
+
+def run(name: str, workspace: Workspace, *, device: str, as_json: bool) -> int:
+    """Print the plan of the product `name` as text or as one JSON object; return 0.
+
+    Raises ZeromissError for an unknown product or device.
+    """
+    found = plan(load_product(workspace.params_file, name), workspace, device=device)
+    print(json.dumps(found.content(), indent=2, allow_nan=False) if as_json else render(found), end="\n" if as_json else "")
+    return 0

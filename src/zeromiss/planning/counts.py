@@ -1,0 +1,61 @@
+"""How many images each step will see: from the manifest, else from the raw index by the manifest's own rules."""
+
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from zeromiss.files import read_json
+from zeromiss.images.raw import INDEX, read_index
+from zeromiss.images.split import assign_splits
+from zeromiss.params import Product
+from zeromiss.workspace import Workspace
+
+_COUNTS, _VERSION = "counts.json", 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Images of a product by what they are for."""
+
+    train: int  # normals that train the network
+    mask: int  # normals that make the mask of normal variation
+    normals: int  # of the metric table
+    defects: int  # of the metric table
+    source: str  # where these numbers come from
+
+    @property
+    def rows(self) -> int:
+        """Rows of the metric table."""
+        return self.normals + self.defects
+
+
+def count_images(product: Product, workspace: Workspace) -> Counts | None:
+    """Return the counts; None while nothing was ingested.
+
+    Raises ZeromissError when the raw index is damaged, or holds too few images to be split.
+    """
+    raw = workspace.raw(product.name)
+    if not (raw / INDEX).is_file():
+        return None
+    written = workspace.manifest(product.name) / _COUNTS
+    if written.is_file():
+        return _counts(read_json(written, schema_version=_VERSION)["counts"], "the manifest")
+    entries = pd.DataFrame([asdict(entry) for entry in read_index(raw)])
+    mask = product.manifest.mask if product.metrics.fixed_position else 0
+    split = assign_splits(entries, params=product.manifest, mask=mask, seed=product.seed)
+    found = entries.groupby([split, "label"]).size()
+    names = ("train", "mask", "table")
+    return _counts(
+        {name: {label: int(found.get((name, label), 0)) for label in ("normal", "defect")} for name in names},
+        "the raw index, split as the manifest stage will",
+    )
+
+
+def _counts(found: dict[str, dict[str, int]], source: str) -> Counts:
+    return Counts(
+        train=found["train"]["normal"],
+        mask=found["mask"]["normal"],
+        normals=found["table"]["normal"],
+        defects=found["table"]["defect"],
+        source=source,
+    )
