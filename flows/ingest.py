@@ -1,30 +1,25 @@
-"""Ingest: images become a product's raw data, versioned by DVC."""
+"""Ingest, as the command line starts it: at once where nothing is new, else by the flow of Prefect."""
 
 from pathlib import Path
 
-from prefect import flow
-
 from tasks.failure import StageFailed, ended
-from tasks.ingest import ingest_images
-from tasks.versioning import version_raw
-
-
-@flow(name="ingest", persist_result=False)
-def ingest(product: str, root: str, folder: str | None = None) -> str:
-    """Bring in the product's source, or `folder`, version the result, and return the path git keeps."""
-    for line in ingest_images(product, root, folder):
-        print(line)
-    return version_raw(product, root)
+from tasks.versioned import nothing_new
 
 
 def run(product: str, folder: Path | None, root: Path, *, debug: bool = False) -> int:
-    """Run the flow for the command line and return its exit code.
+    """Bring in the product's source, or `folder`, and return the exit code.
 
     Raises ZeromissError for what the source refuses.
     """
-    try:
-        pointer = ingest(product, str(root), None if folder is None else str(folder))
-    except StageFailed as failure:
-        return ended(failure, debug=debug)
-    print(f"versioned: commit {Path(pointer).relative_to(root)} to git")
+    pointer = root / "data" / "01_raw" / f"{product}.dvc"
+    if lines := nothing_new(product, folder, root):
+        print(*lines, sep="\n")
+    else:
+        from flows.raw_images import ingest  # Prefect takes seconds to start
+
+        try:
+            pointer = Path(ingest(product, str(root), None if folder is None else str(folder)))
+        except StageFailed as failure:
+            return ended(failure, debug=debug)
+    print(f"versioned: commit {pointer.relative_to(root)} to git")
     return 0

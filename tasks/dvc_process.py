@@ -13,6 +13,8 @@ from dvc.repo import Repo
 from dvc.stage.exceptions import StageCmdFailedError
 from dvc.ui import ui
 
+from zeromiss.errors import ZeromissError
+
 FAILED = 2
 _CHATTER = ("dvc.dvcfile", "dvc.repo.scm_context")  # lock file written, how to add it to git: after every stage
 
@@ -32,6 +34,9 @@ def main(arguments: list[str]) -> int:
         return _say(cause or error)
     except DvcException as error:
         return _say(error)
+    except ZeromissError as error:
+        print(f"zeromiss: {error}", file=sys.stderr)
+        return FAILED
     return 0
 
 
@@ -41,7 +46,9 @@ def _act(verb: str, target: str) -> None:
         if verb == "repro":
             repo.reproduce(target, single_item=True)
         elif verb == "add":
-            repo.add(target)
+            from tasks.dvc_add import add  # the process has the repository on its path
+
+            add(repo, target)
         elif verb == "checkout":
             repo.checkout(targets=[target])
         else:

@@ -3,11 +3,12 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.workspace_parts import git_and_dvc
 
 os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
@@ -180,13 +181,8 @@ def template(tmp_path_factory):
     (root / "dvc.yaml").write_text(PIPELINE.format(python=python))
     (root / "stage.py").write_text(f"SUMMARY = {SUMMARY!r}\nFAMILIES = {FAMILIES!r}\n{STAGE}")
     (root / "word.txt").write_text("hello\n")
-    (root / ".gitignore").write_text("/data/*/*\n!/data/01_raw/\n/data/01_raw/*\n!/data/01_raw/*.dvc\n/mlruns/\n/calls.txt\n")
     _write_manifest(root)
-    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-C", str(root)]
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([python, "-m", "dvc", "init", "-q"], cwd=root, check=True)
-    subprocess.run([*git, "add", "-A"], check=True)
-    subprocess.run([*git, "commit", "-q", "-m", "a small repository"], check=True)
+    git_and_dvc(root)
     prepare(Workspace(root=root))
     return root
 

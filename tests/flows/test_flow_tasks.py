@@ -65,18 +65,6 @@ def test_the_embedded_server_lives_in_the_repository(tmp_path, monkeypatch, addr
     assert values["PREFECT_LOGGING_LEVEL"] == "CRITICAL"
 
 
-def test_a_full_disk_is_refused_before_images_are_added(tmp_path, monkeypatch):
-    from tasks import versioning
-
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "a").write_bytes(b"x" * 1000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=versioning.SPARE + 999))
-    with pytest.raises(ZeromissError, match="free some space first"):
-        versioning.refuse_full_disk(tmp_path / "raw", tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=versioning.SPARE + 1000))
-    assert versioning.refuse_full_disk(tmp_path / "raw", tmp_path) is None
-
-
 def test_raw_images_are_versioned_and_come_back_from_the_cache(small):
     from tasks.versioning import restore_raw, version_raw
 

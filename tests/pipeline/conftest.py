@@ -1,9 +1,10 @@
 """A small workspace with an embedded tracking store of its own, and bundles that need no training."""
 
 import shutil
-import subprocess
 
 import pytest
+
+from tests.workspace_parts import git_and_dvc
 
 PARAMS = """schema_version: 1
 profiles:
@@ -28,11 +29,7 @@ def registry_template(tmp_path_factory):
     root.mkdir()
     (root / "params.yaml").write_text(PARAMS)
     (root / "dvc.yaml").write_text("stages: {}\n")
-    (root / ".gitignore").write_text("/data/*/*\n!/data/01_raw/\n/data/01_raw/*\n!/data/01_raw/*.dvc\n/mlruns/\n")
-    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-C", str(root)]
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "add", "-A"], check=True)
-    subprocess.run([*git, "commit", "-q", "-m", "a small repository"], check=True)
+    git_and_dvc(root, dvc=False)
     prepare(Workspace(root=root))
     return root
 

@@ -1,0 +1,14 @@
+"""Raw images: a source becomes a product's raw folder, versioned by DVC."""
+
+from prefect import flow
+
+from tasks.ingest import ingest_images
+from tasks.versioning import version_raw
+
+
+@flow(name="ingest", persist_result=False)
+def ingest(product: str, root: str, folder: str | None = None) -> str:
+    """Bring in the product's source, or `folder`, version the result, and return the path git keeps."""
+    for line in ingest_images(product, root, folder):
+        print(line)
+    return version_raw(product, root)

@@ -1,0 +1,19 @@
+"""Repositories that tests work in: git, and DVC where it is asked for, with all that lies in them committed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+GITIGNORE = "/data/?*/?*\n!/data/01_raw/?*.dvc\n/mlruns/\n/calls.txt\n/.zeromiss/\n"
+
+
+def git_and_dvc(root: Path, *, dvc: bool = True) -> Path:
+    """Make a repository of a folder: one commit of what lies in it and is not ignored."""
+    (root / ".gitignore").write_text(GITIGNORE)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-C", str(root)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    if dvc:
+        subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
+    subprocess.run([*git, "add", "-A"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "a small repository"], check=True)
+    return root
