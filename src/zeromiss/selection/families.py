@@ -33,8 +33,13 @@ class Family:
     space: Callable[[int], Space]  # most trees
 
 
-def _tree(params: dict[str, Any], seed: int) -> DecisionTreeClassifier:
-    return DecisionTreeClassifier(random_state=seed, **params)
+def _builder(kind: type[ClassifierMixin], *, seeded: bool = True, **fixed: Any) -> Callable[[dict[str, Any], int], ClassifierMixin]:
+    """Return what builds a classifier of this kind from drawn parameters and the seed, if it takes one."""
+
+    def build(params: dict[str, Any], seed: int) -> ClassifierMixin:
+        return kind(**fixed, **({"random_state": seed} if seeded else {}), **params)
+
+    return build
 
 
 def _tree_space(trees: int) -> Space:
@@ -47,10 +52,6 @@ def _tree_space(trees: int) -> Space:
     }
 
 
-def _forest(params: dict[str, Any], seed: int) -> RandomForestClassifier:
-    return RandomForestClassifier(random_state=seed, n_jobs=1, **params)
-
-
 def _forest_space(trees: int) -> Space:
     return {
         "n_estimators": randint(_share(trees, 0.5), trees + 1),
@@ -60,10 +61,6 @@ def _forest_space(trees: int) -> Space:
         "min_samples_leaf": randint(1, 8),
         "max_samples": [0.4, 0.6, 0.8, None],
     }
-
-
-def _extra(params: dict[str, Any], seed: int) -> ExtraTreesClassifier:
-    return ExtraTreesClassifier(random_state=seed, n_jobs=1, **params)
 
 
 def _extra_space(trees: int) -> Space:
@@ -94,12 +91,6 @@ def _ada_space(trees: int) -> Space:
     }
 
 
-def _lightgbm(params: dict[str, Any], seed: int) -> LGBMClassifier:
-    return LGBMClassifier(
-        random_state=seed, n_jobs=1, verbosity=-1, deterministic=True, force_col_wise=True, max_bin=BINS, subsample_freq=1, **params
-    )
-
-
 def _lightgbm_space(trees: int) -> Space:
     return {
         "n_estimators": randint(_share(trees, 0.4), trees + 1),
@@ -112,10 +103,6 @@ def _lightgbm_space(trees: int) -> Space:
     }
 
 
-def _gradient(params: dict[str, Any], seed: int) -> GradientBoostingClassifier:
-    return GradientBoostingClassifier(random_state=seed, **params)
-
-
 def _gradient_space(trees: int) -> Space:
     return {
         "n_estimators": randint(_share(trees, 0.4), _share(trees, 0.9) + 1),
@@ -125,10 +112,6 @@ def _gradient_space(trees: int) -> Space:
         "min_samples_leaf": randint(1, 20),
         "subsample": uniform(0.4, 0.6),
     }
-
-
-def _xgboost(params: dict[str, Any], seed: int) -> XGBClassifier:
-    return XGBClassifier(random_state=seed, n_jobs=1, verbosity=0, tree_method="hist", max_bin=BINS, **params)
 
 
 def _xgboost_space(trees: int) -> Space:
@@ -143,42 +126,22 @@ def _xgboost_space(trees: int) -> Space:
     }
 
 
-def _logistic(params: dict[str, Any], seed: int) -> LogisticRegression:
-    return LogisticRegression(random_state=seed, max_iter=200, **params)
-
-
 def _logistic_space(trees: int) -> Space:
     ridge = {"solver": ["newton-cholesky"], "l1_ratio": [0.0], "C": loguniform(1e-3, 1e3)}
     lasso = {"solver": ["liblinear"], "l1_ratio": [1.0], "C": loguniform(1e-2, 5)}
     return [ridge, lasso]
 
 
-def _neighbours(params: dict[str, Any], seed: int) -> KNeighborsClassifier:
-    return KNeighborsClassifier(algorithm="brute", n_jobs=1, **params)
-
-
 def _neighbours_space(trees: int) -> Space:
     return {"n_neighbors": list(range(1, 41)), "weights": ["uniform", "distance"], "p": [1, 2]}
-
-
-def _bayes(params: dict[str, Any], seed: int) -> GaussianNB:
-    return GaussianNB(**params)
 
 
 def _bayes_space(trees: int) -> Space:
     return {"var_smoothing": loguniform(1e-9, 1)}
 
 
-def _linear(params: dict[str, Any], seed: int) -> LinearDiscriminantAnalysis:
-    return LinearDiscriminantAnalysis(**params)
-
-
 def _linear_space(trees: int) -> Space:
     return [{"solver": ["lsqr"], "shrinkage": loguniform(1e-4, 1)}, {"solver": ["svd"]}, {"solver": ["lsqr"], "shrinkage": ["auto"]}]
-
-
-def _quadratic(params: dict[str, Any], seed: int) -> QuadraticDiscriminantAnalysis:
-    return QuadraticDiscriminantAnalysis(**params)
 
 
 def _quadratic_space(trees: int) -> Space:
@@ -190,17 +153,18 @@ def _share(trees: int, share: float) -> int:
     return max(1, round(trees * share))
 
 
+_LIGHTGBM = {"verbosity": -1, "deterministic": True, "force_col_wise": True, "subsample_freq": 1}
 FAMILY = {
-    "dt": Family(build=_tree, space=_tree_space),
-    "rf": Family(build=_forest, space=_forest_space),
-    "et": Family(build=_extra, space=_extra_space),
+    "dt": Family(build=_builder(DecisionTreeClassifier), space=_tree_space),
+    "rf": Family(build=_builder(RandomForestClassifier, n_jobs=1), space=_forest_space),
+    "et": Family(build=_builder(ExtraTreesClassifier, n_jobs=1), space=_extra_space),
     "ada": Family(build=_ada, space=_ada_space),
-    "lightgbm": Family(build=_lightgbm, space=_lightgbm_space),
-    "gbc": Family(build=_gradient, space=_gradient_space),
-    "xgboost": Family(build=_xgboost, space=_xgboost_space),
-    "lr": Family(build=_logistic, space=_logistic_space),
-    "knn": Family(build=_neighbours, space=_neighbours_space),
-    "nb": Family(build=_bayes, space=_bayes_space),
-    "lda": Family(build=_linear, space=_linear_space),
-    "qda": Family(build=_quadratic, space=_quadratic_space),
+    "lightgbm": Family(build=_builder(LGBMClassifier, n_jobs=1, max_bin=BINS, **_LIGHTGBM), space=_lightgbm_space),
+    "gbc": Family(build=_builder(GradientBoostingClassifier), space=_gradient_space),
+    "xgboost": Family(build=_builder(XGBClassifier, n_jobs=1, verbosity=0, tree_method="hist", max_bin=BINS), space=_xgboost_space),
+    "lr": Family(build=_builder(LogisticRegression, max_iter=200), space=_logistic_space),
+    "knn": Family(build=_builder(KNeighborsClassifier, seeded=False, algorithm="brute", n_jobs=1), space=_neighbours_space),
+    "nb": Family(build=_builder(GaussianNB, seeded=False), space=_bayes_space),
+    "lda": Family(build=_builder(LinearDiscriminantAnalysis, seeded=False), space=_linear_space),
+    "qda": Family(build=_builder(QuadraticDiscriminantAnalysis, seeded=False), space=_quadratic_space),
 }
