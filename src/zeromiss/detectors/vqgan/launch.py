@@ -5,6 +5,7 @@ process of its own; so a training that was cut goes on with more or fewer device
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -27,6 +28,7 @@ from zeromiss.params import VqganParams
 _HERE = {"MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}  # processes of one machine talk over loopback
 _GO_ON = "start it again and it goes on from its last checkpoint"
 _REFUSAL = f"{ZeromissError.__module__}.{ZeromissError.__name__}: "
+_SAID = re.compile(r"[\w.]+(Error|Exception): ")  # the line of a trace that names its exception
 
 
 def train_on_devices(
@@ -77,14 +79,19 @@ def _launch(params: VqganParams, function: Callable[..., None], *arguments: obje
     """Run `function(fabric, params, *arguments)` in each process; end all when one ends badly."""
     try:
         fabric_of(params).launch(function, params, *arguments)
-    except ProcessExitedException as error:
-        how = f"was killed ({error.signal_name})" if error.signal_name else f"ended with code {error.exit_code}"
-        raise ZeromissError(f"training process {error.error_index} of {params.devices} {how}: {_GO_ON}") from None
-    except ProcessRaisedException as error:
-        last = str(error).strip().splitlines()[-1]
-        if last.startswith(_REFUSAL):
-            raise ZeromissError(last.removeprefix(_REFUSAL)) from None
-        raise ZeromissError(f"training process {error.error_index} of {params.devices} failed ({last[:200]}): {_GO_ON}") from error
+    except (ProcessExitedException, ProcessRaisedException) as error:
+        raise ZeromissError(_sentence(error, params.devices)) from error
+
+
+def _sentence(error: ProcessExitedException | ProcessRaisedException, devices: int) -> str:
+    """Return what a process refused, in its own words, or how else it ended."""
+    who = f"training process {error.error_index} of {devices}"
+    if isinstance(error, ProcessExitedException):
+        return f"{who} {f'was killed ({error.signal_name})' if error.signal_name else f'ended with code {error.exit_code}'}: {_GO_ON}"
+    said = [line for line in str(error).splitlines() if _SAID.match(line)] or [str(error).strip()]
+    if said[-1].startswith(_REFUSAL):
+        return said[-1].removeprefix(_REFUSAL)
+    return f"{who} failed ({said[-1][:200]}): {_GO_ON}"
 
 
 def _rank(
