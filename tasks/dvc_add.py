@@ -60,6 +60,8 @@ def add(repo: "Repo", target: str) -> None:
 @scm_context
 def _add(repo: "Repo", target: str, digests: dict[str, "Digest"]) -> str:
     """Do what `dvc add` does, under its locks; return the folder of the cache."""
+    from zeromiss.images.digests import flush
+
     stage = get_or_create_stage(repo, target).stage
     repo.check_graph(stages=[stage])
     out = stage.outs[0]
@@ -67,13 +69,13 @@ def _add(repo: "Repo", target: str, digests: dict[str, "Digest"]) -> str:
     linked = repo.config["core"].get("hardlink_lock", False)
     with rwlock(repo.tmp_dir, repo.fs, f"zeromiss ingest {target}", [], [out.fs_path], linked):
         tree = _tree(out.fs_path, digests)
-        _fill(out.cache, digests)
+        written = _fill(out.cache, digests)
         add_update_tree(out.cache, tree)
         out.obj, out.hash_info, out.files = tree, tree.hash_info, None
         out.meta = Meta(size=sum(one.signature.size for one in digests.values()), nfiles=len(tree), isdir=True)
         out.ignore()
         _remember(repo, out, digests)
-        os.sync()  # the objects first, then the pointer to them
+        flush([*written, out.cache.oid_to_path(tree.oid)])  # the objects first, then the pointer to them
         stage.dump()
     return str(out.cache.path)
 
@@ -87,8 +89,8 @@ def _tree(folder: str, digests: dict[str, "Digest"]) -> Tree:
     return tree
 
 
-def _fill(cache: Any, digests: dict[str, "Digest"]) -> None:
-    """Copy into the cache what it lacks, by all cores."""
+def _fill(cache: Any, digests: dict[str, "Digest"]) -> list[str]:
+    """Copy into the cache what it lacks, by all cores; return the copies' paths."""
     from zeromiss.images.workers import work
 
     lacking: dict[str, tuple[str, str, Any]] = {}
@@ -97,11 +99,12 @@ def _fill(cache: Any, digests: dict[str, "Digest"]) -> None:
         if digest.md5 not in lacking and not _is_whole(place, digest.signature.size):
             lacking[digest.md5] = (path, place, digest.signature)
     if not lacking:
-        return
+        return []
     for folder in {os.path.dirname(place) for _, place, _ in lacking.values()}:
         cache.makedirs(folder)
     refuse_full_disk(Path(cache.path), sum(noted.size for _, _, noted in lacking.values()))
     work("zeromiss.images.digests:preserve", list(lacking.values()), title="version images", unit="file")
+    return [place for _, place, _ in lacking.values()]
 
 
 def _is_whole(place: str, size: int) -> bool:

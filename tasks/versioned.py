@@ -15,7 +15,8 @@ _SETTINGS = (".dvc/config", ".dvc/config.local", ".dvcignore")
 def remember_versioned(known: "Known", workspace: "Workspace", raw: Path, cache: str) -> None:
     """Keep what `is_versioned` asks for, after the raw folder was versioned into the folder `cache`."""
     pointer = raw.with_suffix(".dvc").read_text(encoding="utf-8")
-    known.remark(_NOTE, {"pointer": pointer, "cache": cache, "settings": _settings(workspace)})
+    files = len(_inside(known, raw))
+    known.remark(_NOTE, {"pointer": pointer, "cache": cache, "files": files, "settings": _settings(workspace)})
     known.save()
 
 
@@ -44,9 +45,13 @@ def is_versioned(workspace: "Workspace", product: str) -> bool:
         return False
     if note["settings"] != _settings(workspace):
         return False
-    inside = f"{raw}{os.sep}"
-    wanted = {digest.md5 for path, digest in known.digests.items() if path.startswith(inside)}
-    return wanted <= _objects(note["cache"])
+    objects = _inside(known, raw)
+    return 0 < len(objects) == note["files"] and set(objects) <= _objects(note["cache"])
+
+
+def _inside(known: "Known", raw: Path) -> list[str]:
+    """Return the MD5 of every known file of the raw folder."""
+    return [digest.md5 for path, digest in known.digests.items() if path.startswith(f"{raw}{os.sep}")]
 
 
 def _objects(cache: str) -> set[str]:

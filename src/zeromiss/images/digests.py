@@ -2,20 +2,25 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 from zeromiss.errors import ZeromissError
 
 _BLOCK = 1 << 20
+_MANY = 500  # files
 
 
 class Signature(NamedTuple):
-    """What tells a changed file from an unchanged one without reading it: bytes, time of change in ns, inode."""
+    """What tells a changed file from an unchanged one without reading it: bytes, times in ns, inode.
+
+    `mtime_ns` is the time of writing, which a program can set back; `ctime_ns` that of any change, which none can.
+    """
 
     size: int
     mtime_ns: int
     inode: int
+    ctime_ns: int
 
 
 class Digest(NamedTuple):
@@ -28,7 +33,7 @@ class Digest(NamedTuple):
 
 def signature(stat: os.stat_result) -> Signature:
     """Return a file's signature."""
-    return Signature(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return Signature(stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns)
 
 
 def digest(paths: list[str]) -> list[Digest]:
@@ -47,6 +52,57 @@ def copy(jobs: list[tuple[str, str, str]]) -> list[Digest]:
     Returns the digests of the copies, with MD5. Raises ZeromissError when a source holds something else by now.
     """
     return [_copy(*job) for job in jobs]
+
+
+def preserve(jobs: list[tuple[str, str, Signature]]) -> list[None]:
+    """Write read-only copies: each job is a source, its copy's path in an existing folder, the signature to expect.
+
+    A copy gets its name once it is whole, in place of any other. Where the disk can share blocks between files it
+    does. Raises ZeromissError when a source is another than expected, before or after it was copied.
+    """
+    return [_preserve(*job) for job in jobs]
+
+
+def flush(paths: Collection[str]) -> None:
+    """Return once files and their folders' entries are on the disk.
+
+    One flush of everything takes less time than one for each of many files, but waits for other programs' writes too.
+    """
+    if len(paths) > _MANY:
+        os.sync()
+        return
+    for path in (*paths, *{os.path.dirname(path) for path in paths}):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _preserve(source: str, target: str, expected: Signature) -> None:
+    partial = f"{target}.{os.getpid()}.partial"
+    reader = os.open(source, os.O_RDONLY)
+    try:
+        writer = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            copied = _copy_within_kernel(reader, writer, expected.size)
+            os.fchmod(writer, 0o444)
+        finally:
+            os.close(writer)
+        if copied != expected.size or signature(os.fstat(reader)) != expected:
+            os.unlink(partial)
+            raise ZeromissError(f"{source} changed while it was being versioned: version it when nothing writes to it")
+    finally:
+        os.close(reader)
+    os.rename(partial, target)
+
+
+def _copy_within_kernel(reader: int, writer: int, size: int) -> int:
+    """Copy up to `size` bytes and return how many there were."""
+    copied = 0
+    while copied < size and (step := os.copy_file_range(reader, writer, size - copied)):
+        copied += step
+    return copied
 
 
 def _copy(source: str, target: str, expected: str) -> Digest:

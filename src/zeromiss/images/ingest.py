@@ -57,7 +57,9 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
         new = _unknown(listing.records, raw, old, known)
         if new:
             _refuse_full_disk(raw.parent, [file for record, _ in new for file in (record.file, record.mask) if file])
-            known.note(_build(staging, raw, [entry for entry, _ in old], new, recipe, lock))
+            written = _build(staging, raw, [entry for entry, _ in old], new, recipe, lock)
+            known.renew(str(raw / name) for entry, _ in old for name in (entry.path, entry.mask) if name)
+            known.note(written)
         incoming = _put_incoming(workspace.incoming(product.name), listing.incoming)
         report = _report(raw, listing, added=len(new), before=len(old), incoming=incoming)
         remember(known, report, listing, asked(product, folder), started=started)

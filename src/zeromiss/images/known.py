@@ -1,7 +1,7 @@
 """What is known of files by their signatures, so that unchanged ones are not read again.
 
 Kept in `.zeromiss/PRODUCT.sqlite` beside the data, out of git. Losing it costs time and nothing else: a file whose
-size, time of change or inode is another than noted is read.
+size, times or inode are others than noted is read.
 """
 
 import json
@@ -20,7 +20,7 @@ from zeromiss.images.workers import work
 from zeromiss.workspace import Workspace
 
 SCHEMA_VERSION = 1
-_SETTLED = 2_000_000_000  # ns: a file younger than this may change again within one tick of the disk's clock
+SETTLED = 2_000_000_000  # ns: a file younger than this may change again within one tick of the disk's clock
 
 
 @dataclass(kw_only=True)
@@ -60,6 +60,13 @@ class Known:
         self.changed |= bool(digests)
         self.digests |= digests
 
+    def renew(self, paths: Iterable[str]) -> None:
+        """Take over the new signatures of files that were linked under our own lock: nothing but that changed them."""
+        for path in paths:
+            noted, found = self.digests.get(path), signature(os.stat(path))
+            if noted is not None and noted.signature[:3] == found[:3] and noted.signature != found:
+                self.note({path: noted._replace(signature=found)})
+
     def remark(self, name: str, value: Any) -> None:
         """Keep a note that JSON can hold."""
         if self.notes.get(name) != value:
@@ -81,9 +88,9 @@ class Known:
             base.execute("PRAGMA journal_mode = OFF")
             base.execute("PRAGMA synchronous = OFF")
             base.execute("BEGIN")
-            base.execute("CREATE TABLE file (path, sha256, md5, size, mtime_ns, inode)")
+            base.execute("CREATE TABLE file (path, sha256, md5, size, mtime_ns, inode, ctime_ns)")
             base.execute("CREATE TABLE note (name, value)")
-            base.executemany("INSERT INTO file VALUES (?, ?, ?, ?, ?, ?)", rows)
+            base.executemany("INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             notes = [(name, json.dumps(value)) for name, value in self.notes.items()]
             base.executemany("INSERT INTO note VALUES (?, ?)", notes)
             base.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -102,7 +109,7 @@ def load(workspace: Workspace, product: str, *, digests: bool = True) -> Known:
             if base.execute("PRAGMA user_version").fetchone() != (SCHEMA_VERSION,):
                 return known
             known.notes = {name: json.loads(value) for name, value in base.execute("SELECT name, value FROM note")}
-            rows = base.execute("SELECT path, sha256, md5, size, mtime_ns, inode FROM file") if digests else ()
+            rows = base.execute("SELECT path, sha256, md5, size, mtime_ns, inode, ctime_ns FROM file") if digests else ()
             known.digests = {path: Digest(sha256, md5, Signature(*noted)) for path, sha256, md5, *noted in rows}
     except (sqlite3.Error, ValueError):  # missing or damaged: as good as lost
         return Known(file=known.file)
@@ -113,9 +120,9 @@ def all_unchanged(file: Path) -> bool:
     """Return whether every file noted in a file that `save` wrote is there and has its signature."""
     with _opened(file) as base:
         try:
-            for path, *noted in base.execute("SELECT path, size, mtime_ns, inode FROM file"):
+            for path, *noted in base.execute("SELECT path, size, mtime_ns, inode, ctime_ns FROM file"):
                 stat = os.stat(path)
-                if [stat.st_size, stat.st_mtime_ns, stat.st_ino] != noted:
+                if [stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns] != noted:
                     return False
         except OSError:
             return False
@@ -124,7 +131,7 @@ def all_unchanged(file: Path) -> bool:
 
 def settled(found: Signature, now: int) -> bool:
     """Return whether a file's last change lies far enough before `now` (ns) that a later one cannot look the same."""
-    return found.mtime_ns < now - _SETTLED
+    return max(found.mtime_ns, found.ctime_ns) < now - SETTLED
 
 
 def _opened(file: Path) -> closing[sqlite3.Connection]:

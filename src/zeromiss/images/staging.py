@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from zeromiss.images.digests import Digest, digest_for_dvc
+from zeromiss.images.digests import Digest, digest_for_dvc, flush
 from zeromiss.images.workers import work
 
 
@@ -36,11 +36,13 @@ class Staging:
         self.folder = target.with_name(f".{target.name}.staging")
         self.old = target.with_name(f".{target.name}.old")
         self._made: set[str] = set()  # folders below the staging folder
+        self._written: list[str] = []  # files in it that may not be on the disk yet
 
     def __enter__(self) -> Self:
         """Make the empty staging folder."""
         self.folder.mkdir(parents=True)
         self._made.clear()
+        self._written.clear()
         return self
 
     def __exit__(
@@ -67,7 +69,9 @@ class Staging:
 
     def copy(self, source: Path, name: str) -> None:
         """Copy a file's bytes; the source is only read."""
-        shutil.copyfile(source, self._place(name))
+        place = self._place(name)
+        shutil.copyfile(source, place)
+        self._written.append(str(place))
 
     def copy_all(self, jobs: list[tuple[str, str, str]], *, keep: tuple[int, ...] = ()) -> list[Digest]:
         """Copy many files, each a source, its name here, and the SHA-256 it must have ('' : any).
@@ -76,20 +80,19 @@ class Staging:
         that changed.
         """
         placed = [(source, str(self._place(name)), sha256) for source, name, sha256 in jobs]
+        self._written += [place for _, place, _ in placed]
         return work("zeromiss.images.digests:copy", placed, title="copy images", unit="file", keep=keep)
 
     def write(self, name: str, text: str) -> Digest:
         """Write a text file and return its digest."""
         place = self._place(name)
         place.write_text(text, encoding="utf-8", newline="")
+        self._written.append(str(place))
         return digest_for_dvc([str(place)])[0]
 
     def swap(self) -> None:
-        """Put the staging folder in the target's place, once all in it is on the disk.
-
-        One flush for all: a flush for each of many small files takes longer than writing them.
-        """
-        os.sync()
+        """Put the staging folder in the target's place, once all in it is on the disk."""
+        flush(self._written)
         if self.target.exists():
             self.target.rename(self.old)
         self.folder.rename(self.target)
