@@ -8,6 +8,7 @@ from PIL import Image
 
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.verdict import ModelName
+from zeromiss.params import MetricsParams
 
 SIZE = 32
 MODEL = ModelName(name="zeromiss-toy", version="7")
@@ -15,6 +16,11 @@ MODEL = ModelName(name="zeromiss-toy", version="7")
 
 class MeanMeasurer:
     """Measures the mean of the image; its boxes are one inside and one that the border has clipped."""
+
+    params = MetricsParams()
+
+    def on_lanes(self, count):
+        return self
 
     def measure(self, image_CHW):
         return SimpleNamespace(

@@ -7,7 +7,7 @@ key is an error. Values not given come from the product's profile, then from the
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -107,7 +107,16 @@ class MetricsParams(Section):
     # folded: the backbone's batch norms become part of its convolutions, which takes half the time and rounds
     # otherwise. apart: as in bundles made before there was a choice, which don't name it and so keep their bits.
     norms: Literal["apart", "folded"] = "apart"
+    decode: Literal["whole", "reduced"] = "whole"  # reduced: JPEGs four times too large or more are read smaller, and faster
     tiles: TilesParams | None = None  # null: whole images
+
+    @model_validator(mode="after")
+    def _patches_fit_the_overlap(self) -> "MetricsParams":
+        """A tile must see the whole of every patch that begins in it, and the cells around."""
+        largest = self.scales * self.alpha
+        if self.tiles is not None and largest + 16 > self.tiles.overlap:
+            raise ValueError(f"tiles.overlap must be at least 16 above the largest patch, which has {largest} pixels a side")
+        return self
 
 
 class SelectionParams(Section):
@@ -163,6 +172,15 @@ class Product(Section):
     threshold: ThresholdParams
     promotion: PromotionParams
     inspection: InspectionParams
+
+    @model_validator(mode="after")
+    def _tiles_fit(self) -> "Product":
+        """A template belongs to whole images; the maps of all tiles must meet cell by cell."""
+        if self.metrics.tiles is not None and self.vqgan.template:
+            raise ValueError("metrics.tiles and vqgan.template exclude each other: set one of them to null or false")
+        if self.metrics.tiles is not None and self.size % 32:
+            raise ValueError(f"metrics.tiles needs a size that is a multiple of 32, not {self.size}")
+        return self
 
 
 SECTIONS = ("manifest", "vqgan", "metrics", "selection", "threshold", "promotion", "inspection")

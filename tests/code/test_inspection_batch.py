@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.inspection_parts import grey_file, mean_inspector
+from tests.inspection_parts import SIZE, MeanMeasurer, grey_file, mean_inspector
 from zeromiss.errors import ZeromissError
 from zeromiss.inspection import batch
 from zeromiss.inspection.batch import find_files, inspect_paths
@@ -141,3 +141,38 @@ def test_a_folder_keeps_its_old_content_when_the_new_one_fails(tmp_path):
     with atomic_folder(tmp_path / "it") as draft:
         (draft / "new").write_text("2")
     assert [path.name for path in tmp_path.rglob("*")] == ["it", "new"]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_many_files_at_once_come_in_their_order_each_with_its_verdict_or_error(tmp_path, workers):
+    files = [grey_file(tmp_path / f"{number:02d}.png", 10 * number, size=SIZE if number % 5 else 16) for number in range(20)]
+    found = list(mean_inspector().examine_many(iter(files), workers=workers))
+    assert [isinstance(one, ZeromissError) for one in found] == [number % 5 == 0 for number in range(20)]
+    for number, one in enumerate(found):
+        if number % 5:
+            assert one.verdict == mean_inspector().inspect(files[number])
+
+
+def test_only_a_few_files_are_read_ahead(tmp_path):
+    taken = []
+
+    def files():
+        for number in range(40):
+            taken.append(number)
+            yield grey_file(tmp_path / f"{number}.png", 9)
+
+    examined = mean_inspector().examine_many(files(), workers=2)
+    next(examined)
+    assert len(taken) == 4
+    examined.close()
+    assert len(taken) == 4
+
+
+def test_an_error_that_is_no_refusal_is_not_hidden(tmp_path):
+    class Broken(MeanMeasurer):
+        def measure(self, image_CHW):
+            raise RuntimeError("out of memory")
+
+    files = [grey_file(tmp_path / name, 9) for name in ("a.png", "b.png")]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        inspect_paths(mean_inspector(measurer=Broken()), files, progress=False)

@@ -19,7 +19,7 @@ from zeromiss.metrics.distances import patch_distances
 from zeromiss.metrics.measure import Measurement, Measurer
 from zeromiss.metrics.table import measured
 from zeromiss.metrics.threads import one_thread
-from zeromiss.params import MetricsParams
+from zeromiss.params import MetricsParams, TilesParams
 
 SIDE = 64
 PARAMS = MetricsParams(pixels=20, patches=40)
@@ -261,3 +261,35 @@ def test_only_a_few_measurements_wait(tmp_path: Path) -> None:
     next(images)
     assert len(seen) <= 4
     images.close()
+
+
+@pytest.mark.parametrize("lanes", [2, 3])
+def test_lanes_that_share_an_image_change_no_bit(lanes: int) -> None:
+    one = Measurer(detector=Blur(), backbone=load_backbone("efficientnet_lite0"), params=PARAMS, mask_HW=torch.rand(128, 128))
+    assert parts(one.on_lanes(lanes).measure(draw(side=128))) == parts(one.measure(draw(side=128)))
+
+
+def test_images_in_tiles_are_measured_one_at_a_time_with_the_same_bits(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), (draw(side=256).permute(1, 2, 0).numpy() * 255).astype(np.uint8))
+    one = measurer(tiles=TilesParams(side=128, overlap=32))
+    manifest = pd.DataFrame({"path": ["a.png", "a.png"]})
+    alone, shared = (list(measured(manifest, one, raw=tmp_path, size=256, workers=workers)) for workers in (1, 2))
+    assert [parts(found) for _, found in alone] == [parts(found) for _, found in shared]
+
+
+def test_folded_norms_stay_within_a_tolerance() -> None:
+    """Another rounding of the same sums: the feature maps of bundles that say `folded` are as good, not the same bits."""
+    backbone = load_backbone("efficientnet_lite0")
+    apart, folded = (
+        Measurer(detector=Blur(), backbone=backbone, params=PARAMS.model_copy(update={"norms": norms}), mask_HW=None)
+        for norms in ("apart", "folded")
+    )
+    one, two = apart.measure(draw(side=128)).features, folded.measure(draw(side=128)).features
+    assert one != two
+    for name, value in one.items():
+        assert two[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+
+
+def test_a_bundle_that_names_no_norms_keeps_them_apart() -> None:
+    assert MetricsParams.model_validate({"mode": "dense"}).norms == "apart"
+    assert MetricsParams.model_validate({"mode": "dense"}).decode == "whole"

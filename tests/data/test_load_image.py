@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from zeromiss.errors import ZeromissError
-from zeromiss.images.load import load_image, load_mask, open_image, read_mask
+from zeromiss.images.load import REDUCED_MEAN, REDUCED_MOVES, load_image, load_mask, open_image, read_mask
 
 
 def test_an_image_of_the_right_size_keeps_its_exact_values(tmp_path: Path) -> None:
@@ -198,3 +198,50 @@ def test_a_jpeg_mask_is_refused(tmp_path: Path) -> None:
     Image.new("L", (40, 40)).save(tmp_path / "m.jpg")
     with pytest.raises(ZeromissError, match="is a JPEG, whose values around an edge are not exact"):
         read_mask(tmp_path / "m.jpg")
+
+
+def edges(height: int, width: int) -> np.ndarray:
+    """Draw what is hard for a decoder that shrinks: grain, hard edges, fine lines, uint8."""
+    rng = np.random.default_rng(0)
+    row, column = np.mgrid[:height, :width].astype(np.float32)
+    pixels = 120 + 40 * np.sin(column / 90) * np.cos(row / 70) + rng.normal(0, 20, (height, width)).astype(np.float32)
+    pixels[height // 4 : height // 4 + 40] = 30
+    cv2.circle(pixels, (width // 2, height // 2), 25, 250, -1)
+    cv2.line(pixels, (10, 10), (width - 10, height - 90), 0, 3)
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("size", "factor"), [(64, 8), (128, 4), (256, 2)])
+def test_a_reduced_jpeg_moves_no_value_by_more_than_is_stated(tmp_path: Path, size: int, factor: int) -> None:
+    Image.fromarray(edges(1085, 1125)).save(tmp_path / "a.jpg", quality=90)
+    assert open_image(tmp_path / "a.jpg", least=2 * size)[0].size == (-(-1125 // factor), -(-1085 // factor))
+    whole, reduced = (load_image(tmp_path / "a.jpg", size, reduced=reduced) for reduced in (False, True))
+    moved = np.abs(reduced - whole)
+    assert 0 < moved.max() <= REDUCED_MOVES and moved.mean() <= REDUCED_MEAN
+    assert abs((reduced - whole).mean()) < REDUCED_MEAN / 10
+
+
+@pytest.mark.parametrize(("ending", "size"), [("jpg", 300), ("png", 64), ("bmp", 64)])
+def test_what_is_not_four_times_too_large_or_no_jpeg_is_read_whole(tmp_path: Path, ending: str, size: int) -> None:
+    Image.fromarray(edges(1085, 1125)).save(tmp_path / f"a.{ending}")
+    assert np.array_equal(load_image(tmp_path / f"a.{ending}", size, reduced=True), load_image(tmp_path / f"a.{ending}", size))
+
+
+def test_a_reduced_jpeg_is_upright_and_refused_when_cut(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned clockwise
+    Image.fromarray(edges(800, 1200)).save(path, exif=exif)
+    assert open_image(path, least=100)[0].size == (100, 150)
+    assert np.abs(load_image(path, 50, reduced=True) - load_image(path, 50)).mean() < REDUCED_MEAN
+    path.write_bytes(path.read_bytes()[:-900])
+    with pytest.raises(ZeromissError, match="is damaged or truncated"):
+        load_image(path, 50, reduced=True)
+
+
+def test_a_narrow_jpeg_keeps_its_smallest_side(tmp_path: Path) -> None:
+    Image.new("L", (3000, 40), 100).save(tmp_path / "a.jpg")
+    Image.new("L", (3000, 31), 100).save(tmp_path / "b.jpg")
+    assert load_image(tmp_path / "a.jpg", 64, reduced=True).mean() == pytest.approx(100 / 255, abs=1e-3)
+    with pytest.raises(ZeromissError, match="3000 x 31 pixels"):
+        load_image(tmp_path / "b.jpg", 64, reduced=True)

@@ -66,7 +66,7 @@ def test_lite0_features_of_a_drawing_are_known(lite0: Backbone):
 
 
 def test_lite0_classifier_sees_a_coil_in_drawn_rings():
-    weights = read_weights(efficientnet_lite0._package_file())
+    weights = read_weights(efficientnet_lite0.package_file())
     network = efficientnet_lite0.load_classifier(weights, origin="package")
     with torch.no_grad():
         logits = network((drawn() - 0.5) / 0.5)[0]
@@ -76,7 +76,7 @@ def test_lite0_classifier_sees_a_coil_in_drawn_rings():
 
 
 def test_lite0_takes_a_path_and_gives_the_same(lite0: Backbone, tmp_path: Path):
-    weights = read_weights(efficientnet_lite0._package_file())
+    weights = read_weights(efficientnet_lite0.package_file())
     named = efficientnet_lite0.load_classifier(weights, origin="package").state_dict()
     save_file({key: value.contiguous() for key, value in named.items()}, tmp_path / "lite0.safetensors")
     again = load_backbone("efficientnet_lite0", str(tmp_path / "lite0.safetensors"))
@@ -84,14 +84,14 @@ def test_lite0_takes_a_path_and_gives_the_same(lite0: Backbone, tmp_path: Path):
 
 
 def test_lite0_with_a_tensor_short_is_refused():
-    weights = read_weights(efficientnet_lite0._package_file())
+    weights = read_weights(efficientnet_lite0.package_file())
     weights.pop("_fc.bias")
     with pytest.raises(ZeromissError, match="w.pth is no complete set of weights: 295 tensors, EfficientNet-Lite0 has 296"):
         efficientnet_lite0.load_classifier(weights, origin="w.pth")
 
 
 def test_lite0_with_tensors_out_of_order_is_refused():
-    weights = read_weights(efficientnet_lite0._package_file())
+    weights = read_weights(efficientnet_lite0.package_file())
     weights["_conv_stem.weight"] = weights.pop("_conv_stem.weight")
     with pytest.raises(ZeromissError, match=r"w.pth does not fit: conv_stem.weight has shape \(32,\), the network needs"):
         efficientnet_lite0.load_classifier(weights, origin="w.pth")

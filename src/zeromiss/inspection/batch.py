@@ -15,7 +15,7 @@ from tqdm import tqdm
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path
 from zeromiss.inspection.folders import atomic_folder
-from zeromiss.inspection.inspector import Inspector
+from zeromiss.inspection.inspector import Examination, Inspector
 from zeromiss.inspection.overlay import write_overlay
 from zeromiss.inspection.verdict import ERROR, Verdict
 from zeromiss.tables import stamp
@@ -84,10 +84,13 @@ def inspect_paths(
     names: list[str] = []
     with nullcontext() if out is None else atomic_folder(out) as draft:
         folder = draft if overlays else None
+        examined = _examined(inspector, files)
+        taken: set[str] = set()
         for file in tqdm(files, unit="image", desc="inspect", disable=not progress):
-            result, name = _judge(inspector, file, folder, boxes=boxes, taken=set(names))
+            result, name = _result(next(examined), file, folder, boxes=boxes, taken=taken)
             results.append(result)
             names.append(name)
+            taken.add(name)
         if draft is not None:
             _write_rows(draft / VERDICTS, [_row(*pair, inspector) for pair in zip(results, names, strict=True)])
     return BatchResult(
@@ -136,19 +139,29 @@ def _cannot_list(error: OSError) -> None:
     raise ZeromissError(f"{error.filename} cannot be listed ({error.strerror}): allow reading it") from None
 
 
-def _judge(
-    inspector: Inspector, file: Path, folder: Path | None, *, boxes: int, taken: set[str]
+def _examined(inspector: Inspector, files: Sequence[Path]) -> Iterator[Examination | ZeromissError]:
+    """Yield each file's examination or error: several files at once, one alone with all cores."""
+    if len(files) > 1:
+        yield from inspector.examine_many(files)
+        return
+    for file in files:
+        try:
+            yield inspector.examine(file)
+        except ZeromissError as error:
+            yield error
+
+
+def _result(
+    examined: Examination | ZeromissError, file: Path, folder: Path | None, *, boxes: int, taken: set[str]
 ) -> tuple[Verdict | InspectionError, str]:
     """Return a file's result and the name of its overlay, drawn below `folder` ('' where none is)."""
-    try:
-        examination = inspector.examine(file)
-    except ZeromissError as error:
-        return InspectionError(path=str(file), error=str(error)), ""
+    if isinstance(examined, ZeromissError):
+        return InspectionError(path=str(file), error=str(examined)), ""
     if folder is None:
-        return examination.verdict, ""
-    name = f"{OVERLAYS}/{_free_name(file, examination.verdict.verdict, taken)}"
-    write_overlay(folder / name, examination, boxes=boxes)
-    return examination.verdict, name
+        return examined.verdict, ""
+    name = f"{OVERLAYS}/{_free_name(file, examined.verdict.verdict, taken)}"
+    write_overlay(folder / name, examined, boxes=boxes)
+    return examined.verdict, name
 
 
 def _free_name(file: Path, verdict: str, taken: set[str]) -> str:

@@ -5,7 +5,10 @@ loaded again gives the same bits as the table it was made from.
 """
 
 import hashlib
-import math
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +30,7 @@ from zeromiss.selection.fit import defect_probability
 from zeromiss.selection.store import load_classifier
 
 _DIGEST_SHOWN = 12
+_MOST_LANES = 4  # threads that share one image: more find too little to do
 
 
 class Classifier(Protocol):
@@ -46,7 +50,10 @@ class Examination:
 
 
 class Inspector:
-    """Judges one image at a time with the networks, classifier and threshold of one bundle."""
+    """Judges images with the networks, classifier and threshold of one bundle.
+
+    An image that comes alone is measured by several threads, of many each is measured by one: the bits are the same.
+    """
 
     def __init__(
         self,
@@ -60,6 +67,7 @@ class Inspector:
     ) -> None:
         """Keep the loaded parts; `load` is the usual way here."""
         self._measurer = measurer
+        self._single = measurer.on_lanes(min(_cores(), _MOST_LANES))
         self._classifier = classifier
         self._features = features
         self.threshold = threshold
@@ -99,16 +107,53 @@ class Inspector:
         """
         tensor = self._checked(torch.as_tensor(image_CHW, dtype=torch.float32))
         digest = hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
-        return self._examine(tensor, path="", sha256=digest).verdict
+        return self._examine(tensor, self._single, path="", sha256=digest).verdict
 
     def examine(self, path: Path) -> Examination:
         """Judge one image file and keep reconstruction, difference and boxes with the verdict."""
-        image_CHW = self._checked(read_tensor(path, self.size))
-        return self._examine(image_CHW, path=str(path), sha256=sha256_file(path))
+        return self._examine_file(path, self._single)
 
-    def _examine(self, image_CHW: torch.Tensor, *, path: str, sha256: str) -> Examination:
+    def examine_many(self, paths: Iterable[Path], *, workers: int | None = None) -> Iterator[Examination | ZeromissError]:
+        """Yield for each image file, in their order, its examination or the error that kept it from being judged.
+
+        `workers` images (default: one a core) are judged at once, and at most twice as many wait, however many
+        there are. Verdicts have the same bits as those of `examine`. Images judged in tiles come one at a time.
+        """
+        workers = workers or _cores()
+        tiled = self._measurer.params.tiles is not None
+
+        def judge(path: Path) -> Examination | ZeromissError:
+            """Judge one file; hand back the error instead of raising it."""
+            try:
+                return self._examine_file(path, self._single if tiled else self._measurer)
+            except ZeromissError as error:
+                return error
+
+        if tiled:  # as large as they are, one at a time
+            yield from map(judge, paths)
+            return
+
+        waiting: deque[Future[Examination | ZeromissError]] = deque()
+        with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="inspect") as pool:
+            try:
+                for path in paths:
+                    waiting.append(pool.submit(judge, path))
+                    if len(waiting) == 2 * workers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _examine_file(self, path: Path, measurer: Measurer) -> Examination:
+        """Read, check and judge one file."""
+        image_CHW = self._checked(read_tensor(path, self.size, measurer.params.decode))
+        return self._examine(image_CHW, measurer, path=str(path), sha256=sha256_file(path))
+
+    def _examine(self, image_CHW: torch.Tensor, measurer: Measurer, *, path: str, sha256: str) -> Examination:
         """Measure, score and decide."""
-        measurement = self._measurer.measure(image_CHW)
+        measurement = measurer.measure(image_CHW)
         score = self.score(measurement.features)
         verdict = Verdict(
             path=path,
@@ -130,12 +175,11 @@ class Inspector:
         missing = [name for name in self._features if name not in features]
         if missing:
             raise ZeromissError(f"the measurements lack {missing[0]}, which the classifier reads: bundle anew")
-        row = {name: float(features[name]) for name in self._features}
-        stray = next((name for name, value in row.items() if not math.isfinite(value)), None)
-        if stray is not None:
-            raise ZeromissError(f"the measurement {stray} is not a finite number: the image cannot be judged")
-        frame = pd.DataFrame([row], columns=list(self._features))
-        return float(defect_probability(self._classifier, frame)[0])
+        row_1F = np.array([[features[name] for name in self._features]], dtype=np.float64)
+        strays = np.flatnonzero(~np.isfinite(row_1F[0]))
+        if strays.size:
+            raise ZeromissError(f"the measurement {self._features[strays[0]]} is not a finite number: the image cannot be judged")
+        return float(defect_probability(self._classifier, pd.DataFrame(row_1F, columns=list(self._features)))[0])
 
     def _checked(self, image_CHW: torch.Tensor) -> torch.Tensor:
         """Return the image if it has the right shape and values."""
@@ -143,9 +187,15 @@ class Inspector:
             raise ZeromissError(
                 f"an image of shape {tuple(image_CHW.shape)} cannot be judged: it must be (3, {self.size}, {self.size})"
             )
-        if not bool(((image_CHW >= 0.0) & (image_CHW <= 1.0)).all()):
+        low, high = image_CHW.numpy().min(), image_CHW.numpy().max()  # numpy: on one thread, and nan stays nan
+        if not (low >= 0.0 and high <= 1.0):
             raise ZeromissError("an image with values outside [0, 1] cannot be judged: scale it first")
         return image_CHW
+
+
+def _cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def _load_measurer(bundle: Path, record: BundleRecord) -> Measurer:

@@ -4,31 +4,27 @@ Axes: B images (always 1, so that a score never depends on other images), C chan
 Q patches, boxes (x0, y0, x1, y1) half open.
 """
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zeromiss.backbones.base import Backbone
+from zeromiss.backbones.faster import faster
 from zeromiss.detectors.base import Reconstruction, ReconstructingDetector
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.aggregates import aggregate
 from zeromiss.metrics.columns import feature_columns
 from zeromiss.metrics.distances import patch_distances
-from zeromiss.metrics.features import (
-    CROP_SIDE,
-    CROP_SIDES,
-    anomaly_map,
-    context_levels,
-    crop_distances,
-    dense_distances,
-    dense_levels,
-    level_difference,
-)
+from zeromiss.metrics.features import CROP_SIDE, CROP_SIDES, crop_distances
 from zeromiss.metrics.image_level import mse, orb_difference
 from zeromiss.metrics.localise import candidate_boxes, keep_largest, top_pixels
-from zeromiss.metrics.threads import one_thread
+from zeromiss.metrics.perceive import Perceived, Perceiver
+from zeromiss.metrics.threads import Banded, Lanes, one_thread
+from zeromiss.metrics.tiles import Tile, lay_tiles, reconstruct_tiles
 from zeromiss.params import MetricsParams
 
 
@@ -47,19 +43,11 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class _Pair:
-    """An image, its reconstruction and what both passes, plain and masked, share of them."""
+    """An image, its reconstruction and their difference."""
 
     x_CHW: Tensor
     x_hat_CHW: Tensor
     difference_HW: Tensor
-    levels: list[Tensor]  # feature differences of dense mode
-    context: list[Tensor]  # of the coarser levels
-    perceptual_mse: float
-
-    @property
-    def size(self) -> dict[str, int]:
-        """Height and width in pixels."""
-        return {"height": self.x_CHW.shape[1], "width": self.x_CHW.shape[2]}
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Both images as float32 arrays."""
@@ -67,7 +55,7 @@ class _Pair:
 
 
 class Measurer:
-    """Measures one image at a time, on one thread; the same image gives the same bits every time.
+    """Measures one image at a time; the same image gives the same bits every time, on any number of threads.
 
     May be shared by threads that measure different images at once.
     """
@@ -82,18 +70,30 @@ class Measurer:
     ) -> None:
         """Keep what measuring needs; `mask_HW` in [0, 1] (1 = counts fully) or None for no masked metrics."""
         self.detector = detector
-        self.backbone = backbone.to(memory_format=torch.channels_last)  # takes a fifth less time
+        quick = faster(backbone, fold_norms=params.norms == "folded")
+        self.backbone = quick.to(memory_format=torch.channels_last)  # takes a fifth less time
         self.params = params
         self.mask_HW = mask_HW
         self.columns = feature_columns(detector.name, masked=mask_HW is not None)
-        self._levels, self._context = dense_levels(backbone), context_levels(backbone)
+        self._perceiver = Perceiver(self.backbone)
+        self._lanes = Lanes(1)
+        self._banded: Banded | None = None
+
+    def on_lanes(self, count: int) -> "Measurer":
+        """Return a measurer with the same networks that shares each image's work among `count` threads.
+
+        For images that come one at a time; of many images it is quicker to measure several at once.
+        """
+        shared = copy.copy(self)
+        shared._lanes = Lanes(count)
+        shared._banded = Banded(shared._lanes) if count > 1 else None
+        return shared
 
     @one_thread()
     @torch.inference_mode()
     def difference(self, image_CHW: Tensor) -> Tensor:
         """Return |x - x_hat| averaged over channels, (H, W): what the mask is made of."""
-        x_hat_CHW = self.detector.reconstruct(image_CHW[None]).image_hat_BCHW[0].clamp(0.0, 1.0)
-        return (image_CHW - x_hat_CHW).abs().mean(dim=0)
+        return self._pair(image_CHW, self._reconstruct(image_CHW, self._tiles(image_CHW))).difference_HW
 
     @one_thread()
     @torch.inference_mode()
@@ -102,77 +102,101 @@ class Measurer:
 
         Raises ZeromissError when the mask has another size or any metric is not finite.
         """
+        self._refuse_other_size(image_CHW)
+        tiles = self._tiles(image_CHW)
+        reconstruction = self._reconstruct(image_CHW, tiles)
+        pair = self._pair(image_CHW, reconstruction)
+        weights = [None] if self.mask_HW is None else [None, self.mask_HW.to(pair.difference_HW)]
+        pixels, boxes = zip(*self._lanes.together(*(partial(self._candidates, pair, weight) for weight in weights)), strict=True)
+        perceived = self._perceive(pair, boxes, tiles)
+        level, *localised = self._lanes.together(
+            partial(self._image_level, pair, perceived, reconstruction),
+            *(partial(self._localised, pair, *found) for found in zip(pixels, boxes, perceived.distances, strict=True)),
+        )
+        _, boxes_Q4, distances_Q = localised[-1]
+        return Measurement(
+            features=self._named(np.concatenate((level, *(values for values, _, _ in localised)))),
+            boxes_Q4=boxes_Q4,
+            distances_Q=distances_Q,
+            native_score=float(distances_Q.double().mean()),
+            map_HW=perceived.map_HW if weights[-1] is None else perceived.map_HW * weights[-1],
+            image_hat_CHW=pair.x_hat_CHW,
+            difference_HW=pair.difference_HW,
+        )
+
+    def _refuse_other_size(self, image_CHW: Tensor) -> None:
+        """Raise ZeromissError when the mask does not fit the image."""
         if self.mask_HW is not None and self.mask_HW.shape != image_CHW.shape[1:]:
             raise ZeromissError(
                 f"the mask is {tuple(self.mask_HW.shape)} and the image {tuple(image_CHW.shape[1:])} pixels: "
                 "both must have the product's size"
             )
-        reconstruction = self.detector.reconstruct(image_CHW[None])
-        pair = self._pair(image_CHW, reconstruction.image_hat_BCHW[0].clamp(0.0, 1.0))
-        map_HW = anomaly_map(pair.levels, **pair.size)
-        values, boxes_Q4, distances_Q = self._localised(pair, pair.difference_HW)
-        numbers = np.concatenate((self._image_level(pair, map_HW, reconstruction), values))
-        if self.mask_HW is not None:
-            mask_HW = self.mask_HW.to(map_HW)
-            values, boxes_Q4, distances_Q = self._localised(pair, pair.difference_HW * mask_HW)
-            numbers, map_HW = np.concatenate((numbers, values)), map_HW * mask_HW
-        return Measurement(
-            features=self._named(numbers),
-            boxes_Q4=boxes_Q4,
-            distances_Q=distances_Q,
-            native_score=float(distances_Q.double().mean()),
-            map_HW=map_HW,
-            image_hat_CHW=pair.x_hat_CHW,
-            difference_HW=pair.difference_HW,
-        )
 
-    def _pair(self, x_CHW: Tensor, x_hat_CHW: Tensor) -> _Pair:
-        """Run the backbone once over the image and once over its reconstruction."""
-        maps, maps_hat = (
-            self.backbone(image_CHW[None].contiguous(memory_format=torch.channels_last)) for image_CHW in (x_CHW, x_hat_CHW)
-        )
-        return _Pair(
-            x_CHW=x_CHW,
-            x_hat_CHW=x_hat_CHW,
-            difference_HW=(x_CHW - x_hat_CHW).abs().mean(dim=0),
-            levels=[level_difference(maps[level], maps_hat[level]) for level in self._levels],
-            context=[level_difference(maps[level], maps_hat[level]) for level in self._context],
-            perceptual_mse=float((maps[-1] - maps_hat[-1]).square().mean()),
-        )
+    def _tiles(self, image_CHW: Tensor) -> list[Tile]:
+        """Return the tiles of an image; none where it is judged as a whole."""
+        return [] if self.params.tiles is None else lay_tiles(*image_CHW.shape[1:], self.params.tiles)
 
-    def _image_level(self, pair: _Pair, map_HW: Tensor, reconstruction: Reconstruction) -> np.ndarray:
+    def _reconstruct(self, image_CHW: Tensor, tiles: list[Tile]) -> Reconstruction:
+        """Reconstruct an image, whole or in tiles."""
+        if tiles:
+            return reconstruct_tiles(self.detector.reconstruct, image_CHW, tiles, self._lanes)
+        if self._banded is None:
+            return self.detector.reconstruct(image_CHW[None])
+        with self._banded:
+            return self.detector.reconstruct(image_CHW[None])
+
+    def _pair(self, x_CHW: Tensor, reconstruction: Reconstruction) -> _Pair:
+        """Put an image beside its reconstruction."""
+        x_hat_CHW = reconstruction.image_hat_BCHW[0].clamp(0.0, 1.0)
+        return _Pair(x_CHW=x_CHW, x_hat_CHW=x_hat_CHW, difference_HW=(x_CHW - x_hat_CHW).abs().mean(dim=0))
+
+    def _candidates(self, pair: _Pair, weight_HW: Tensor | None) -> tuple[np.ndarray, Tensor]:
+        """Return the p largest differences (1, P) and the boxes (N, 4) around them, after the weight."""
+        params = self.params
+        weighted_HW = pair.difference_HW if weight_HW is None else pair.difference_HW * weight_HW
+        row, column = top_pixels(weighted_HW, params.pixels).unbind(1)
+        boxes_N4 = candidate_boxes(weighted_HW, pixels=params.pixels, scales=params.scales, alpha=params.alpha)
+        return weighted_HW[row, column].cpu().numpy()[None], boxes_N4
+
+    def _perceive(self, pair: _Pair, boxes: tuple[Tensor, ...], tiles: list[Tile]) -> Perceived:
+        """Return the perceptual differences; the boxes' distances in the mode of the parameters."""
+        dense = boxes if self.params.mode == "dense" else ()
+        x_CHW, x_hat_CHW = pair.x_CHW, pair.x_hat_CHW
+        if tiles:
+            perceived = self._perceiver.tiled(x_CHW, x_hat_CHW, dense, tiles)
+        else:
+            perceived = self._perceiver.whole(x_CHW, x_hat_CHW, dense, self._lanes)
+        if self.params.mode == "dense":
+            return perceived
+        side = CROP_SIDES.get(self.params.backbone, CROP_SIDE)
+        distances = [crop_distances(self.backbone, x_CHW, x_hat_CHW, some_N4, side=side) for some_N4 in boxes]
+        return replace(perceived, distances=distances)
+
+    def _image_level(self, pair: _Pair, perceived: Perceived, reconstruction: Reconstruction) -> np.ndarray:
         """Return the image level's values, in the order of `image_columns`."""
         x_CHW, x_hat_CHW = pair.arrays()
         orb, no_keypoints = orb_difference(x_CHW, x_hat_CHW)
         single = (
             mse(x_CHW, x_hat_CHW),
-            pair.perceptual_mse,
+            perceived.perceptual_mse,
             float(reconstruction.quantisation_B[0]),
             float(reconstruction.critic_B[0]),
             float(reconstruction.critic_hat_B[0]),
             orb,
             float(no_keypoints),
         )
-        whole_3N = torch.stack((pair.difference_HW, map_HW, anomaly_map(pair.context, **pair.size))).flatten(1)
-        return np.concatenate((single, aggregate(whole_3N.cpu().numpy()).ravel()))
+        # One after the other: the aggregates of a large image need room for several copies of it.
+        whole = (pair.difference_HW, perceived.map_HW, perceived.context_HW)
+        return np.concatenate((single, *(aggregate(values_HW.reshape(1, -1).cpu().numpy())[0] for values_HW in whole)))
 
-    def _localised(self, pair: _Pair, weighted_HW: Tensor) -> tuple[np.ndarray, Tensor, Tensor]:
+    def _localised(
+        self, pair: _Pair, pixels_1P: np.ndarray, boxes_N4: Tensor, distances_N: Tensor
+    ) -> tuple[np.ndarray, Tensor, Tensor]:
         """Return the pixel and patch levels' values, the q boxes and their distances, for one difference."""
-        params = self.params
-        boxes_N4 = candidate_boxes(weighted_HW, pixels=params.pixels, scales=params.scales, alpha=params.alpha)
-        boxes_Q4, fid_Q = keep_largest(boxes_N4, self._distances(pair, boxes_N4), params.patches)
-        row, column = top_pixels(weighted_HW, params.pixels).unbind(1)
-        pixels_1P = weighted_HW[row, column].cpu().numpy()[None]
+        boxes_Q4, fid_Q = keep_largest(boxes_N4, distances_N, self.params.patches)
         named = patch_distances(*pair.arrays(), boxes_Q4.cpu().numpy())
         patches_KQ = np.stack((fid_Q.cpu().double().numpy(), *named.values()))
         return np.concatenate((aggregate(pixels_1P)[0], aggregate(patches_KQ).ravel())), boxes_Q4, fid_Q
-
-    def _distances(self, pair: _Pair, boxes_N4: Tensor) -> Tensor:
-        """Return the patch distance "fid" of each box in the mode of the parameters."""
-        if self.params.mode == "dense":
-            return dense_distances(pair.levels, boxes_N4, **pair.size)
-        side = CROP_SIDES.get(self.params.backbone, CROP_SIDE)
-        return crop_distances(self.backbone, pair.x_CHW, pair.x_hat_CHW, boxes_N4, side=side)
 
     def _named(self, numbers: np.ndarray) -> dict[str, float]:
         """Return the values by column name, or refuse what is not finite."""

@@ -5,9 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,9 +44,9 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]], *, features: Sequence
     return written + len(waiting)
 
 
-def read_tensor(path: Path, size: int) -> torch.Tensor:
-    """Return an image file as float32 (3, size, size) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(load_image(path, size)))
+def read_tensor(path: Path, size: int, decode: Literal["whole", "reduced"] = "whole") -> torch.Tensor:
+    """Return an image file as float32 (3, size, size) in [0, 1], decoded as `metrics.decode` says."""
+    return torch.from_numpy(load_image(path, size, reduced=decode == "reduced"))
 
 
 def measured(
@@ -56,14 +55,21 @@ def measured(
     """Yield each image's manifest row and its measurement, in the manifest's order.
 
     `workers` images (default: one a core) are measured at once, each on one thread, and at most twice as
-    many measurements wait, however many images there are. The number of workers changes no bit.
+    many measurements wait, however many images there are. Images judged in tiles are measured one at a time
+    by that many threads. The number of workers changes no bit.
     """
     workers = workers or len(os.sched_getaffinity(0))
+    if measurer.params.tiles is not None:
+        measurer, workers = measurer.on_lanes(workers), 0
 
     def measure(row: dict[str, Any]) -> Measurement:
         """Read and measure one row's image."""
-        return measurer.measure(read_tensor(raw / row["path"], size))
+        return measurer.measure(read_tensor(raw / row["path"], size, measurer.params.decode))
 
+    if not workers:
+        for row in manifest.to_dict(orient="records"):
+            yield row, measure(row)
+        return
     with ThreadPoolExecutor(max_workers=workers) as pool:
         waiting: deque[tuple[dict[str, Any], Future[Measurement]]] = deque()
         for row in manifest.to_dict(orient="records"):
