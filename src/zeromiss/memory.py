@@ -9,7 +9,7 @@ import platform
 from functools import cache
 
 # Numbers of mallopt's settings, from malloc.h.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 _LARGEST = 1 << 30  # bytes of a block that comes from the heap, and of free memory that is kept
 _STEP = 64 << 20  # bytes by which the heap grows
 
@@ -18,10 +18,11 @@ _STEP = 64 << 20  # bytes by which the heap grows
 def keep_freed_memory() -> bool:
     """Let the C library keep what is freed, up to 1 GiB at the heap's end; return whether it was told to.
 
-    Holds for the whole process and changes no result. Only glibc is told; others are left as they are.
+    Threads that begin afterwards share one heap: one of their own could hold no block above 64 MiB. Holds for the
+    whole process and changes no result. Only glibc is told; other libraries are left as they are.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     library = ctypes.CDLL(None)
-    settings = ((_MMAP_THRESHOLD, _LARGEST), (_TRIM_THRESHOLD, _LARGEST), (_TOP_PAD, _STEP))
+    settings = ((_MMAP_THRESHOLD, _LARGEST), (_TRIM_THRESHOLD, _LARGEST), (_TOP_PAD, _STEP), (_ARENA_MAX, 1))
     return all([library.mallopt(name, value) == 1 for name, value in settings])
