@@ -245,7 +245,7 @@ def test_a_part_in_two_splits_stops_the_run(
 def test_too_few_defects_stop_the_run(product: Product, workspace: Workspace, raw: Path, defects: int) -> None:
     rewrite(raw, lambda entry: entry if int(entry.part_id[1:]) < 20 + defects else None)
     assert refusal(product, workspace)[0] == (
-        f"{RAW} holds {defects} images with a defect and at least 8 are needed: "
+        f"{RAW} holds {defects} image{'' if defects == 1 else 's'} with a defect and at least 8 are needed: "
         "add defects (manifest.min_defects sets how few will do)"
     )
 
@@ -256,7 +256,7 @@ def test_too_few_defects_in_the_table_stop_the_run(
     product = make_product(manifest={"mask": 2, "audit": 0.7, "train": 0.2, "min_defects": 2})
     rewrite(raw, lambda entry: entry if int(entry.part_id[1:]) < 23 else None)
     assert refusal(product, workspace)[0] == (
-        "only 1 images with a defect are left for the metric table and 2 are needed: lower manifest.audit, "
+        "only 1 image with a defect is left for the metric table and 2 are needed: lower manifest.audit, "
         "or add defects"
     )
 

@@ -162,17 +162,17 @@ def test_too_few_normals_for_the_mask() -> None:
 def test_too_few_normals_to_train_or_for_the_table() -> None:
     few = frame((2, "normal", "", 1), (9, "defect", "", 1))
     assert refusal(few, ManifestParams(), 0) == (
-        "only 1 normal images would train the network and at least 2 are needed: add normal images or raise "
+        "only 1 normal image would train the network and at least 2 are needed: add normal images or raise "
         "manifest.train"
     )
     tight = frame((20, "normal", "", 1), (9, "defect", "", 1))
     assert refusal(tight, ManifestParams(), 7) == (
-        "only 1 normal images would be left for the metric table and at least 2 are needed: add normal images or "
+        "only 1 normal image would be left for the metric table and at least 2 are needed: add normal images or "
         "lower manifest.mask or manifest.audit"
     )
     official = frame((5, "normal", "train", 1), (5, "normal", "test", 1), (9, "defect", "test", 1))
     assert refusal(official, ManifestParams(split="official"), 4) == (
-        "only 1 normal images would train the network and at least 2 are needed: add some or lower manifest.mask"
+        "only 1 normal image would train the network and at least 2 are needed: add some or lower manifest.mask"
     )
 
 

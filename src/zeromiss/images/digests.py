@@ -80,7 +80,8 @@ def flush(paths: Collection[str]) -> None:
 
 
 def _preserve(source: str, target: str, expected: Signature) -> None:
-    partial = f"{target}.{os.getpid()}.partial"
+    folder, name = os.path.split(target)
+    partial = f"{folder}{os.sep}.{name}.{os.getpid()}.partial"
     reader = os.open(source, os.O_RDONLY)
     try:
         writer = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import pandas as pd
 
 from zeromiss.errors import ZeromissError
+from zeromiss.images.words import counted
 from zeromiss.params import ManifestParams
 
 FEWEST = 2  # normal images that train, and that the table needs: a spread cannot be seen in fewer
 
-_TRAINING = (FEWEST, "normal images would train the network")
+_TRAINING = (FEWEST, "would train the network")
 _TABLE = (
     FEWEST,
-    "normal images would be left for the metric table",
+    "would be left for the metric table",
     "add normal images or lower manifest.mask or manifest.audit",
 )
 
@@ -132,13 +133,13 @@ def _placed(**splits: list[Part]) -> dict[Key, str]:
 
 def _refuse_few(found: int, needed: int, what: str, remedy: str) -> None:
     if found < needed:
-        raise ZeromissError(f"only {found} {what} and at least {needed} are needed: {remedy}")
+        raise ZeromissError(f"only {counted(found, 'normal image')} {what} and at least {needed} are needed: {remedy}")
 
 
 def _refuse_mask(found: int, wanted: int, where: str, keys: str) -> None:
     if found < wanted:
         raise ZeromissError(
-            f"manifest.mask asks for {wanted} normal images but {found} are left {where}: "
+            f"manifest.mask asks for {counted(wanted, 'normal image')} but {found} {'is' if found == 1 else 'are'} left {where}: "
             f"lower {keys}, add normal images, or set metrics.fixed_position to false"
         )
 

@@ -10,6 +10,7 @@ from zeromiss.images import known as memory
 from zeromiss.images.digests import signature
 from zeromiss.images.known import Known, settled
 from zeromiss.images.sources.record import Listing
+from zeromiss.images.words import counted
 from zeromiss.params import Product
 from zeromiss.workspace import Workspace
 
@@ -36,7 +37,7 @@ class IngestReport:
     def lines(self) -> list[str]:
         """Return the report as sentences."""
         total = f"{self.normals} normal and {self.defects} defective"
-        return [f"{self.added} images added, {self.known} already there: {total} in {self.folder}", *self.notes]
+        return [f"{counted(self.added, 'image')} added, {self.known} already there: {total} in {self.folder}", *self.notes]
 
 
 def unchanged(product: Product, workspace: Workspace, folder: Path | None) -> IngestReport | None:

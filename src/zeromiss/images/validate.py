@@ -11,6 +11,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.images.load import MODES, SMALLEST_SIDE
 from zeromiss.images.manifest import SPLITS
 from zeromiss.images.raw import LABELS
+from zeromiss.images.words import counted
 from zeromiss.params import ManifestParams
 from zeromiss.quality import Failure, validate
 
@@ -91,7 +92,7 @@ def _fact_checks(params: ManifestParams, folder: Path) -> list[Check]:
             "is_defect",
             params.min_defects,
             lambda _, failure: (
-                f"{folder} holds {failure.observed} images with a defect and at least {params.min_defects} are "
+                f"{folder} holds {counted(failure.observed, 'image')} with a defect and at least {params.min_defects} are "
                 "needed: add defects (manifest.min_defects sets how few will do)"
             ),
         ),
@@ -133,7 +134,8 @@ def _split_checks(folder: Path) -> list[Check]:
             "is_table_defect",
             FEWEST_IN_TABLE,
             lambda _, failure: (
-                f"only {failure.observed} images with a defect are left for the metric table and {FEWEST_IN_TABLE} "
+                f"only {counted(failure.observed, 'image')} with a defect {'is' if failure.observed == 1 else 'are'} "
+                f"left for the metric table and {FEWEST_IN_TABLE} "
                 "are needed: lower manifest.audit, or add defects"
             ),
         ),
