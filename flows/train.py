@@ -9,6 +9,7 @@ from typing import Any
 from prefect import flow
 
 from tasks.closing import closing_words
+from tasks.cluster import reach_cluster
 from tasks.failure import REFUSED, StageFailed, ended
 from tasks.ingest import ingest_images
 from tasks.inspect import inspect_images
@@ -20,16 +21,18 @@ from zeromiss.errors import ZeromissError
 
 
 @flow(name="train", persist_result=False)
-def train(product: str, root: str) -> dict[str, Any]:
+def train(product: str, root: str, cluster: str | None = None) -> dict[str, Any]:
     """Run the product through; return the gate's `record` and what was `inspected` (None without new images).
 
-    Raises StageFailed when a stage fails, after which nothing downstream runs, and ZeromissError for what
-    any other step refuses.
+    `cluster`: address of the Dask cluster that the stages divide their work on (None: as params.yaml says).
+    Raises StageFailed when a stage fails, after which nothing downstream runs, and ZeromissError for what any
+    other step refuses.
     """
     order = stage_order(product, root)
+    reach_cluster(root, cluster)
     bring_raw(product, root)
     with parent_run(product, root) as parent:
-        run_stages(order, root, parent)
+        run_stages(order, root, parent, cluster)
         print(register_bundle(product, root, parent=parent))
         record = ask_gate(product, root)
     new = new_images(product, root)
@@ -46,13 +49,13 @@ def bring_raw(product: str, root: str) -> None:
     version_raw(product, root)
 
 
-def run_stages(order: list[tuple[str, str]], root: str, parent: str) -> None:
+def run_stages(order: list[tuple[str, str]], root: str, parent: str, cluster: str | None = None) -> None:
     """Bring every stage up to date, in order; end only when DVC finds nothing changed.
 
     Raises ZeromissError when code, parameters or data changed while the stages ran.
     """
     for target, worker in order:
-        run_stage.with_options(name=target, tags={worker})(target, root, worker=worker, parent=parent)
+        run_stage.with_options(name=target, tags={worker})(target, root, worker=worker, parent=parent, cluster=cluster)
     changed = changed_stages([target for target, _ in order], root)
     if changed:
         raise ZeromissError(f"{', '.join(changed)} changed while the stages ran (see dvc status): run it again")
@@ -64,13 +67,13 @@ def new_images(product: str, root: str) -> str | None:
     return str(folder) if any(path.is_file() for path in folder.rglob("[!.]*")) else None
 
 
-def run(product: str, root: Path, *, debug: bool = False) -> int:
+def run(product: str, root: Path, *, cluster: str | None = None, debug: bool = False) -> int:
     """Run the flow for the command line and return its exit code: 2 also when a new image could not be judged.
 
     A stage that failed has printed its sentence; all else that is refused is raised as ZeromissError.
     """
     try:
-        done = train(product, str(root))
+        done = train(product, str(root), cluster)
     except StageFailed as failure:
         return ended(failure, debug=debug)
     print(closing_words(product, str(root), **done))

@@ -33,15 +33,20 @@ def judge_to_folder(product: str, root: Path, paths: Sequence[Path]) -> dict[str
     workspace = Workspace(root=root)
     options = load_product(workspace.params_file, product).inspection
     inspector, model = _in_charge(product, workspace)
-    folder = _free_folder(workspace.inspection(product))
+    folder = free_folder(workspace.inspection(product))
     result = inspect_paths(inspector, list(paths), out=folder, overlays=options.overlays, boxes=options.boxes)
-    abnormal = sum(verdict.verdict == "abnormal" for verdict in result.verdicts)
+    failures = [problem.error for problem in result.errors]
+    return outcome([verdict.verdict for verdict in result.verdicts], failures, model=model, folder=folder)
+
+
+def outcome(verdicts: Sequence[str], failures: Sequence[str], *, model: str, folder: Path) -> dict[str, Any]:
+    """Return what an inspection came to; `failures`: a sentence for each file that has no verdict."""
     return {
-        "images": len(result.verdicts) + len(result.errors),
-        "abnormal": abnormal,
-        "normal": len(result.verdicts) - abnormal,
-        "errors": len(result.errors),
-        "failures": [problem.error for problem in result.errors],
+        "images": len(verdicts) + len(failures),
+        "abnormal": verdicts.count("abnormal"),
+        "normal": verdicts.count("normal"),
+        "errors": len(failures),
+        "failures": list(failures),
         "model": model,
         "folder": str(folder),
     }
@@ -84,16 +89,23 @@ def json_lines(result: "BatchResult", inspector: "Inspector") -> list[str]:
 
 def _in_charge(product: str, workspace: Any) -> tuple["Inspector", str]:
     """Return the inspector of the model in charge and its name for people; a challenger is called so."""
-    from zeromiss.registry.publish import in_charge, load_inspector
+    from zeromiss.registry.publish import load_inspector
+
+    version, words = name_in_charge(product, workspace)
+    return load_inspector(product, workspace, version=version), words
+
+
+def name_in_charge(product: str, workspace: Any) -> tuple[str, str]:
+    """Return the version in charge and the model's name for people; a challenger is called so."""
+    from zeromiss.registry.publish import in_charge
     from zeromiss.registry.store import model_name
 
     version, alias = in_charge(product, workspace)
-    inspector = load_inspector(product, workspace, version=version)
     note = "" if alias == "champion" else " (challenger: no champion has been promoted)"
-    return inspector, f"{model_name(product)} version {version}{note}"
+    return version, f"{model_name(product)} version {version}{note}"
 
 
-def _free_folder(parent: Path) -> Path:
+def free_folder(parent: Path) -> Path:
     """Return a folder named by the time, in UTC, that does not exist yet."""
     stem = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder, number = parent / stem, 1

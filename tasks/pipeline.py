@@ -6,6 +6,7 @@ The order and `meta.worker` are read from dvc.yaml through DVC; nobody types the
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from prefect import task
@@ -16,6 +17,7 @@ from tasks.failure import StageFailed
 from zeromiss.errors import ZeromissError
 
 PROCESS = Path(__file__).with_name("dvc_process.py")
+PATIENCE = 20.0  # seconds that a stopped stage gets to end
 
 
 def _again(_task: object, _run: object, state: object) -> bool:
@@ -53,13 +55,14 @@ def read_order(product: str, root: Path) -> list[tuple[str, str]]:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, retries=1, retry_condition_fn=_again)
-def run_stage(target: str, root: str, *, worker: str, parent: str) -> None:
+def run_stage(target: str, root: str, *, worker: str, parent: str, cluster: str | None = None) -> None:
     """Bring one stage up to date: `dvc repro --single-item TARGET` with this terminal.
 
-    The stage's run nests under the run `parent`. A stage on a GPU holds a slot of Prefect's concurrency limit
-    `gpu` meanwhile, where such a limit has been set. Raises StageFailed when it fails.
+    The stage's run nests under the run `parent`; it divides its work on `cluster` (None: as params.yaml says). A
+    stage on a GPU holds a slot of Prefect's concurrency limit `gpu` meanwhile, where such a limit has been set.
+    Raises StageFailed when it fails.
     """
-    settings = {"ZEROMISS_PARENT_RUN": parent}
+    settings = {"ZEROMISS_PARENT_RUN": parent} | ({"ZEROMISS_CLUSTER": cluster} if cluster else {})
     if worker == "gpu":
         with concurrency("gpu", occupy=1, strict=False):
             act("repro", target, Path(root), settings)
@@ -91,4 +94,31 @@ def process(verb: str, target: str, root: Path, settings: dict[str, str], *, sil
     sys.stdout.flush()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if silent else {}
     command = [sys.executable, "-P", str(PROCESS), verb, target]
-    return subprocess.run(command, cwd=root, env=environment, check=False, **quiet).returncode
+    child = subprocess.Popen(command, cwd=root, env=environment, **quiet)
+    try:
+        return child.wait()
+    except BaseException as stop:  # Ctrl-C, which a terminal sends to all of them, or SIGTERM, which came here alone
+        end_in_good_order(child.pid, told=type(stop) is KeyboardInterrupt)
+        child.wait()
+        raise
+
+
+def end_in_good_order(pid: int, *, told: bool) -> None:
+    """End DVC's process `pid`: first the stage that it runs, which writes down that it was stopped, then itself.
+
+    `told`: the stage has had Ctrl-C already and gets time to end by itself.
+    """
+    import psutil
+
+    try:
+        dvc = psutil.Process(pid)
+        below = dvc.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return
+    waiting = psutil.wait_procs([dvc, *below], timeout=PATIENCE)[1] if told else [dvc, *below]
+    for process in [one for one in waiting if one != dvc] or waiting:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(waiting, timeout=PATIENCE)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()

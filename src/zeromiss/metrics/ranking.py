@@ -3,6 +3,8 @@
 Labels are 1 = defect, 0 = normal; scores higher = more abnormal. Axes: N images, H, W pixels, K bins.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -40,6 +42,16 @@ def fpr_at_zero_missed(labels_N: np.ndarray, scores_N: np.ndarray) -> float:
     return float((scores_N[~labels_N] >= scores_N[labels_N].min()).mean())
 
 
+@dataclass(frozen=True, kw_only=True)
+class PixelCounts:
+    """How many pixels of one image lie in each bin of its anomaly map, (K,); without a mask, nothing of defects."""
+
+    normal_K: np.ndarray  # outside the defect
+    defect_K: np.ndarray | None = None  # inside
+    region_K: np.ndarray | None = None  # inside, each weighing 1 / the area of its connected region
+    regions: int = 0
+
+
 class PixelRanking:
     """Pixel AUROC and PRO over many anomaly maps in memory that does not grow with their number.
 
@@ -52,7 +64,7 @@ class PixelRanking:
         """Start with no image."""
         if not scale > 0:
             raise ValueError(f"scale must be above 0, got {scale}")
-        self._scale, self._bins = scale, bins
+        self.scale, self._bins = scale, bins
         self._normal_K = np.zeros(bins)  # pixels outside defects
         self._defect_K = np.zeros(bins)  # pixels inside
         self._region_K = np.zeros(bins)  # pixels inside, each weighing 1 / the area of its connected region
@@ -60,17 +72,30 @@ class PixelRanking:
 
     def add(self, map_HW: np.ndarray, mask_HW: np.ndarray | None) -> None:
         """Count an image; `mask_HW` (bool) marks its defect's pixels, None where it has none."""
+        self.include(self.count(map_HW, mask_HW))
+
+    def count(self, map_HW: np.ndarray, mask_HW: np.ndarray | None) -> PixelCounts:
+        """Return what `add` would count of an image, without keeping it."""
         map_HW = np.asarray(map_HW, dtype=np.float64)
-        bin_HW = np.minimum((map_HW / (map_HW + self._scale) * self._bins).astype(np.int64), self._bins - 1)
+        bin_HW = np.minimum((map_HW / (map_HW + self.scale) * self._bins).astype(np.int64), self._bins - 1)
         if mask_HW is None:
-            self._normal_K += np.bincount(bin_HW.ravel(), minlength=self._bins)
-            return
-        self._normal_K += np.bincount(bin_HW[~mask_HW], minlength=self._bins)
-        self._defect_K += np.bincount(bin_HW[mask_HW], minlength=self._bins)
+            return PixelCounts(normal_K=np.bincount(bin_HW.ravel(), minlength=self._bins))
         count, region_HW = cv2.connectedComponents(mask_HW.astype(np.uint8), connectivity=8)
         weight = 1.0 / np.maximum(np.bincount(region_HW.ravel(), minlength=count), 1)
-        self._region_K += np.bincount(bin_HW[mask_HW], weights=weight[region_HW[mask_HW]], minlength=self._bins)
-        self._regions += count - 1
+        return PixelCounts(
+            normal_K=np.bincount(bin_HW[~mask_HW], minlength=self._bins),
+            defect_K=np.bincount(bin_HW[mask_HW], minlength=self._bins),
+            region_K=np.bincount(bin_HW[mask_HW], weights=weight[region_HW[mask_HW]], minlength=self._bins),
+            regions=count - 1,
+        )
+
+    def include(self, counts: PixelCounts) -> None:
+        """Add what `count` has found, here or in another process. The order of images decides the last bits of PRO."""
+        self._normal_K += counts.normal_K
+        if counts.defect_K is not None:
+            self._defect_K += counts.defect_K
+            self._region_K += counts.region_K
+            self._regions += counts.regions
 
     def auroc(self) -> float:
         """Return the pixel AUROC in [0, 1].

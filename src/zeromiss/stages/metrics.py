@@ -14,14 +14,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from zeromiss.backbones.load import load_backbone
+from zeromiss.cluster import active_session
 from zeromiss.detectors.base import ReconstructingDetector
 from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
 from zeromiss.images import manifest as manifests
-from zeromiss.images.load import load_mask
 from zeromiss.images.staging import Staging
 from zeromiss.metrics.checks import check_table
+from zeromiss.metrics.chunks import Counted, count_pixels, measured_there, write_recipe
 from zeromiss.metrics.mask import normal_variation_mask, save_mask
 from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.ranking import PixelRanking, average_precision, fpr_at_zero_missed, image_auroc
@@ -50,7 +51,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     with staging:
         measurer = _measurer(product, detector, manifest, raw=raw, folder=staging.folder)
         started = time.perf_counter()
-        ranking = _measure_table(table, measurer, raw=raw, size=product.size, path=staging.folder / FILE)
+        ranking = _measure_table(product, workspace, table, measurer, path=staging.folder / FILE)
         seconds = time.perf_counter() - started
         frame = read_table(staging.folder / FILE, schema_version=SCHEMA_VERSION)
         docs = workspace.quality(product.name) / "metrics"
@@ -106,24 +107,49 @@ def _measurer(
             "set manifest.mask above 0, or metrics.fixed_position to false"
         )
     bar = tqdm(paths, desc="mask", unit="image")
-    mask_HW = normal_variation_mask(plain.difference(read_tensor(path, product.size)) for path in bar)
+    mask_HW = normal_variation_mask(plain.difference(read_tensor(path, product.size, product.metrics.decode)) for path in bar)
     save_mask(folder / MASK_FILE, mask_HW)
     return Measurer(detector=detector, backbone=backbone, params=product.metrics, mask_HW=mask_HW)
 
 
-def _measure_table(table: pd.DataFrame, measurer: Measurer, *, raw: Path, size: int, path: Path) -> PixelRanking | None:
+def _measure_table(product: Product, workspace: Workspace, table: pd.DataFrame, measurer: Measurer, *, path: Path) -> PixelRanking | None:
     """Write the table; return the ranking of pixels where defects have masks, else None."""
-    ranking = _pixel_ranking(table, measurer, raw=raw, size=size)
+    ranking = _pixel_ranking(table, measurer, raw=workspace.raw(product.name), size=product.size)
+    here = active_session() is None
+    counted = _here(product, workspace, table, measurer, ranking) if here else _there(product, workspace, table, measurer, ranking)
 
     def rows() -> Iterator[dict[str, Any]]:
         """Yield the table's rows, ranking pixels on the way."""
-        for row, measurement in tqdm(measured(table, measurer, raw=raw, size=size), total=len(table), desc="metrics", unit="image"):
-            if ranking is not None:
-                _rank(ranking, row, measurement.map_HW.numpy(), raw=raw, size=size)
-            yield table_row(row, measurement)
+        for row, counts in counted:
+            if ranking is not None and counts is not None:
+                ranking.include(counts)
+            yield row
 
     write_rows(path, rows(), features=measurer.columns)
     return ranking
+
+
+def _here(
+    product: Product, workspace: Workspace, table: pd.DataFrame, measurer: Measurer, ranking: PixelRanking | None
+) -> Iterator[Counted]:
+    """Measure on this machine."""
+    raw, size = workspace.raw(product.name), product.size
+    for row, measurement in tqdm(measured(table, measurer, raw=raw, size=size), total=len(table), desc="metrics", unit="image"):
+        yield table_row(row, measurement), count_pixels(ranking, row, measurement.map_HW.numpy(), raw=raw, size=size)
+
+
+def _there(
+    product: Product, workspace: Workspace, table: pd.DataFrame, measurer: Measurer, ranking: PixelRanking | None
+) -> Iterator[Counted]:
+    """Measure on the cluster."""
+    recipe = write_recipe(
+        raw=workspace.raw(product.name),
+        detector=workspace.detector(product.name, "vqgan"),
+        params=product.metrics,
+        size=product.size,
+        scale=None if ranking is None else ranking.scale,
+    )
+    return measured_there(table, recipe, None if measurer.mask_HW is None else measurer.mask_HW.numpy())
 
 
 def _pixel_ranking(table: pd.DataFrame, measurer: Measurer, *, raw: Path, size: int) -> PixelRanking | None:
@@ -133,11 +159,3 @@ def _pixel_ranking(table: pd.DataFrame, measurer: Measurer, *, raw: Path, size: 
     normals = table[table["label"] == "normal"].iloc[:SCALE_IMAGES]
     means = [float(measurement.map_HW.mean()) for _, measurement in measured(normals, measurer, raw=raw, size=size)]
     return PixelRanking(scale=float(np.mean(means)) or 1.0)
-
-
-def _rank(ranking: PixelRanking, row: dict[str, Any], map_HW: np.ndarray, *, raw: Path, size: int) -> None:
-    """Count an image's pixels; a defect without a mask is left out, since nobody knows which pixels it has."""
-    if row["label"] == "normal":
-        ranking.add(map_HW, None)
-    elif not pd.isna(row["mask"]):
-        ranking.add(map_HW, load_mask(raw / row["mask"], size))
