@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from zeromiss.detectors.vqgan.critic import Critic
-from zeromiss.detectors.vqgan.network import Attention, Decoder, Encoder, Plan, ResidualBlock, Upsample, reduction
+from zeromiss.detectors.vqgan.network import Attention, Decoder, Encoder, Norm, Plan, ResidualBlock, Upsample, reduction
 from zeromiss.detectors.vqgan.trainer import Trainer
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.params import VqganParams, read_params
@@ -56,6 +56,16 @@ def test_judging_doubles_by_repetition_then_convolution_bit_for_bit():
     map_BCHW = torch.randn(2, 4, 7, 8, generator=torch.Generator().manual_seed(0))
     repeated_BCHW = map_BCHW.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
     assert torch.equal(layer(map_BCHW), layer.conv(repeated_BCHW))
+
+
+def test_small_maps_are_normalised_alike_in_training_and_judging():
+    layer = Norm(4, 48, eps=1e-6)
+    torch.nn.init.normal_(layer.weight, generator=torch.Generator().manual_seed(2))
+    map_BCHW = torch.randn(2, 48, 6, 5, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=torch.channels_last)
+    taught, judged = layer.train()(map_BCHW), layer.eval()(map_BCHW)
+    assert taught.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(taught, judged, atol=1e-5, rtol=1e-5)
+    assert torch.equal(judged, torch.nn.functional.group_norm(map_BCHW, 4, layer.weight, layer.bias, 1e-6))
 
 
 def kept_bytes(vqgan: Vqgan, image_BCHW: torch.Tensor) -> tuple[int, torch.Tensor]:

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 _FOLD = 4  # pixels a side that the unshuffle stem folds into channels
 _IMAGE_CHANNELS = 3
+_SMALL = 1024  # pixels of a map below which PyTorch normalises channels last in its slow way
 _FUSED_FROM = 2  # pixels of an entering map a channel from which doubling and convolving in one pays (measured on a CPU)
 
 
@@ -37,13 +38,27 @@ def reduction(stem: str, channels: tuple[int, ...]) -> int:
     return (_FOLD if stem == "unshuffle" else 1) * 2 ** (len(channels) - 1)
 
 
-def _norm(width: int) -> nn.GroupNorm:
+class Norm(nn.GroupNorm):
+    """A group norm whose training takes small maps on a CPU channels first, where PyTorch is twice as fast.
+
+    Values are the same up to rounding; judging keeps the layout and so the bits it always had.
+    """
+
+    def forward(self, map_BCHW: Tensor) -> Tensor:
+        """Return the same shape."""
+        rows, columns = map_BCHW.shape[2:]
+        if self.training and map_BCHW.device.type == "cpu" and rows * columns < _SMALL:
+            return super().forward(map_BCHW.contiguous()).contiguous(memory_format=torch.channels_last)
+        return super().forward(map_BCHW)
+
+
+def _norm(width: int) -> Norm:
     """Return a group norm whose groups hold about 16 channels, never more than 32 groups.
 
     The brightness of an even image is a pattern over channels; small groups would divide it away.
     """
     groups = math.gcd(min(32, 2 ** max(0, round(math.log2(width / 16)))), width)
-    return nn.GroupNorm(groups, width, eps=1e-6)
+    return Norm(groups, width, eps=1e-6)
 
 
 def _conv(before: int, after: int, *, stride: int = 1) -> nn.Conv2d:
