@@ -72,8 +72,8 @@ def measure_chunk(recipe: Recipe, mask_HW: np.ndarray | None, rows: list[dict[st
     measurer = _measurer(recipe.detector, recipe.digests, recipe.params, None if mask_HW is None else (mask_HW.shape, mask_HW.tobytes()))
     ranking = None if recipe.scale is None else PixelRanking(scale=recipe.scale)
     counted = []
-    for row in rows:
-        measurement = measurer.measure(read_tensor(recipe.raw / row["path"], recipe.size, measurer.params.decode))
+    results = measured(pd.DataFrame(rows), measurer, raw=recipe.raw, size=recipe.size, workers=1)
+    for row, (_, measurement) in zip(rows, results, strict=True):
         counts = count_pixels(ranking, row, measurement.map_HW.numpy(), raw=recipe.raw, size=recipe.size)
         counted.append((table_row(row, measurement), counts))
     return counted
