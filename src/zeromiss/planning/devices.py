@@ -101,7 +101,7 @@ def measured_cpu() -> Device:
         reached=0.6,
         streamed=0.8,
         reserve=GIB,
-        source=f"measured just now on {torch.get_num_threads()} threads; of these rates, training steps of five networks reached 60 % and 80 %",
+        source=f"measured just now on {torch.get_num_threads()} threads, of which training reaches 60 % (traffic: 80 %)",
     )
 
 

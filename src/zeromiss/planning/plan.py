@@ -57,9 +57,11 @@ class Plan:
         kept = {key: getattr(params, key) for key in ("precision", "batch", "steps", _CHECKPOINTING)}
         both = {"as_set": params.gradient_checkpointing, "otherwise": not params.gradient_checkpointing}
         memory = {
-            name: asdict(training.memory[on]) | {"activations": training.memory[on].activations, _CHECKPOINTING: on, "fits": training.fits[on]}
+            name: asdict(training.memory[on]) | {"activations": training.memory[on].activations}
             for name, on in both.items()
         }
+        for name, on in both.items():
+            memory[name] |= {_CHECKPOINTING: on, "fits": training.fits[on]}
         facts = {key: value for key, value in asdict(training).items() if key not in ("memory", "flops", "fits")}
         return {
             "product": self.product.name,

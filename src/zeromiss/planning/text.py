@@ -19,10 +19,14 @@ def _heading(plan: Plan) -> str:
     params, device = plan.product.vqgan, plan.device
     text = (
         f"{plan.product.name} on paper: profile {plan.product.profile}, {plan.training.side} px, batch {params.batch}, "
-        f"{params.precision}, {params.steps:,} steps on one {device.name} with {device.memory / GIB:.1f} GiB."
+        f"{params.precision}, {params.steps:,} steps on {_number(params.devices)} {device.name} with {device.memory / GIB:.1f} GiB."
     )
     rates = f"{device.bf16 / 1e12:.3g} TFLOP/s in bf16, {device.fp32 / 1e12:.3g} in fp32, {device.bandwidth / 1e9:.3g} GB/s"
     return _wrap(text) + "\n" + _wrap(f"{device.name}: {rates}; {device.source}.")
+
+
+def _number(devices: int) -> str:
+    return "one" if devices == 1 else f"each of {devices}"
 
 
 def _networks(training: Training) -> str:
