@@ -41,6 +41,10 @@ def test_enough_workers_and_not_one_more():
     assert p99(services, rate=10.0, workers=workers) == p99(services, rate=10.0, workers=workers)
 
 
+def test_workers_that_are_busy_all_the_time_are_not_enough():
+    assert workers_needed([0.1], rate=100.0, limit=1e9) == 11  # ten would be busy without a pause: the queue never ends
+
+
 def test_no_number_of_workers_answers_in_time_where_one_image_takes_longer():
     with pytest.raises(ValueError, match="no number of cores answers within 1.0 s"):
         workers_needed([1.5, 1.6], rate=1.0)
