@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.growth.chain import Costs, products_seconds, run_chain, service_seconds, step_seconds
+from benchmarks.growth.chain import Costs, products_seconds, run_chain, run_intake, service_seconds, step_seconds
 from benchmarks.growth.fit import Line, fit_line
 from benchmarks.growth.line import p99, workers_needed
 from benchmarks.growth.page import write_page
@@ -27,7 +27,7 @@ from zeromiss.params import VqganParams, read_params
 from zeromiss.planning.devices import CARDS, GIB, seconds
 from zeromiss.planning.paper_step import paper_step
 
-IMAGES = (60, 120, 240)
+IMAGES, INTAKE = (60, 120, 240), (300, 600, 1200)
 PRODUCTS = (1, 2, 4)
 PIXELS = (64, 128, 256)
 SERVICE_SIZE, SERVICE_IMAGES = 256, 30
@@ -48,6 +48,8 @@ def chain_figures() -> Iterator[Figure]:
     """Yield each step's cost against the number of images, and the bytes of what is kept."""
     run_chain(48, Costs())  # imports, compiled code, worker processes
     costs, kept = Costs(), {}
+    for images in INTAKE:
+        run_intake(images, costs)
     for images in IMAGES:
         kept = run_chain(images, costs)
     for step, points in costs.points.items():

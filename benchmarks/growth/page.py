@@ -90,10 +90,9 @@ def _plan(figures: Sequence[dict[str, Any]], values: dict[str, float]) -> str:
     rows = [f"| {figure['what']} | {figure['value']:.2f} | {figure['note']} |" for figure in planned]
     off, on = (values[f"paper profile: memory of a step, checkpointing {state}"] for state in ("off", "on"))
     text = (
-        "`zeromiss plan PRODUCT --device NAME` runs the product's own training step on tensors without values and adds up "
-        f"bytes and operations. For the paper profile (1024 px, 128 channels, batch 1, bf16) a step needs {off:.1f} GiB, and "
-        f"{on:.1f} GiB with `vqgan.gradient_checkpointing: true`: both fit a card of 48 GB. How far the plan is off on the "
-        "machine that measured:"
+        "`zeromiss plan PRODUCT --device NAME` runs the product's own training step on tensors without values and adds up\n"
+        f"bytes and operations. For the paper profile (1024 px, 128 channels, batch 1, bf16) a step needs {off:.1f} GiB, and\n"
+        f"{on:.1f} GiB with `vqgan.gradient_checkpointing: true`. How far the plan is off on the machine that measured:"
     )
     return "\n".join(["## How good the plan is\n", text, "", "| planned / real | ratio | |\n|---|---|---|", *rows])
 
@@ -122,8 +121,8 @@ Written by `benchmarks/scaling.py` from `benchmarks/results/scaling.json`; `benc
 first table is measured, the second multiplies it out, and what is simulated or reckoned on paper is called so."""
 
 _COSTS = """\
-Least squares over three sizes (60, 120 and 240 images of 128 px; one, two and four products; 64, 128 and 256 px), seconds of
-a machine with two cores unless it says core seconds. An exponent of 1 means that twice the size costs twice as much; below 1
+Least squares over three sizes (60, 120 and 240 images of 128 px, for ingest and manifest five times as many; one, two and four
+products; 64, 128 and 256 px), seconds of a machine with two cores unless it says core seconds. An exponent of 1 means that twice the size costs twice as much; below 1
 a fixed part still weighs, above 1 the line is only good between the sizes that were measured."""
 
 _ASSUMED = f"""\
