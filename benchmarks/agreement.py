@@ -63,6 +63,7 @@ class Seen:
     defect: bool
     columns: dict[str, np.ndarray]  # by mode: aggregates of the patch metrics, (98,), the distance's own first
     rank_correlation: float  # Spearman's, of the distances of all candidate boxes
+    rank_within: float  # the same among boxes of one size, averaged over sizes
     overlap: float  # share of the chosen boxes that both modes choose
     boxes: int
 
@@ -171,10 +172,22 @@ def _see(x_CHW: Tensor, group: Group, backbone: Backbone, *, defect: bool) -> Se
     return Seen(
         defect=defect,
         columns=columns,
-        rank_correlation=float(spearmanr(*(distances[mode].numpy() for mode in MODES)).statistic),
+        rank_correlation=_rank_correlation(distances, torch.ones(len(boxes_N4), dtype=torch.bool)),
+        rank_within=float(np.mean([_rank_correlation(distances, same_N) for same_N in _sizes(boxes_N4)])),
         overlap=len(kept["dense"] & kept["crops"]) / len(kept["dense"]),
         boxes=len(boxes_N4),
     )
+
+
+def _rank_correlation(distances: dict[str, Tensor], chosen_N: Tensor) -> float:
+    """Return Spearman's rank correlation of both modes' distances of the chosen boxes."""
+    return float(spearmanr(*(distances[mode][chosen_N].numpy() for mode in MODES)).statistic)
+
+
+def _sizes(boxes_N4: Tensor) -> list[Tensor]:
+    """Return which boxes (N,) are whole squares, for each of the sides that zoom-out-and-shift gives."""
+    sides_N2 = boxes_N4[:, 2:] - boxes_N4[:, :2]
+    return [(sides_N2 == PARAMS.alpha * scale).all(dim=1) for scale in range(1, PARAMS.scales + 1)]
 
 
 def _dense(x_CHW: Tensor, x_hat_CHW: Tensor, boxes_N4: Tensor, backbone: Backbone) -> Tensor:
@@ -188,7 +201,11 @@ def _figures(name: str, groups: list[list[Seen]], images: str) -> list[Figure]:
     """Return one data set's figures."""
     seen = [one for group in groups for one in group]
     how = f"p {PARAMS.pixels}, n {PARAMS.scales}, q {PARAMS.patches}; {images}; {np.mean([one.boxes for one in seen]):.0f} boxes an image"
-    agree = {"Spearman rank correlation of the boxes' distances": "rank_correlation", "overlap of the chosen boxes": "overlap"}
+    agree = {
+        "Spearman rank correlation of the boxes' distances": "rank_correlation",
+        "the same among boxes of one size": "rank_within",
+        "overlap of the chosen boxes": "overlap",
+    }
     return [
         *(_spread(f"{name}: {what}, mean over images", [getattr(one, key) for one in seen], how) for what, key in agree.items()),
         *(_loss(f"{name}: AUROC of dense minus crops, {what}", groups, score) for what, score in SCORES.items()),
@@ -239,7 +256,7 @@ def _loss(what: str, groups: list[list[Seen]], score: Callable[[list[Seen], str]
     scored = [(_labels(group), {mode: score(group, mode) for mode in MODES}) for group in groups]
     auroc = {mode: float(np.mean([image_auroc(labels, scores[mode]) for labels, scores in scored])) for mode in MODES}
     gain = auroc["dense"] - auroc["crops"]
-    low, high = np.quantile(list(_bootstrap(scored)), (0.025, 0.975))
+    low, high = np.quantile(list(_bootstrap(scored)), (0.025, 0.975)).tolist()
     note = f"dense {auroc['dense']:.4f}, crops {auroc['crops']:.4f}; 95 % of {DRAWS:,} paired bootstraps over images {low:+.4f} to {high:+.4f}"
     return Figure(what=what, against="crops mode", target=f">= -{WORSE:g}", value=gain, spread=(low, high), met=gain >= -WORSE, note=note)
 
