@@ -160,7 +160,8 @@ def _workspace(root: Path, source: Path, tiny: Path) -> None:
 
 def _env(root: Path) -> dict[str, str]:
     """Return an environment in which nothing of another workspace is found, or sent anywhere."""
-    return {"DVC_NO_ANALYTICS": "true", "DO_NOT_TRACK": "true", "PYTHONPATH": str(_ROOT), "DVC_SITE_CACHE_DIR": str(root / ".dvc/tmp/site")}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # where a stage finds zeromiss
+    return {"PATH": path, "DVC_NO_ANALYTICS": "true", "DO_NOT_TRACK": "true", "PYTHONPATH": str(_ROOT), "DVC_SITE_CACHE_DIR": str(root / ".dvc/tmp/site")}
 
 
 def _timed(command: list[str], root: Path) -> tuple[float, int]:
