@@ -1,8 +1,8 @@
 """What trains: memory, peak rates and where these figures come from; a CPU is measured on the spot.
 
 An operation takes as long as its arithmetic or its traffic, whichever is slower, at the share of the device's rates
-that training reaches. On a CPU the shares were fitted to training steps of five networks (none was off by more than
-1.4); `benchmarks/scaling` measures how far the plan is off. Those of graphics cards are assumptions.
+that training reaches. On a CPU the shares were chosen to suit the training steps of five networks, which proves nothing
+about others: `benchmarks/scaling` measures how far the plan is off. Those of graphics cards are assumptions.
 """
 
 import os
