@@ -55,8 +55,11 @@ def measurer_of(product: Product, mask_HW: object = None) -> Measurer:
     return Measurer(detector=Vqgan(product.vqgan).eval(), backbone=backbone, params=product.metrics, mask_HW=mask_HW)
 
 
-def make_bundle(folder: Path, product: Product, images: list[Path]) -> Path:
-    """Write a bundle: an untrained network, a drawn mask, extra trees fitted on `images` with drawn labels."""
+def make_bundle(folder: Path, product: Product, images: list[Path], *, size: int | None = None) -> Path:
+    """Write a bundle: an untrained network, a drawn mask, extra trees fitted on `images` with drawn labels.
+
+    The classifier is fitted at the product's size; the bundle judges at `size`, where that is another.
+    """
     mask_HW = torch.rand(product.size, product.size, generator=torch.Generator().manual_seed(0))
     measurer = measurer_of(product, mask_HW)
     rows = [measurer.measure(read_tensor(path, product.size, product.metrics.decode)).features for path in images[:TABLE]]
@@ -65,11 +68,11 @@ def make_bundle(folder: Path, product: Product, images: list[Path]) -> Path:
     pipeline = fit_pipeline("et", {"n_estimators": product.selection.trees}, pd.DataFrame(rows), labels_N, recipe)
     folder.mkdir(parents=True, exist_ok=True)
     save_vqgan(folder / "vqgan", measurer.detector)
-    save_mask(folder / "mask.safetensors", mask_HW)
+    save_mask(folder / "mask.safetensors", torch.ones(size, size) if size else mask_HW)
     save_classifier(folder / "classifier.skops", pipeline)
     contents = Contents(
         product=product.name,
-        size=product.size,
+        size=size or product.size,
         seed=product.seed,
         metrics=product.metrics,
         features=tuple(rows[0]),

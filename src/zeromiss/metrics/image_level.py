@@ -35,6 +35,8 @@ def orb_difference(x_CHW: np.ndarray, x_hat_CHW: np.ndarray) -> tuple[float, boo
 
 def _orb(image_CHW: np.ndarray) -> tuple[tuple, np.ndarray | None]:
     """Return ORB's keypoints and descriptors (None where there are none) of an RGB image in [0, 1]."""
-    image_HWC = np.rint(image_CHW.transpose(1, 2, 0) * 255).astype(np.uint8)
-    grey_HW = cv2.cvtColor(np.ascontiguousarray(image_HWC), cv2.COLOR_RGB2GRAY)
+    image_HWC = np.empty((*image_CHW.shape[1:], len(image_CHW)), dtype=np.uint8)
+    for channel, plane_HW in enumerate(image_CHW):  # one after the other: no second copy of a large image in floats
+        image_HWC[..., channel] = np.rint(plane_HW * 255)
+    grey_HW = cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY)
     return cv2.ORB_create(nfeatures=ORB_KEYPOINTS).detectAndCompute(grey_HW, None)

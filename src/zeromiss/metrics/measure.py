@@ -107,7 +107,9 @@ class Measurer:
         reconstruction = self._reconstruct(image_CHW, tiles)
         pair = self._pair(image_CHW, reconstruction)
         weights = [None] if self.mask_HW is None else [None, self.mask_HW.to(pair.difference_HW)]
-        pixels, boxes = zip(*self._lanes.together(*(partial(self._candidates, pair, weight) for weight in weights)), strict=True)
+        searches = [partial(self._candidates, pair, weight) for weight in weights]  # one after the other where images are large
+        found = [search() for search in searches] if tiles else self._lanes.together(*searches)
+        pixels, boxes = zip(*found, strict=True)
         perceived = self._perceive(pair, boxes, tiles)
         level, *localised = self._lanes.together(
             partial(self._image_level, pair, perceived, reconstruction),
@@ -147,8 +149,14 @@ class Measurer:
 
     def _pair(self, x_CHW: Tensor, reconstruction: Reconstruction) -> _Pair:
         """Put an image beside its reconstruction."""
-        x_hat_CHW = reconstruction.image_hat_BCHW[0].clamp(0.0, 1.0)
-        return _Pair(x_CHW=x_CHW, x_hat_CHW=x_hat_CHW, difference_HW=(x_CHW - x_hat_CHW).abs().mean(dim=0))
+        x_hat_CHW = reconstruction.image_hat_BCHW[0]
+        if self.params.tiles is None:
+            x_hat_CHW = x_hat_CHW.clamp(0.0, 1.0)
+            return _Pair(x_CHW=x_CHW, x_hat_CHW=x_hat_CHW, difference_HW=(x_CHW - x_hat_CHW).abs_().mean(dim=0))
+        difference_HW = torch.zeros_like(x_CHW[0])  # tiles were clipped one by one: no second copy of a large image
+        for x_HW, x_hat_HW in zip(x_CHW, x_hat_CHW, strict=True):
+            difference_HW += (x_HW - x_hat_HW).abs_()
+        return _Pair(x_CHW=x_CHW, x_hat_CHW=x_hat_CHW, difference_HW=difference_HW.div_(len(x_CHW)))
 
     def _candidates(self, pair: _Pair, weight_HW: Tensor | None) -> tuple[np.ndarray, Tensor]:
         """Return the p largest differences (1, P) and the boxes (N, 4) around them, after the weight."""
@@ -177,7 +185,7 @@ class Measurer:
         x_CHW, x_hat_CHW = pair.arrays()
         orb, no_keypoints = orb_difference(x_CHW, x_hat_CHW)
         single = (
-            mse(x_CHW, x_hat_CHW),
+            mse(x_CHW, x_hat_CHW) if self.params.tiles is None else _lean_mse(x_CHW, x_hat_CHW),
             perceived.perceptual_mse,
             float(reconstruction.quantisation_B[0]),
             float(reconstruction.critic_B[0]),
@@ -205,3 +213,8 @@ class Measurer:
             if not np.isfinite(value):
                 raise ZeromissError(f"{name} is {value}: the detector or the backbone does not give finite values; train it again")
         return features
+
+
+def _lean_mse(x_CHW: np.ndarray, x_hat_CHW: np.ndarray) -> float:
+    """Return `mse` from one channel after the other, in a third of the memory; the last bit may differ."""
+    return float(np.mean([mse(x_HW, x_hat_HW) for x_HW, x_hat_HW in zip(x_CHW, x_hat_CHW, strict=True)]))

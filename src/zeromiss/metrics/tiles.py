@@ -69,7 +69,7 @@ def lay_tiles(height: int, width: int, params: TilesParams) -> list[Tile]:
 def reconstruct_tiles(
     reconstruct: Callable[[Tensor], Reconstruction], image_CHW: Tensor, tiles: Sequence[Tile], lanes: Lanes
 ) -> Reconstruction:
-    """Reconstruct an image tile by tile, as many at once as there are lanes.
+    """Reconstruct an image tile by tile, clipped to [0, 1], as many at once as there are lanes.
 
     The single numbers are means over the tiles, each of all that a tile sees, weighted by what it contributes.
     """
@@ -79,7 +79,7 @@ def reconstruct_tiles(
     def one(tile: Tile) -> Reconstruction:
         """Reconstruct what one tile sees and keep its own part."""
         found = reconstruct(image_CHW[None, :, tile.seen_rows, tile.seen_columns].contiguous())
-        whole_BCHW[:, :, tile.own_rows, tile.own_columns] = found.image_hat_BCHW[:, :, *tile.own_cells(1)]
+        whole_BCHW[:, :, tile.own_rows, tile.own_columns] = found.image_hat_BCHW[:, :, *tile.own_cells(1)].clamp(0.0, 1.0)
         return found
 
     for begin in range(0, len(tiles), lanes.count):
