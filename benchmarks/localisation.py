@@ -21,7 +21,7 @@ from torch import Tensor
 from benchmarks.measure import Figure, Paired, paired, speedup
 from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.load import load_backbone
-from zeromiss.detectors.base import Reconstruction
+from zeromiss.detectors.base import Precision, Reconstruction
 from zeromiss.metrics.aggregates import aggregate
 from zeromiss.metrics.distances import patch_distances
 from zeromiss.metrics.features import CROP_SIDE, crop_distances
@@ -62,7 +62,7 @@ class Given:
             image_hat_BCHW=x_hat_CHW[None], quantisation_B=none_B, critic_B=none_B, critic_hat_B=none_B
         )
 
-    def reconstruct(self, image_BCHW: Tensor) -> Reconstruction:
+    def reconstruct(self, image_BCHW: Tensor, precision: Precision = "fp32") -> Reconstruction:
         """Return it."""
         return self._reconstruction
 

@@ -44,7 +44,7 @@ class Blur:
     def __init__(self, quantisation: float = 0.5) -> None:
         self.quantisation = quantisation
 
-    def reconstruct(self, image_BCHW: torch.Tensor) -> Reconstruction:
+    def reconstruct(self, image_BCHW: torch.Tensor, precision: str = "fp32") -> Reconstruction:
         blurred = cv2.GaussianBlur(image_BCHW[0].permute(1, 2, 0).numpy(), (0, 0), 2) + 0.05
         hat = torch.from_numpy(blurred).permute(2, 0, 1)[None].contiguous()
         number = torch.tensor([self.quantisation])
@@ -54,14 +54,14 @@ class Blur:
 class Bright(Blur):
     """A detector that gives values no image has."""
 
-    def reconstruct(self, image_BCHW: torch.Tensor) -> Reconstruction:
+    def reconstruct(self, image_BCHW: torch.Tensor, precision: str = "fp32") -> Reconstruction:
         return replace(super().reconstruct(image_BCHW), image_hat_BCHW=torch.full_like(image_BCHW, 1.5))
 
 
 class Perfect(Blur):
     """A detector that gives the image back."""
 
-    def reconstruct(self, image_BCHW: torch.Tensor) -> Reconstruction:
+    def reconstruct(self, image_BCHW: torch.Tensor, precision: str = "fp32") -> Reconstruction:
         return replace(super().reconstruct(image_BCHW), image_hat_BCHW=image_BCHW.clone())
 
 
@@ -253,7 +253,7 @@ def test_only_a_few_measurements_wait(tmp_path: Path) -> None:
     seen: list[int] = []
 
     class Counting(Blur):
-        def reconstruct(self, image_BCHW: torch.Tensor) -> Reconstruction:
+        def reconstruct(self, image_BCHW: torch.Tensor, precision: str = "fp32") -> Reconstruction:
             seen.append(1)
             return super().reconstruct(image_BCHW)
 

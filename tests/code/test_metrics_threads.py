@@ -32,9 +32,12 @@ def test_bands_of_a_3x3_convolution_by_hand() -> None:
     assert (second.first, second.last, second.skip, second.rows) == (3, 8, 1, 4)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("side", [64, 72])
-def test_a_network_in_bands_gives_the_bits_of_the_network(monkeypatch: pytest.MonkeyPatch, count: int, side: int) -> None:
+def test_a_network_in_bands_gives_the_bits_of_the_network(
+    monkeypatch: pytest.MonkeyPatch, count: int, side: int, precision: str
+) -> None:
     monkeypatch.setattr(threads, "LEAST_WORK", 1)
     network = Vqgan(VqganParams(channels=(8, 16), codes=16, code_dim=4, critic_channels=4)).eval()
     with torch.no_grad():
@@ -46,9 +49,9 @@ def test_a_network_in_bands_gives_the_bits_of_the_network(monkeypatch: pytest.Mo
     together = lanes.together
     lanes.together = lambda *tasks: used.append(len(tasks)) or together(*tasks)
     with one_thread(), torch.inference_mode():
-        alone = network.reconstruct(image)
+        alone = network.reconstruct(image, precision)
         with Banded(lanes):
-            shared = network.reconstruct(image)
+            shared = network.reconstruct(image, precision)
     assert used and set(used) == {count}
     for name in ("image_hat_BCHW", "quantisation_B", "critic_B", "critic_hat_B"):
         assert torch.equal(getattr(shared, name), getattr(alone, name)), name

@@ -74,7 +74,7 @@ def test_too_little_overlap_would_show() -> None:
     """The comparison above can fail: a detector that needs more than the overlap gives other values at the borders."""
 
     class Wide(Blur):
-        def reconstruct(self, image_BCHW: torch.Tensor) -> Reconstruction:
+        def reconstruct(self, image_BCHW: torch.Tensor, precision: str = "fp32") -> Reconstruction:
             found = super().reconstruct(image_BCHW)
             return Reconstruction(
                 image_hat_BCHW=(found.image_hat_BCHW * 0 + image_BCHW.mean()),
@@ -94,7 +94,7 @@ def test_too_little_overlap_would_show() -> None:
 
 def test_single_numbers_are_means_weighted_by_what_a_tile_contributes() -> None:
     class Counting(Blur):
-        def reconstruct(self, image_BCHW: torch.Tensor) -> Reconstruction:
+        def reconstruct(self, image_BCHW: torch.Tensor, precision: str = "fp32") -> Reconstruction:
             self.quantisation = float(image_BCHW.shape[2])
             return super().reconstruct(image_BCHW)
 

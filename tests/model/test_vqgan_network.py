@@ -171,3 +171,13 @@ def test_paper_profile_takes_a_step_with_an_eighth_of_the_channels(paper: VqganP
     assert all(torch.isfinite(value) for value in values.values())
     assert 0 < values["lambda"] <= 1e4
     assert not torch.equal(before, trainer.vqgan.codebook.codes_KD)
+
+
+def test_bf16_redraws_with_the_same_codes_a_shade_apart(tiny_params: VqganParams) -> None:
+    vqgan = Vqgan(tiny_params, seed=0)
+    image_BCHW = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    exact, low = vqgan.reconstruct(image_BCHW), vqgan.reconstruct(image_BCHW, "bf16")
+    assert torch.equal(low.quantisation_B, exact.quantisation_B)  # distance to the chosen codes
+    apart = (low.image_hat_BCHW - exact.image_hat_BCHW).abs().max()
+    assert 0 < apart < 1 / 128
+    assert low.image_hat_BCHW.dtype == low.critic_B.dtype == torch.float32

@@ -4,9 +4,11 @@ Axes: B images, C channels, H rows, W columns.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
+
+Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,5 +26,5 @@ class ReconstructingDetector(Protocol):
 
     name: str
 
-    def reconstruct(self, image_BCHW: Tensor) -> Reconstruction:
-        """Reconstruct RGB images in [0, 1]: no gradient, fp32, evaluation mode, repeatable bit for bit."""
+    def reconstruct(self, image_BCHW: Tensor, precision: Precision = "fp32") -> Reconstruction:
+        """Reconstruct RGB images in [0, 1]: no gradient, evaluation mode, repeatable bit for bit."""

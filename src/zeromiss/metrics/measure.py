@@ -16,6 +16,7 @@ from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.faster import faster
 from zeromiss.detectors.base import Reconstruction, ReconstructingDetector
 from zeromiss.errors import ZeromissError
+from zeromiss.memory import keep_freed_memory
 from zeromiss.metrics.aggregates import aggregate
 from zeromiss.metrics.columns import feature_columns
 from zeromiss.metrics.distances import patch_distances
@@ -69,7 +70,10 @@ class Measurer:
         mask_HW: Tensor | None,
     ) -> None:
         """Keep what measuring needs; `mask_HW` in [0, 1] (1 = counts fully) or None for no masked metrics."""
+        if params.tiles is None:  # a tiled image is large, and measured where memory is short
+            keep_freed_memory()
         self.detector = detector
+        self._redraw = partial(detector.reconstruct, precision=params.precision)
         quick = faster(backbone, fold_norms=params.norms == "folded")
         self.backbone = quick.to(memory_format=torch.channels_last)  # takes a fifth less time
         self.params = params
@@ -141,11 +145,11 @@ class Measurer:
     def _reconstruct(self, image_CHW: Tensor, tiles: list[Tile]) -> Reconstruction:
         """Reconstruct an image, whole or in tiles."""
         if tiles:
-            return reconstruct_tiles(self.detector.reconstruct, image_CHW, tiles, self._lanes)
+            return reconstruct_tiles(self._redraw, image_CHW, tiles, self._lanes)
         if self._banded is None:
-            return self.detector.reconstruct(image_CHW[None])
+            return self._redraw(image_CHW[None])
         with self._banded:
-            return self.detector.reconstruct(image_CHW[None])
+            return self._redraw(image_CHW[None])
 
     def _pair(self, x_CHW: Tensor, reconstruction: Reconstruction) -> _Pair:
         """Put an image beside its reconstruction."""

@@ -58,7 +58,7 @@ class Lanes:
         """Return the tasks' results in their order; an exception of any is raised once all have ended."""
         if self._pool is None:
             return [task() for task in tasks]
-        waiting = [self._pool.submit(_elsewhere, task) for task in tasks[1:]]
+        waiting = [self._pool.submit(_elsewhere, task, _low_precision()) for task in tasks[1:]]
         try:
             first = tasks[0]()
         finally:
@@ -67,10 +67,15 @@ class Lanes:
         return [first, *(future.result() for future in waiting)]
 
 
+def _low_precision() -> torch.dtype | None:
+    """Return what autocast computes in on this thread, None where it is off."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+
+
 @torch.inference_mode()
-def _elsewhere(task: Callable[[], Any]) -> Any:
-    """Run a task in a lane's thread as its owner would."""
-    with one_thread():
+def _elsewhere(task: Callable[[], Any], low: torch.dtype | None) -> Any:
+    """Run a task in a lane's thread as its owner would, in the owner's precision."""
+    with one_thread(), torch.autocast("cpu", dtype=low or torch.bfloat16, enabled=low is not None, cache_enabled=False):
         return task()
 
 
@@ -131,7 +136,7 @@ class Banded(TorchFunctionMode):
 
     def _may(self, map_BCHW: Tensor, kernel: Tensor, *rest: Any) -> bool:
         """Return whether bands have the bits of the whole for these shapes, asked of the library once."""
-        key = (map_BCHW.shape, map_BCHW.stride(), kernel.shape, *rest[1:])
+        key = (_low_precision(), map_BCHW.dtype, map_BCHW.shape, map_BCHW.stride(), kernel.shape, *rest[1:])
         if key not in self._same_bits:
             generator = torch.Generator().manual_seed(0)
             drawn_BCHW = torch.empty_like(map_BCHW).normal_(generator=generator)

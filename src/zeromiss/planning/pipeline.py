@@ -15,7 +15,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from zeromiss.backbones.load import build_backbone
-from zeromiss.detectors.base import Reconstruction
+from zeromiss.detectors.base import Precision, Reconstruction
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.metrics.columns import KEY_COLUMNS, feature_columns
 from zeromiss.metrics.measure import Measurer
@@ -157,7 +157,7 @@ class _Noise:
 
     name = Vqgan.name
 
-    def reconstruct(self, image_BCHW: Tensor) -> Reconstruction:
+    def reconstruct(self, image_BCHW: Tensor, precision: Precision = "fp32") -> Reconstruction:
         """Return the image, disturbed."""
         noise_BCHW = 0.1 * torch.rand(image_BCHW.shape, generator=torch.Generator().manual_seed(1))
         zero_B = torch.zeros(len(image_BCHW))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zeromiss.detectors.base import Reconstruction
+from zeromiss.detectors.base import Precision, Reconstruction
 from zeromiss.detectors.vqgan.codebook import Codebook, Quantised
 from zeromiss.detectors.vqgan.critic import Critic
 from zeromiss.detectors.vqgan.network import Decoder, Encoder, Plan, reduction
@@ -108,14 +108,16 @@ class Vqgan(nn.Module):
         return self.critic(signed(image_BCHW))
 
     @torch.no_grad()
-    def reconstruct(self, image_BCHW: Tensor) -> Reconstruction:
-        """Reconstruct images in [0, 1] of any size: fp32, evaluation mode, repeatable bit for bit.
+    def reconstruct(self, image_BCHW: Tensor, precision: Precision = "fp32") -> Reconstruction:
+        """Reconstruct images in [0, 1] of any size: evaluation mode, repeatable bit for bit.
 
-        Sides that are no multiples of f are continued by mirroring and cut off again.
+        Sides that are no multiples of f are continued by mirroring and cut off again. In bf16 compute the decoder and
+        the discriminator; codes are chosen in fp32 all the same, so that rounding moves shades, not what is redrawn.
         """
         was_training = self.training
         self.eval()
         rows, columns = image_BCHW.shape[-2:]
+        low = torch.autocast(image_BCHW.device.type, dtype=torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
         with (
             torch.autocast(image_BCHW.device.type, enabled=False),
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
@@ -123,14 +125,15 @@ class Vqgan(nn.Module):
             fitted_BCHW = self.fit(image_BCHW.float())
             template_BCHW = self.template(fitted_BCHW)
             quantised = self.quantise(self.encode(fitted_BCHW, template_BCHW))
-            image_hat_BCHW = self.decode(quantised.latent_BDhw, template_BCHW)
+            with low:
+                image_hat_BCHW = self.decode(quantised.latent_BDhw, template_BCHW)
             image_hat_BCHW = image_hat_BCHW.clamp(0, 1)[..., :rows, :columns].contiguous()
-            critic_B = self.judge(image_BCHW.float()).mean(dim=(1, 2, 3))
-            critic_hat_B = self.judge(image_hat_BCHW).mean(dim=(1, 2, 3))
+            with low:
+                logits = [self.judge(judged_BCHW).float() for judged_BCHW in (image_BCHW.float(), image_hat_BCHW)]
         self.train(was_training)
         return Reconstruction(
             image_hat_BCHW=image_hat_BCHW,
             quantisation_B=quantised.distance_B,
-            critic_B=critic_B,
-            critic_hat_B=critic_hat_B,
+            critic_B=logits[0].mean(dim=(1, 2, 3)),
+            critic_hat_B=logits[1].mean(dim=(1, 2, 3)),
         )
