@@ -23,7 +23,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from zeromiss.metrics.patches import Patches, cut_patches, longest_sides
+from zeromiss.metrics.patches import Patches, cut_patches, longest_sides, with_room
 
 DISTANCES = (
     "frechet",
@@ -228,6 +228,7 @@ def patch_distances(x_CHW: np.ndarray, x_hat_CHW: np.ndarray, boxes_Q4: np.ndarr
     """
     sides_Q = longest_sides(boxes_Q4)
     order_Q = np.argsort(-sides_Q, kind="stable")  # alike ones together: little padding
+    x_CHW, x_hat_CHW = (with_room(image_CHW, boxes_Q4) for image_CHW in (x_CHW, x_hat_CHW))
     moments, gaps = [], []
     for chunk in _chunks(order_Q, sides_Q[order_Q] ** 2 * len(x_CHW)):
         patches = cut_patches(x_CHW, x_hat_CHW, boxes_Q4[chunk])

@@ -47,7 +47,7 @@ def longest_sides(boxes_Q4: np.ndarray) -> np.ndarray:
 def cut_patches(x_CHW: np.ndarray, x_hat_CHW: np.ndarray, boxes_Q4: np.ndarray) -> Patches:
     """Cut `boxes_Q4` (x0, y0, x1, y1, half open, inside the image) from both float32 images.
 
-    They are padded to the longest side of any of them.
+    They are padded to the longest side of any of them. Images that come `with_room` need no copy for it.
     """
     side = int(longest_sides(boxes_Q4).max())
     x0, y0, x1, y1 = boxes_Q4.T
@@ -57,7 +57,7 @@ def cut_patches(x_CHW: np.ndarray, x_hat_CHW: np.ndarray, boxes_Q4: np.ndarray) 
 
     def cut(image_CHW: np.ndarray) -> np.ndarray:
         """Return the boxes' pixels of one image, padded with 0."""
-        windows_HWCSS = _windows(image_CHW, side, reach_x=int(x0.max()) + side, reach_y=int(y0.max()) + side)
+        windows_HWCSS = sliding_window_view(with_room(image_CHW, boxes_Q4), (side, side), axis=(1, 2)).transpose(1, 2, 0, 3, 4)
         values_QCSS = windows_HWCSS[y0, x0]
         values_QCSS *= weight_Q1SS
         return values_QCSS.reshape(len(boxes_Q4), len(image_CHW), -1)
@@ -66,14 +66,9 @@ def cut_patches(x_CHW: np.ndarray, x_hat_CHW: np.ndarray, boxes_Q4: np.ndarray) 
     return Patches(x_QCA=cut(x_CHW), x_hat_QCA=cut(x_hat_CHW), valid_QA=valid_QSS.reshape(len(boxes_Q4), -1), area_Q=area_Q)
 
 
-def _windows(image_CHW: np.ndarray, side: int, *, reach_x: int, reach_y: int) -> np.ndarray:
-    """Return the view (H', W', C, S, S) of every window by its upper left pixel; 0 past the image's edge.
-
-    The image is copied only where a window reaches past it: columns up to `reach_x`, rows up to `reach_y`.
-    """
-    channels, height, width = image_CHW.shape
-    if reach_x > width or reach_y > height:
-        padded_CHW = np.zeros((channels, max(height, reach_y), max(width, reach_x)), image_CHW.dtype)
-        padded_CHW[:, :height, :width] = image_CHW
-        image_CHW = padded_CHW
-    return sliding_window_view(image_CHW, (side, side), axis=(1, 2)).transpose(1, 2, 0, 3, 4)
+def with_room(image_CHW: np.ndarray, boxes_Q4: np.ndarray) -> np.ndarray:
+    """Return the image, continued by 0 where a square of the longest side of any box would reach past its edge."""
+    side = int(longest_sides(boxes_Q4).max())
+    _, height, width = image_CHW.shape
+    rows, columns = (max(0, int(boxes_Q4[:, axis].max()) + side - room) for axis, room in ((1, height), (0, width)))
+    return np.pad(image_CHW, ((0, 0), (0, rows), (0, columns))) if rows or columns else image_CHW
