@@ -119,6 +119,15 @@ class FakeInspector:
 
         return SimpleNamespace(verdict=self.inspect(path))
 
+    def examine_many(self, paths):
+        from zeromiss.errors import ZeromissError
+
+        for path in paths:
+            try:
+                yield self.examine(path)
+            except ZeromissError as error:
+                yield error
+
 
 @pytest.fixture
 def fake_inspector(monkeypatch):
