@@ -46,10 +46,10 @@ from zeromiss.workspace import Workspace
 
 MODES = ("dense", "crops")
 PARAMS = MetricsParams(backbone="efficientnet_lite0", pixels=10, scales=4, alpha=4, patches=25)
-CELLS = 32  # normals, and as many defects
+CELLS = 24  # normals, and as many defects
 CELL_SIDE = 256
 PAPERS = ("PA_BDP01_TL", "PA_FVN01_TL")
-SHEETS = 12  # normals, and as many defects, of each paper
+SHEETS = 10  # normals, and as many defects, of each paper
 SHEET_SIDE = 128
 SHEET_VQGAN = VqganParams(steps=350, codebook_start=100, critic_start=250, critic_warmup=50)  # under a minute
 WORSE = 0.005  # AUROC that dense mode may lose
