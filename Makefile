@@ -1,4 +1,4 @@
-# make run   — .venv, install, then PRODUCT from raw images to a promoted model that inspects new ones
+# make run   — .venv, install, then PRODUCT from raw images to a model that the gate promotes or refuses, and new images judged
 # make test  — .venv, install, then the tests
 # make bench — .venv, install with the packages compared against, then benchmarks/RESULTS.md (BENCH="selection ingest": only these)
 PRODUCT ?= solar_cell
