@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import nnls
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """cost = fixed + each * size, by least squares."""
+    """cost = fixed + each * size, by least squares with both at least 0."""
 
     fixed: float
     each: float
@@ -24,7 +25,7 @@ class Line:
 def fit_line(sizes: Sequence[float], costs: Sequence[float]) -> Line:
     """Return the line through costs (> 0) at three sizes (> 0) or more."""
     size_N, cost_N = np.asarray(sizes, dtype=float), np.asarray(costs, dtype=float)
-    each, fixed = np.polyfit(size_N, cost_N, 1)
+    (each, fixed), _ = nnls(np.column_stack((size_N, np.ones_like(size_N))), cost_N)  # neither can be negative
     rest = np.square(cost_N - (fixed + each * size_N)).sum()
     spread = np.square(cost_N - cost_N.mean()).sum()
     exponent = np.polyfit(np.log(size_N), np.log(cost_N), 1)[0]

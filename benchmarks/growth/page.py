@@ -121,7 +121,7 @@ Written by `benchmarks/scaling.py` from `benchmarks/results/scaling.json`; `benc
 first table is measured, the second multiplies it out, and what is simulated or reckoned on paper is called so."""
 
 _COSTS = """\
-Least squares over three sizes (60, 120 and 240 images of 128 px, for ingest and manifest five times as many; one, two and four
+Least squares, no part below 0, over three sizes (60, 120 and 240 images of 128 px, for ingest and manifest five times as many; one, two and four
 products; 64, 128 and 256 px), seconds of a machine with two cores unless it says core seconds. An exponent of 1 means that twice the size costs twice as much; below 1
 a fixed part still weighs, above 1 the line is only good between the sizes that were measured."""
 
