@@ -10,6 +10,7 @@ import numpy as np
 from sklearn._loss import HalfBinomialLoss
 from sklearn.ensemble import AdaBoostClassifier, ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier
 from sklearn.ensemble._gradient_boosting import _random_sample_mask
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._tree import Tree
 
 from zeromiss.selection.bench import Bench
@@ -26,15 +27,8 @@ def forest_probabilities(
     A smaller forest is the beginning of a larger one: the largest is grown, once.
     """
     seeds, random = np.random.RandomState(forest.random_state), np.random.RandomState()
-    grower = Grower(
-        bench.train32_NF,
-        random,
-        criterion=forest.criterion,
-        max_features=forest.max_features,
-        max_depth=forest.max_depth,
-        min_samples_leaf=forest.min_samples_leaf,
-        splitter="random" if isinstance(forest, ExtraTreesClassifier) else "best",
-    )
+    splitter = "random" if isinstance(forest, ExtraTreesClassifier) else "best"
+    grower = _grower(forest, bench, random, criterion=forest.criterion, splitter=splitter)
     total_M2, found = np.zeros((len(bench.judged32_MF), 2)), {}
     for size in range(1, max(sizes) + 1):
         seed = seeds.randint(MOST)
@@ -45,6 +39,26 @@ def forest_probabilities(
         if size in sizes:
             found[size] = (total_M2 / size)[:, 1]
     return found
+
+
+def _grower(
+    limits: RandomForestClassifier | ExtraTreesClassifier | DecisionTreeClassifier | GradientBoostingClassifier,
+    bench: Bench,
+    random: np.random.RandomState,
+    *,
+    criterion: str,
+    splitter: str = "best",
+) -> Grower:
+    """Return what grows trees on the fold's training rows within the limits that an estimator sets."""
+    return Grower(
+        bench.train32_NF,
+        random,
+        criterion=criterion,
+        max_features=limits.max_features,
+        max_depth=limits.max_depth,
+        min_samples_leaf=limits.min_samples_leaf,
+        splitter=splitter,
+    )
 
 
 def _bootstrap(forest: RandomForestClassifier | ExtraTreesClassifier, images: int, random: np.random.RandomState) -> np.ndarray | None:
@@ -58,14 +72,7 @@ def _bootstrap(forest: RandomForestClassifier | ExtraTreesClassifier, images: in
 def ada_probability(ada: AdaBoostClassifier, bench: Bench) -> np.ndarray:
     """Return AdaBoost's probability of a defect, (M,); raises ValueError when its first tree is worse than guessing."""
     base, seeds, random = ada.estimator, np.random.RandomState(ada.random_state), np.random.RandomState()
-    grower = Grower(
-        bench.train32_NF,
-        random,
-        criterion=base.criterion,
-        max_features=base.max_features,
-        max_depth=base.max_depth,
-        min_samples_leaf=base.min_samples_leaf,
-    )
+    grower = _grower(base, bench, random, criterion=base.criterion)
     defect_N = bench.train_N1[:, 0] == 1
     weight_N, trees, votes = np.full(len(defect_N), 1 / len(defect_N)), [], np.zeros(ada.n_estimators)
     for number in range(ada.n_estimators):
@@ -103,14 +110,7 @@ def _ada_vote(trees: Sequence[Tree], votes: np.ndarray, bench: Bench) -> np.ndar
 def gradient_probability(boosting: GradientBoostingClassifier, bench: Bench) -> np.ndarray:
     """Return gradient boosting's probability of a defect, (M,)."""
     random, loss, label_N = np.random.RandomState(boosting.random_state), HalfBinomialLoss(), bench.train_N1[:, 0].copy()
-    grower = Grower(
-        bench.train32_NF,
-        random,
-        criterion="squared_error",
-        max_features=boosting.max_features,
-        max_depth=boosting.max_depth,
-        min_samples_leaf=boosting.min_samples_leaf,
-    )
+    grower = _grower(boosting, bench, random, criterion="squared_error")
     images, judged = len(label_N), len(bench.judged32_MF)
     start = float(loss.link.link(np.clip(label_N.mean(), EPSILON, 1 - EPSILON)))
     raw_N, raw_M, seen_N = np.full(images, start), np.full(judged, start), np.ones(images, dtype=bool)
