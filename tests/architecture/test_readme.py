@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from zeromiss import cli
+from zeromiss import commands
 
 
 def commands(repository):
@@ -29,7 +29,7 @@ def test_every_make_command_is_a_target(repository):
 
 
 def test_every_zeromiss_command_parses(repository):
-    parser = cli._parser()
+    parser = commands.parser()
     found = [words for words in commands(repository) if words[0] == "zeromiss"]
     assert len(found) >= 5
     for words in found:

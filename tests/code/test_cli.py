@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from zeromiss import cli
+from zeromiss import cli, commands
 from zeromiss.errors import ZeromissError
 
 
@@ -44,7 +44,7 @@ def test_whatever_happens_is_told_in_one_line(monkeypatch, capsys, error, code, 
     def fail(options):
         raise error
 
-    monkeypatch.setattr(cli, "_enter_workspace", fail)
+    monkeypatch.setattr(commands, "enter_workspace", fail)
     assert cli.main(["promote", "board"]) == code
     assert capsys.readouterr().err == told
 
@@ -53,7 +53,7 @@ def test_debug_shows_where_a_refusal_came_from(monkeypatch, capsys):
     def fail(options):
         raise ZeromissError("no")
 
-    monkeypatch.setattr(cli, "_enter_workspace", fail)
+    monkeypatch.setattr(commands, "enter_workspace", fail)
     assert cli.main(["promote", "board", "--debug"]) == 2
     assert "Traceback" in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from zeromiss import cli
+from zeromiss import cli, commands
 
 STAGE = """
 import pathlib, signal, sys, time
@@ -80,7 +80,7 @@ def test_the_command_line_says_so_and_exits_with_143(monkeypatch, capsys, kind):
             raise ConnectionError("all connection attempts failed")
 
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(cli, "_enter_workspace", stopped)
+    monkeypatch.setattr(commands, "enter_workspace", stopped)
     assert cli.main(["promote", "board"]) == 143
     assert capsys.readouterr().err == "zeromiss: stopped; start it again and it goes on from there\n"
     assert signal.getsignal(signal.SIGTERM) is before
