@@ -149,6 +149,7 @@ def their_step(backbone: Backbone, image_BCHW: Tensor, *, forwards: int) -> Call
     signed_BCHW = image_BCHW.float() / 127.5 - 1
 
     def step() -> None:
+        """Take one step of both optimisers."""
         freeze(judges, frozen=True)
         signed_hat_BCHW, codebook = networks.redraw(signed_BCHW)
         loss = their_loss(networks, backbone, signed_BCHW, signed_hat_BCHW) + codebook

@@ -7,7 +7,6 @@ only read, so that a run that is killed at any moment loses nothing.
 """
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
     from zeromiss.images.digests import Digest
 
-SPARE = 64 << 20  # bytes that must stay free when images are added to DVC's cache
 _READ_ONLY = 0o100444  # a whole object
+ACT = "versioning the raw images"
 
 
 def add(repo: "Repo", target: str) -> None:
@@ -39,6 +38,7 @@ def add(repo: "Repo", target: str) -> None:
     Where DVC is set to link or to ignore files, and for a folder that holds links, DVC does it all by itself.
     Raises ZeromissError when the disk has no room for the copies, or a file changes meanwhile.
     """
+    from zeromiss.files import refuse_full_disk
     from zeromiss.images.known import load
     from zeromiss.workspace import Workspace
 
@@ -48,7 +48,7 @@ def add(repo: "Repo", target: str) -> None:
         raise ZeromissError(f"{raw} holds no files: ingest the product's images")
     files = _files(raw)
     if files is None or _has_ignore_rules(raw, workspace.root) or repo.cache.repo.cache_types[0] not in ("reflink", "copy"):
-        refuse_full_disk(workspace.root, sum(path.stat().st_size for path in raw.rglob("*") if path.is_file()))
+        refuse_full_disk(workspace.root, sum(path.stat().st_size for path in raw.rglob("*") if path.is_file()), act=ACT)
         repo.add(target)
         return
     digests = dict(zip(files, known.read(files, title="hash raw images", md5=True), strict=True))
@@ -91,6 +91,7 @@ def _tree(folder: str, digests: dict[str, "Digest"]) -> Tree:
 
 def _fill(cache: Any, digests: dict[str, "Digest"]) -> list[str]:
     """Copy into the cache what it lacks, by all cores; return the copies' paths."""
+    from zeromiss.files import refuse_full_disk
     from zeromiss.images.workers import work
 
     lacking: dict[str, tuple[str, str, Any]] = {}
@@ -102,7 +103,7 @@ def _fill(cache: Any, digests: dict[str, "Digest"]) -> list[str]:
         return []
     for folder in {os.path.dirname(place) for _, place, _ in lacking.values()}:
         cache.makedirs(folder)
-    refuse_full_disk(Path(cache.path), sum(noted.size for _, _, noted in lacking.values()))
+    refuse_full_disk(Path(cache.path), sum(noted.size for _, _, noted in lacking.values()), act=ACT)
     work("zeromiss.images.digests:preserve", list(lacking.values()), title="version images", unit="file")
     return [place for _, place, _ in lacking.values()]
 
@@ -126,16 +127,6 @@ def _remember(repo: "Repo", out: "Output", digests: dict[str, "Digest"]) -> None
     repo.state.save_many(items, out.fs)
     mtimes = {path: stat.st_mtime for path, stat in infos.items()}
     repo.state.set_link(out.fs_path, os.stat(out.fs_path).st_ino, _tokenize_mtimes(mtimes))
-
-
-def refuse_full_disk(folder: Path, needed: int) -> None:
-    """Raise ZeromissError unless the disk of `folder` holds so many bytes more."""
-    free = shutil.disk_usage(folder).free
-    if free < needed + SPARE:
-        raise ZeromissError(
-            f"{folder} has {free >> 20} MiB free, versioning the raw images needs {(needed + SPARE) >> 20} MiB: "
-            "free some space first"
-        )
 
 
 def _files(folder: Path) -> list[str] | None:

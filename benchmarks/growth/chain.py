@@ -100,6 +100,7 @@ def products_seconds(numbers: Iterable[int], images: int) -> list[tuple[int, flo
             products = [csv_product(f"part{index}", Path(scratch), images, seed=index) for index in range(number)]
 
             def take_in(products: list[Product] = products, workspace: Workspace = workspace) -> None:
+                """Ingest every product and draw its manifest."""
                 for product in products:
                     ingest(product, workspace)
                     manifest.run(product, workspace, NoLog())

@@ -46,6 +46,7 @@ def _stoppable() -> Iterator[None]:
     """Turn the first SIGTERM into an exception, so that what runs is ended in good order; further ones change nothing."""
 
     def stop(number: int, frame: object) -> None:
+        """Raise once; a second signal changes nothing."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Stopped
 

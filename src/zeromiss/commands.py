@@ -5,6 +5,7 @@ Nothing heavy is imported before a command is known, so that `zeromiss --help` a
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,21 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("product")
     plan.add_argument("--device", default="cpu", help="what trains: cpu (measured), l4, a10g, a6000, l40s, a100 or h100")
     plan.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_lineage(command)
+    ablate = command("ablate", _ablate, "what each part of the method contributes, with intervals")
+    ablate.add_argument("product")
+    ablate.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants (default: all that fit the product)")
+    ablate.add_argument("--json", action="store_true", help="print one JSON object")
+    stage = command("stage", _stage, "run one stage of dvc.yaml (what dvc repro calls)")
+    stage.add_argument("name")
+    stage.add_argument("--product", required=True)
+    _add_cluster(stage, "where the stage divides its work")
+    _add_product_command(command("product", None, "add a product"), common)
+    return whole
+
+
+def _add_lineage(command: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
+    """Add the commands that look at registered models."""
     reference = "PRODUCT, PRODUCT@ALIAS or PRODUCT/VERSION; PRODUCT alone: the model that judges"
     audit = command("audit", _audit, "where a registered model comes from, what was decided about it, and whether it is intact")
     audit.add_argument("model", metavar="PRODUCT[@ALIAS|/VERSION]", help=reference)
@@ -56,16 +72,6 @@ def parser() -> argparse.ArgumentParser:
     diff.add_argument("before", metavar="A", help=reference)
     diff.add_argument("after", metavar="B", help=reference)
     diff.add_argument("--json", action="store_true", help="print one JSON object")
-    ablate = command("ablate", _ablate, "what each part of the method contributes, with intervals")
-    ablate.add_argument("product")
-    ablate.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants (default: all that fit the product)")
-    ablate.add_argument("--json", action="store_true", help="print one JSON object")
-    stage = command("stage", _stage, "run one stage of dvc.yaml (what dvc repro calls)")
-    stage.add_argument("name")
-    stage.add_argument("--product", required=True)
-    _add_cluster(stage, "where the stage divides its work")
-    _add_product_command(command("product", None, "add a product"), common)
-    return whole
 
 
 def _add_cluster(command: argparse.ArgumentParser, text: str) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from zeromiss.errors import ZeromissError
 
 _BLOCK = 1 << 20
+SPARE = 64 << 20  # bytes that stay free on a disk whatever is copied
 
 
 @contextmanager
@@ -64,3 +66,12 @@ def sha256_file(path: Path) -> str:
         while block := handle.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def refuse_full_disk(folder: Path, needed: int, *, act: str) -> None:
+    """Raise ZeromissError, naming the `act`, unless the disk of `folder` holds `needed` bytes more and some to spare."""
+    free = shutil.disk_usage(folder).free
+    if free < needed + SPARE:
+        raise ZeromissError(
+            f"the disk of {folder} has {free >> 20} MiB free and {act} needs {-(-(needed + SPARE) >> 20)} MiB: make room, nothing was changed"
+        )

@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import shutil
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+from zeromiss import files
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, read_json, sha256_file, write_json
 from zeromiss.tables import read_table, write_table
@@ -71,3 +74,10 @@ def test_table_that_is_no_parquet_is_told_in_a_sentence(tmp_path):
         read_table(tmp_path / "t.parquet", schema_version=1)
     with pytest.raises(ZeromissError, match="is missing"):
         read_table(tmp_path / "none.parquet", schema_version=1)
+
+
+def test_a_full_disk_is_refused_before_anything_is_copied(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=files.SPARE + 999))
+    with pytest.raises(ZeromissError, match="has 64 MiB free and this copy needs 65 MiB: make room, nothing was changed"):
+        files.refuse_full_disk(tmp_path, 1000, act="this copy")
+    assert files.refuse_full_disk(tmp_path, 999, act="this copy") is None

@@ -176,8 +176,8 @@ def test_a_full_disk_is_noticed_before_anything_is_written(
     with pytest.raises(ZeromissError) as caught:
         ingest(product, workspace)
     assert str(caught.value) == (
-        f"the disk of {workspace.raw('part').parent} has 5 MiB free and this ingest needs 65 MiB "
-        "(the images, and the copy that DVC keeps): make room, nothing was changed"
+        f"the disk of {workspace.raw('part').parent} has 5 MiB free and this ingest "
+        "(the images, and the copy that DVC keeps) needs 65 MiB: make room, nothing was changed"
     )
     assert not list(workspace.raw("part").parent.iterdir())
 

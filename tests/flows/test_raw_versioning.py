@@ -5,7 +5,6 @@ import shutil
 import subprocess
 from contextlib import chdir
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -158,15 +157,6 @@ def test_dvc_does_by_itself_what_is_set_otherwise(root, tmp_path, case):
     by_dvc(other, "add", RAW)
     assert (root / POINTER).read_bytes() == (other / POINTER).read_bytes()
     assert snapshot(root / RAW) == snapshot(other / RAW)
-
-
-def test_a_full_disk_is_refused_before_anything_is_copied(tmp_path, monkeypatch):
-    from tasks import dvc_add
-
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=dvc_add.SPARE + 999))
-    with pytest.raises(ZeromissError, match="free some space first"):
-        dvc_add.refuse_full_disk(tmp_path, 1000)
-    assert dvc_add.refuse_full_disk(tmp_path, 999) is None
 
 
 @pytest.mark.parametrize("full", ["missing", "empty"])

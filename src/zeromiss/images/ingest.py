@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from zeromiss.errors import ZeromissError
-from zeromiss.files import atomic_path
+from zeromiss.files import atomic_path, refuse_full_disk
 from zeromiss.images import known as memory
 from zeromiss.images.digests import Digest
 from zeromiss.images.known import Known
@@ -26,7 +26,6 @@ from zeromiss.params import Product
 from zeromiss.workspace import Workspace
 
 RECIPE = "drawn.json"  # of a raw folder whose images were drawn: by which parameters
-_SPARE = 64 << 20  # bytes that must stay free
 
 
 def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -> IngestReport:
@@ -56,7 +55,8 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
             listing = list_source(product, root=workspace.root, folder=folder, scratch=Path(scratch))
         new = _unknown(listing.records, raw, old, known)
         if new:
-            _refuse_full_disk(raw.parent, [file for record, _ in new for file in (record.file, record.mask) if file])
+            copied = sum(os.stat(file).st_size for record, _ in new for file in (record.file, record.mask) if file)
+            refuse_full_disk(raw.parent, 2 * copied, act="this ingest (the images, and the copy that DVC keeps)")
             written = _build(staging, raw, [entry for entry, _ in old], new, recipe, lock)
             known.renew(str(raw / name) for entry, _ in old for name in (entry.path, entry.mask) if name)
             known.note(written)
@@ -118,17 +118,6 @@ def _unknown(
                 f"{label}: correct one of the labels"
             )
     return new
-
-
-def _refuse_full_disk(folder: Path, files: list[Path]) -> None:
-    """Raise ZeromissError unless the disk has room for the new files and DVC's copy of them."""
-    needed = 2 * sum(os.stat(file).st_size for file in files) + _SPARE
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise ZeromissError(
-            f"the disk of {folder} has {free >> 20} MiB free and this ingest needs {-(-needed >> 20)} MiB "
-            "(the images, and the copy that DVC keeps): make room, nothing was changed"
-        )
 
 
 def _build(

@@ -116,6 +116,7 @@ class _Posted:
         self._posts = posts
 
     def metrics(self, values: dict[str, float], *, step: int | None = None) -> None:
+        """Send a point of the curves."""
         self._posts.put((values, step))
 
 
@@ -125,6 +126,7 @@ def _forwarded(log: Curves | None) -> Iterator[SimpleQueue]:
     posts: SimpleQueue = get_context("spawn").SimpleQueue()
 
     def forward() -> None:
+        """Hand points on until the processes have ended."""
         while (post := posts.get()) is not None:
             if log:
                 log.metrics(post[0], step=post[1])
