@@ -19,6 +19,7 @@ from zeromiss.files import read_json, write_json
 from zeromiss.images.manifest import SCHEMA_VERSION as MANIFEST_VERSION
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.params import Product
+from zeromiss.registry.events import move_alias
 from zeromiss.registry.gate import judge
 from zeromiss.registry.publish import CHALLENGER, CHAMPION, find_alias, load_inspector, versions
 from zeromiss.registry.store import model_name, prepare
@@ -45,13 +46,13 @@ def promote(product: Product, workspace: Workspace) -> Path:
         champion = find_alias(client, product.name, CHAMPION)
         if challenger is None or challenger == champion:
             if challenger is not None:
-                client.delete_registered_model_alias(model_name(product.name), CHALLENGER)
+                move_alias(client, product.name, workspace, CHALLENGER, None, "it is the champion already")
             return _nothing_new(client, product, workspace, champion)
         audit = audit_rows(product.name, workspace)
         answer = _ask(client, product, workspace, audit, challenger, champion)
         if answer.promoted:
-            client.set_registered_model_alias(model_name(product.name), CHAMPION, challenger)
-            client.delete_registered_model_alias(model_name(product.name), CHALLENGER)
+            move_alias(client, product.name, workspace, CHAMPION, challenger, "the gate promoted it")
+            move_alias(client, product.name, workspace, CHALLENGER, None, "it is the champion now")
         return _record(client, product, workspace, audit, answer, challenger, champion)
 
 

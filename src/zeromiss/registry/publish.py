@@ -15,6 +15,7 @@ from zeromiss.inspection.bundle import MANIFEST, SUMMARY
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_VERSION
 from zeromiss.params import Product
+from zeromiss.registry.events import move_alias
 from zeromiss.registry.facts import provenance
 from zeromiss.registry.store import model_name, prepare
 from zeromiss.registry.tracking import SCHEMA_VERSION as RUN_VERSION
@@ -56,14 +57,14 @@ def register(
     digest = sha256_file(bundle / MANIFEST)
     known = find_bundle(client, product.name, digest)
     if known is not None:
-        client.set_registered_model_alias(name, CHALLENGER, known.version)
+        move_alias(client, product.name, workspace, CHALLENGER, str(known.version), "its bundle was registered again")
         return Registration(name=name, version=str(known.version), created=False)
     with act_run("register", product, workspace, parent=parent) as log:
         version = _create(log, product.name, workspace, example=example, digest=digest)
     fetched = download_bundle(client, product.name, version)
     if sha256_file(fetched / MANIFEST) != digest:
         raise ZeromissError(f"{name} version {version}: the registry gave back another bundle: check its artifact store")
-    client.set_registered_model_alias(name, CHALLENGER, version)
+    move_alias(client, product.name, workspace, CHALLENGER, version, "its bundle was registered")
     return Registration(name=name, version=version, created=True)
 
 
