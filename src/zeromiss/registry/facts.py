@@ -44,12 +44,15 @@ def flat_params(product: Product, sections: tuple[str, ...] = SECTIONS) -> dict[
     return {key: str(value) for key, value in values.items()}
 
 
-def _git(workspace: Workspace, *arguments: str) -> str:
-    """Return what git prints, empty where there is no git or no commit."""
+def git_output(workspace: Workspace, *arguments: str) -> bytes | None:
+    """Return what git prints in the workspace, None where there is no git, no repository or no answer."""
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=workspace.root, capture_output=True, text=True, check=False, timeout=60
-        )
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        done = subprocess.run(["git", *arguments], cwd=workspace.root, capture_output=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _git(workspace: Workspace, *arguments: str) -> str:
+    """Return what git prints as text, empty where there is no git or no commit."""
+    return (git_output(workspace, *arguments) or b"").decode("utf-8", "replace").strip()

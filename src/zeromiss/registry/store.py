@@ -5,17 +5,19 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zeromiss.errors import ZeromissError
 from zeromiss.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"  # the environment variable that names a server
+DATABASE = "mlflow.db"
 
 
 def tracking_uri(workspace: Workspace) -> str:
     """Return the server's address, or that of the embedded SQLite database."""
-    return os.environ.get(TRACKING_URI) or f"sqlite:///{_folder(workspace) / 'mlflow.db'}"
+    return os.environ.get(TRACKING_URI) or f"sqlite:///{_folder(workspace) / DATABASE}"
 
 
 def experiment_name(product: str) -> str:
@@ -34,6 +36,33 @@ def prepare(workspace: Workspace) -> "MlflowClient":
     To be called once before any other process opens the store: SQLite loses races while migrating.
     Nothing is sent anywhere but to the store.
     """
+    if not os.environ.get(TRACKING_URI):
+        quiet()
+        _folder(workspace).mkdir(parents=True, exist_ok=True)
+        _upgrade(tracking_uri(workspace))
+    return _client(workspace)
+
+
+def reading(workspace: Workspace) -> "MlflowClient":
+    """Point MLflow to the store and return a client for reading: nothing is created, nothing upgraded.
+
+    Raises ZeromissError when there is no store, or one that an older MLflow wrote.
+    """
+    quiet()
+    if not os.environ.get(TRACKING_URI):
+        database = _folder(workspace) / DATABASE
+        if not database.is_file():
+            raise ZeromissError(
+                f"{database} does not exist, so no model is registered here: copy the mlruns folder that holds the models, "
+                f"name its server in {TRACKING_URI}, or train a model with zeromiss run PRODUCT"
+            )
+        if not _is_current(tracking_uri(workspace)):
+            raise ZeromissError(f"{database} has the tables of another MLflow: zeromiss promote PRODUCT upgrades an older one (copy it first)")
+    return _client(workspace)
+
+
+def _client(workspace: Workspace) -> "MlflowClient":
+    """Point MLflow to the store and return a client."""
     quiet()
     import mlflow
 
@@ -42,8 +71,6 @@ def prepare(workspace: Workspace) -> "MlflowClient":
     mlflow.set_registry_uri(uri)
     if not named:
         os.environ.pop(TRACKING_URI, None)
-        _folder(workspace).mkdir(parents=True, exist_ok=True)
-        _upgrade(uri)
     return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -77,6 +104,18 @@ def quiet() -> None:
 def _folder(workspace: Workspace) -> Path:
     """Return the folder of the embedded store."""
     return workspace.root / "mlruns"
+
+
+def _is_current(uri: str) -> bool:
+    """Return whether a database has the tables of the installed MLflow."""
+    from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
+    from sqlalchemy import create_engine
+
+    engine = create_engine(uri)
+    try:
+        return _get_schema_version(engine) == _get_latest_schema_revision()
+    finally:
+        engine.dispose()
 
 
 def _upgrade(uri: str) -> None:
