@@ -11,6 +11,7 @@ import pytest
 from zeromiss.errors import ZeromissError
 from zeromiss.registry import tracking
 from zeromiss.registry.facts import data_hash, flat_params, provenance
+from zeromiss.registry.machine import machine
 from zeromiss.registry.stage_runner import run_stage
 from zeromiss.registry.store import prepare, tracking_uri
 
@@ -127,7 +128,7 @@ def test_provenance_names_commit_lock_and_data(tracked):
         ["git", "rev-parse", "HEAD"], cwd=tracked.root, capture_output=True, text=True, check=True
     ).stdout.strip()
     assert provenance("tiny", tracked) == {
-        "product": "tiny", "git.commit": commit, "git.dirty": "false", "dvc.lock": "none", "data.md5": "none"
+        "product": "tiny", "git.commit": commit, "git.dirty": "false", "dvc.lock": "none", "data.md5": "none", **machine(),
     }  # fmt: skip
     (tracked.root / "dvc.lock").write_text("schema: '2.0'\n")
     tracked.raw("tiny").parent.mkdir(parents=True)

@@ -7,6 +7,7 @@ from ruamel.yaml import YAML
 
 from zeromiss.files import sha256_file
 from zeromiss.params import SECTIONS, Product
+from zeromiss.registry.machine import machine
 from zeromiss.workspace import Workspace
 
 NONE = "none"
@@ -24,6 +25,7 @@ def provenance(product: str, workspace: Workspace) -> dict[str, str]:
         "git.dirty": str(bool(_git(workspace, "status", "--porcelain", "--", ".", ":!dvc.lock"))).lower(),
         "dvc.lock": sha256_file(lock) if lock.is_file() else NONE,
         "data.md5": data_hash(product, workspace),
+        **machine(),
     }
 
 
