@@ -1,6 +1,8 @@
 """Registering a bundle: versions, aliases, no pickle, and scores that stay the same to the bit."""
 
+import getpass
 import json
+import socket
 
 import numpy as np
 import pandas as pd
@@ -159,6 +161,11 @@ def test_a_version_says_where_it_came_from(tiny, fake, tracked):
     assert version.tags["threshold.miss_rate_bound_95"] == "0.046"
     assert len(version.tags["git.commit"]) == 40
     assert version.tags["data.md5"] == "none"
+    assert version.tags["registered.by"] == getpass.getuser()
+    assert version.tags["registered.host"] == socket.gethostname()
+    assert version.tags["source.complete"] == "false"
+    assert version.tags["source.missing"] == "the raw images have no version: data/01_raw/tiny.dvc does not exist"
+    assert [one.path for one in client.list_artifacts(version.run_id, "source")] == ["source/params.yaml"]
     assert "abnormal at a score of 0.4 or above (rule zfn, 63 known defects" in version.description
     assert client.get_run(version.run_id).data.tags["mlflow.parentRunId"] == parent.run_id
     assert client.get_run(version.run_id).info.status == "FINISHED"

@@ -5,6 +5,7 @@ one that is registered already is not registered again.
 """
 
 import importlib.metadata
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,9 @@ from zeromiss.inspection.bundle import MANIFEST, SUMMARY
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_VERSION
 from zeromiss.params import Product
-from zeromiss.registry.events import move_alias
+from zeromiss.registry.events import move_alias, user
 from zeromiss.registry.facts import provenance
+from zeromiss.registry.source import log_source
 from zeromiss.registry.store import model_name, prepare
 from zeromiss.registry.tracking import SCHEMA_VERSION as RUN_VERSION
 from zeromiss.registry.tracking import MlflowLog, act_run
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 BUNDLE_TAG = "bundle.sha256"
+BY_TAG, HOST_TAG = "registered.by", "registered.host"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +63,7 @@ def register(
         move_alias(client, product.name, workspace, CHALLENGER, str(known.version), "its bundle was registered again")
         return Registration(name=name, version=str(known.version), created=False)
     with act_run("register", product, workspace, parent=parent) as log:
-        version = _create(log, product.name, workspace, example=example, digest=digest)
+        version = _create(log, product, workspace, example=example, digest=digest)
     fetched = download_bundle(client, product.name, version)
     if sha256_file(fetched / MANIFEST) != digest:
         raise ZeromissError(f"{name} version {version}: the registry gave back another bundle: check its artifact store")
@@ -136,15 +139,15 @@ def download_bundle(client: "MlflowClient", product: str, version: str) -> Path:
     return folder / stated
 
 
-def _create(log: MlflowLog, product: str, workspace: Workspace, *, example: Path | None, digest: str) -> str:
-    """Log the bundle with the run, register it, and return the new version."""
-    client, name = log.client, model_name(product)
-    tags = version_tags(product, workspace) | {BUNDLE_TAG: digest}
-    model = _log(workspace.bundle(product), run_id=log.run_id, example=example)
+def _create(log: MlflowLog, product: Product, workspace: Workspace, *, example: Path | None, digest: str) -> str:
+    """Log the bundle and its source with the run, register it, and return the new version."""
+    client, name = log.client, model_name(product.name)
+    tags = version_tags(product.name, workspace) | {BUNDLE_TAG: digest} | log_source(log, product, workspace)
+    model = _log(workspace.bundle(product.name), run_id=log.run_id, example=example)
     if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name, description=f"Zero-miss visual inspection of {product}")
+        client.create_registered_model(name, description=f"Zero-miss visual inspection of {product.name}")
     made = client.create_model_version(
-        name, model.model_uri, run_id=log.run_id, tags=tags, description=describe(product, tags), model_id=model.model_id
+        name, model.model_uri, run_id=log.run_id, tags=tags, description=describe(product.name, tags), model_id=model.model_id
     )
     return str(made.version)
 
@@ -195,8 +198,8 @@ def requirements() -> list[str]:
 
 
 def version_tags(product: str, workspace: Workspace) -> dict[str, str]:
-    """Return what a registered version says of itself: where it came from, its threshold and its runs."""
-    tags = provenance(product, workspace)
+    """Return what a registered version says of itself: where it came from, by whom, its threshold and its runs."""
+    tags = provenance(product, workspace) | {BY_TAG: user(), HOST_TAG: socket.gethostname()}
     threshold = read_json(workspace.bundle(product) / SUMMARY, schema_version=SUMMARY_VERSION)["threshold"]
     tags |= {f"threshold.{key}": str(value) for key, value in threshold.items()}
     for stage in STAGES:
