@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from zeromiss.errors import ZeromissError
-from zeromiss.images.split import assign_splits, share
+from zeromiss.images.split import assign_splits, share, shares
 from zeromiss.params import ManifestParams
 
 
@@ -19,7 +19,20 @@ def frame(*groups: tuple[int, str, str, int]) -> pd.DataFrame:
         for part in range(parts)
         for shot in range(shots)
     ]
-    return pd.DataFrame(rows, columns=["path", "label", "part_id", "source_split"])
+    images = pd.DataFrame(rows, columns=["path", "label", "part_id", "source_split"])
+    return images.assign(defect_type=images["label"].where(images["label"] == "defect", ""))
+
+
+def of_types(*groups: tuple[int, str, int]) -> pd.DataFrame:
+    """Draw up defects, (number of parts, type, images a part) a group, and 40 normal images."""
+    drawn = frame((40, "normal", "", 1), *((parts, kind, "", shots) for parts, kind, shots in groups))
+    kinds = drawn["label"].where(drawn["label"] != "normal", "")
+    return drawn.assign(defect_type=kinds, label=drawn["label"].where(drawn["label"] == "normal", "defect"))
+
+
+def locked(images: pd.DataFrame, split: pd.Series) -> dict[str, int]:
+    """Count the audit set's defects by type."""
+    return dict(sorted(Counter(images["defect_type"][(split == "audit") & (images["label"] == "defect")]).items()))
 
 
 def counts(images: pd.DataFrame, split: pd.Series) -> dict[str, int]:
@@ -187,3 +200,69 @@ def test_official_needs_folders_that_can_decide() -> None:
         "images/defect1_0_0.png is a defect in the train folder, where only normal images may lie: "
         "move it to the test folder or set manifest.split to paper"
     )
+
+
+@pytest.mark.parametrize(
+    ("fraction", "images", "given"),
+    [
+        (0.2, {"a": 30, "b": 20, "c": 10}, {"a": 6, "b": 4, "c": 2}),  # 12 of 60, every share whole
+        (0.2, {"a": 31, "b": 22, "c": 7}, {"a": 6, "b": 5, "c": 1}),  # 6.2, 4.4, 1.4: 12 of 60; tie of b and c goes to b
+        (0.2, {"a": 33, "b": 23, "c": 8}, {"a": 7, "b": 4, "c": 2}),  # 6.6, 4.6, 1.6 = 12.8: 13, two more than 6 + 4 + 1
+        (0.2, {"a": 36, "b": 2, "c": 2}, {"a": 6, "b": 1, "c": 1}),  # 7.2, 0.4, 0.4: 8; a gives one up for c, b's came by its remainder
+        (0.2, {"a": 4, "b": 4, "c": 2}, {"a": 1, "b": 1, "c": 0}),  # 0.8, 0.8, 0.4: 2 for three types
+        (0.2, {"a": 38, "b": 2}, {"a": 7, "b": 1}),  # 7.6, 0.4: 8, and 8 of a would leave b unjudged
+        (0.2, {"a": 39, "b": 1}, {"a": 8, "b": 0}),  # the only part of b stays where the threshold is set
+        (0.0, {"a": 39, "b": 9}, {"a": 0, "b": 0}),
+        (0.2, {"a": 313}, {"a": 63}),
+        (0.2, {"a": 2, "b": 1}, {"a": 1, "b": 0}),  # 0.4, 0.2: 0.6 is rounded to 1
+    ],
+)  # fmt: skip
+def test_every_type_gives_its_share(fraction: float, images: dict[str, int], given: dict[str, int]) -> None:
+    found = shares(fraction, images, images)
+    assert found == given
+    assert sum(found.values()) == share(fraction, sum(images.values()))
+
+
+def test_the_audit_set_is_stratified_by_type_of_defect_in_the_order_of_the_hashes() -> None:
+    images = of_types((31, "bridge", 1), (22, "crack", 1), (7, "hole", 1))
+    split = assign_splits(images, params=ManifestParams(), mask=5, seed=7)
+    assert locked(images, split) == {"bridge": 6, "crack": 5, "hole": 1}
+    for kind, given in (("bridge", 6), ("crack", 5), ("hole", 1)):
+        rows = images.index[images["defect_type"] == kind]
+        order = sorted(rows, key=lambda row: hashlib.sha256(f"7:{images['part_id'][row]}".encode()).hexdigest())
+        assert [split[row] for row in order] == ["audit"] * given + ["table"] * (len(rows) - given)
+
+
+def test_one_type_is_drawn_as_if_types_were_not_known() -> None:
+    images = of_types((50, "bridge", 2))
+    unknown = images.assign(defect_type="")
+    order = sorted(set(images["part_id"][40:]), key=lambda part: hashlib.sha256(f"3:{part}".encode()).hexdigest())
+    for one in (images, unknown):
+        split = assign_splits(one, params=ManifestParams(), mask=5, seed=3)
+        assert set(one["part_id"][(split == "audit") & (one["label"] == "defect")]) == set(order[:10])  # 20 of 100 images
+
+
+def test_a_part_with_several_types_goes_whole_and_counts_for_each() -> None:
+    images = of_types((10, "bridge", 2))
+    second = images.index[images["path"].str.endswith("_1.png")]
+    images.loc[second, "defect_type"] = "crack"  # every part shows one bridge and one crack
+    split = assign_splits(images, params=ManifestParams(), mask=5, seed=0)
+    assert locked(images, split) == {"bridge": 2, "crack": 2}  # 4 of 20, by 2 parts of 10
+    assert (images.assign(split=split).groupby("part_id")["split"].nunique() == 1).all()
+
+
+def test_a_rare_type_that_shares_its_parts_is_reached() -> None:
+    images = of_types((20, "bridge", 2))
+    rows = images.index[(images["defect_type"] == "bridge") & images["path"].str.endswith("_1.png")][:2]
+    images.loc[rows, "defect_type"] = "crack"  # 38 bridges and 2 cracks: 7.6 and 0.4 of 40, so 7 and 1
+    split = assign_splits(images, params=ManifestParams(), mask=5, seed=0)
+    assert locked(images, split)["crack"] == 1
+    assert locked(images, split)["bridge"] in (7, 8)  # parts of two images pass a count by one at most
+
+
+def test_one_more_image_of_a_type_moves_few_others() -> None:
+    images = of_types((41, "bridge", 1), (33, "crack", 1), (17, "hole", 1), (9, "scratch", 1))
+    before = assign_splits(images, params=ManifestParams(), mask=5, seed=0)
+    more = pd.concat([images, images.iloc[-1:].assign(path="new.png", part_id="new")], ignore_index=True)
+    after = assign_splits(more, params=ManifestParams(), mask=5, seed=0)
+    assert (after[: len(images)] != before).sum() <= 3  # one at the cut of its type, and one passed between two others

@@ -6,6 +6,8 @@ draw is random, the same on every machine, and moves few images when others are 
 
 import hashlib
 import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -28,22 +30,28 @@ Key = tuple[str, str]  # part and, where the source's folders decide, the folder
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """The images of one part that go together: how many are normal, how many show a defect."""
+    """The images of one part that go together: how many are normal, how many show a defect of each type."""
 
     key: Key
     normals: int
-    defects: int
+    types: Counter[str]
+
+    @property
+    def defects(self) -> int:
+        """Images that show a defect."""
+        return self.types.total()
 
 
 def assign_splits(images: pd.DataFrame, *, params: ManifestParams, mask: int, seed: int) -> pd.Series:
-    """Return each image's split (train, mask, table or audit); `images` has label, part_id and source_split.
+    """Return each image's split (train, mask, table or audit); `images` has label, defect_type, part_id, source_split.
 
     `paper` (section 4.1): the share `train` of the normal images, among parts without any defect, trains the
     network. Of the rest of these, and of the parts with a defect, the share `audit` is locked away; `mask` of the
     normal images left make the mask; what remains is the metric table. `official`: the normal images of the
     source's train folder train, all but `mask` of them; its test folder gives audit and table.
 
-    Shares are rounded half up to images. A part goes as a whole: it is taken while fewer images than the count were
+    Shares are rounded half up to images; every type of defect gives its share of the audit set, see `shares`. A part
+    goes as a whole: it is taken while fewer images than the count (of one of its types, among parts with a defect) were
     taken before it. Only in `official` can a part come in two splits, when the source has it in both folders.
 
     Raises ZeromissError, naming the key to change, when there are too few normal images.
@@ -52,7 +60,7 @@ def assign_splits(images: pd.DataFrame, *, params: ManifestParams, mask: int, se
     keys = [(part, folder if official else "") for part, folder in zip(images["part_id"], images["source_split"])]
     if official:
         _refuse_folders(images)
-    parts = _parts(keys, list(images["label"] == "defect"), seed=seed)
+    parts = _parts(keys, list(images["defect_type"].where(images["label"] == "defect")), seed=seed)
     placed = (_official if official else _paper)(parts, params=params, mask=mask)
     return pd.Series([placed[key] for key in keys], index=images.index, dtype=object)
 
@@ -62,12 +70,36 @@ def share(fraction: float, count: int) -> int:
     return math.floor(round(fraction * count, 9) + 0.5)
 
 
-def _parts(keys: list[Key], defective: list[bool], *, seed: int) -> list[Part]:
-    """Count each part's images and put the parts in the order in which they are drawn."""
-    counts: dict[Key, list[int]] = {}
-    for key, defect in zip(keys, defective, strict=True):
-        counts.setdefault(key, [0, 0])[defect] += 1
-    parts = [Part(key=key, normals=normals, defects=defects) for key, (normals, defects) in counts.items()]
+def shares(fraction: float, images: Mapping[str, int], parts: Mapping[str, int]) -> dict[str, int]:
+    """Return how many images each type gives, by name, for `fraction` of them all; `images` and `parts` count each type's.
+
+    The sum is `share(fraction, all images)`. Each type gives its own share rounded down; what is missing to the sum
+    goes to the types with the largest remainders. Then a type of two parts or more that would give nothing gets one
+    from the type that exceeds its share most and keeps at least one. Ties go by name.
+    """
+    exact = {name: round(fraction * count, 9) for name, count in sorted(images.items())}
+    given = {name: math.floor(value) for name, value in exact.items()}
+    missing = share(fraction, sum(images.values())) - sum(given.values())
+    for name in sorted(exact, key=lambda name: (given[name] - exact[name], name))[:missing]:
+        given[name] += 1
+    for name in sorted(exact, key=lambda name: (-exact[name], name)):
+        rich = [other for other in given if given[other] > 1]
+        if not given[name] and exact[name] and parts[name] > 1 and rich:
+            given[min(rich, key=lambda other: (exact[other] - given[other], other))] -= 1
+            given[name] = 1
+    return given
+
+
+def _parts(keys: list[Key], types: list[str | float], *, seed: int) -> list[Part]:
+    """Count each part's images, by type of defect (no text = normal), and put the parts in the order in which they are drawn."""
+    normals: Counter[Key] = Counter()
+    defects: dict[Key, Counter[str]] = {key: Counter() for key in keys}
+    for key, kind in zip(keys, types, strict=True):
+        if isinstance(kind, str):
+            defects[key][kind] += 1
+        else:
+            normals[key] += 1
+    parts = [Part(key=key, normals=normals[key], types=kinds) for key, kinds in defects.items()]
     return sorted(parts, key=lambda part: (hashlib.sha256(f"{seed}:{part.key[0]}".encode()).hexdigest(), part.key))
 
 
@@ -113,13 +145,18 @@ def _take(parts: list[Part], wanted: int) -> tuple[list[Part], list[Part]]:
 
 
 def _take_defects(parts: list[Part], fraction: float) -> tuple[list[Part], list[Part]]:
-    """Take parts from the front until they hold `fraction` of the images with a defect; return them and the rest."""
-    wanted, taken = share(fraction, sum(part.defects for part in parts)), 0
-    for position, part in enumerate(parts):
-        if taken >= wanted:
-            return parts[:position], parts[position:]
-        taken += part.defects
-    return parts, []
+    """Take parts until every type of defect has given its share of `fraction` of the images; return them and the rest."""
+    images = sum((part.types for part in parts), Counter[str]())
+    wanted = shares(fraction, images, Counter(name for part in parts for name in part.types))
+    given: Counter[str] = Counter()
+    taken, rest = [], []
+    for part in parts:
+        if any(given[name] < wanted[name] for name in part.types):
+            given += part.types
+            taken.append(part)
+        else:
+            rest.append(part)
+    return taken, rest
 
 
 def _normals(parts: list[Part]) -> int:
