@@ -1,6 +1,9 @@
 """What is kept of a version's source: enough to make the tree again, or the reason why it is not."""
 
+import hashlib
+import json
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -102,7 +105,10 @@ def test_the_source_lies_with_the_run_and_its_tags_say_so(tiny, versioned):
     with act_run("register", tiny, versioned) as log:
         tags = log_source(log, tiny, versioned)
     client = prepare(versioned)
-    assert tags == {"source.complete": "true"}
+    seal = json.loads(Path(client.download_artifacts(log.run_id, "seal/source.json")).read_text())
+    assert set(seal["files"]) == {"manifest.parquet", "params.yaml", "tiny.dvc"}
+    assert seal["files"]["tiny.dvc"] == hashlib.sha256(POINTER.encode()).hexdigest()
+    assert set(tags) == {"source.complete", "seal.source"}
     assert client.get_run(log.run_id).data.tags["source.complete"] == "true"
     names = sorted(one.path for one in client.list_artifacts(log.run_id, "source"))
     assert names == ["source/manifest.parquet", "source/params.yaml", "source/tiny.dvc"]

@@ -15,9 +15,10 @@ from zeromiss.files import read_json, sha256_file
 from zeromiss.inspection.bundle import MANIFEST, SUMMARY
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_VERSION
-from zeromiss.params import Product
+from zeromiss.params import SECTIONS, Product
 from zeromiss.registry.events import move_alias, user
 from zeromiss.registry.facts import provenance
+from zeromiss.registry.seal import MODEL, listing, log_seal
 from zeromiss.registry.source import log_source
 from zeromiss.registry.store import model_name, prepare
 from zeromiss.registry.tracking import SCHEMA_VERSION as RUN_VERSION
@@ -62,7 +63,7 @@ def register(
     if known is not None:
         move_alias(client, product.name, workspace, CHALLENGER, str(known.version), "its bundle was registered again")
         return Registration(name=name, version=str(known.version), created=False)
-    with act_run("register", product, workspace, parent=parent) as log:
+    with act_run("register", product, workspace, parent=parent, sections=SECTIONS) as log:
         version = _create(log, product, workspace, example=example, digest=digest)
     fetched = download_bundle(client, product.name, version)
     if sha256_file(fetched / MANIFEST) != digest:
@@ -144,12 +145,20 @@ def _create(log: MlflowLog, product: Product, workspace: Workspace, *, example: 
     client, name = log.client, model_name(product.name)
     tags = version_tags(product.name, workspace) | {BUNDLE_TAG: digest} | log_source(log, product, workspace)
     model = _log(workspace.bundle(product.name), run_id=log.run_id, example=example)
+    tags |= _seal(log, model.model_uri)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=f"Zero-miss visual inspection of {product.name}")
     made = client.create_model_version(
         name, model.model_uri, run_id=log.run_id, tags=tags, description=describe(product.name, tags), model_id=model.model_id
     )
     return str(made.version)
+
+
+def _seal(log: MlflowLog, model_uri: str) -> dict[str, str]:
+    """Log the SHA-256 of every file of the logged model, and return the tag with the list's own."""
+    import mlflow
+
+    return log_seal(log, MODEL, listing(Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri))))
 
 
 def _log(bundle: Path, *, run_id: str, example: Path | None) -> "ModelInfo":

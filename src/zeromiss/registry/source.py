@@ -16,6 +16,7 @@ from pathlib import Path
 from zeromiss.images.manifest import FILE as MANIFEST_FILE
 from zeromiss.params import Product
 from zeromiss.registry.facts import NONE, data_hash, git_output
+from zeromiss.registry.seal import SOURCE, listing, log_seal
 from zeromiss.registry.tracking import MlflowLog
 from zeromiss.workspace import Workspace
 
@@ -40,12 +41,13 @@ class Source:
 
 
 def log_source(log: MlflowLog, product: Product, workspace: Workspace) -> dict[str, str]:
-    """Log the source of the product's bundle with a run and return the tags, which the run gets as well."""
+    """Log the source of the product's bundle, sealed, with a run and return the tags, which the run gets as well."""
     with tempfile.TemporaryDirectory() as draft:
         source = collect(product, workspace, Path(draft) / FOLDER)
         log.artifact(source.folder)
-    log.tags(source.tags())
-    return source.tags()
+        tags = source.tags() | log_seal(log, SOURCE, listing(source.folder))
+    log.tags(tags)
+    return tags
 
 
 def collect(product: Product, workspace: Workspace, folder: Path) -> Source:

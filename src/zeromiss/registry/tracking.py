@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
 from zeromiss.params import SECTIONS, Product
+from zeromiss.registry.events import user
 from zeromiss.registry.facts import flat_params, provenance
 from zeromiss.registry.store import experiment_id, prepare
 from zeromiss.workspace import Workspace
@@ -86,9 +87,11 @@ def parent_run(product: Product, workspace: Workspace) -> Iterator[MlflowLog]:
 
 
 @contextmanager
-def act_run(name: str, product: Product, workspace: Workspace, *, parent: str | None = None) -> Iterator[MlflowLog]:
-    """Open a run for an act on the outside world, such as registering a model."""
-    with _run(product, workspace, name=name, sections=(), parent=parent) as log:
+def act_run(
+    name: str, product: Product, workspace: Workspace, *, parent: str | None = None, sections: tuple[str, ...] = ()
+) -> Iterator[MlflowLog]:
+    """Open a run for an act on the outside world, such as registering a model, with the parameters of some sections."""
+    with _run(product, workspace, name=name, sections=sections, parent=parent) as log:
         yield log
 
 
@@ -117,7 +120,7 @@ def _run(
     from mlflow.entities import Param
 
     client = prepare(workspace)
-    tags = provenance(product.name, workspace) | {"stage": name}
+    tags = provenance(product.name, workspace) | {"stage": name, "mlflow.user": user()}
     if parent:
         tags["mlflow.parentRunId"] = parent
     run_id = client.create_run(experiment_id(client, product.name, workspace), tags=tags, run_name=name).info.run_id
