@@ -51,6 +51,10 @@ class ManifestParams(Section):
     min_defects: int = Field(default=8, ge=2)
     min_side: int = Field(default=32, ge=16)
     max_side: int = Field(default=8192, ge=16)
+    # AUC in [0.5, 1] above which a trivial property (brightness, file size, ...) is told as a shortcut: one that tells
+    # defects from normal images, and one that tells training images from the table's, both normal
+    shortcut_limit: float = Field(default=0.8, ge=0.5, le=1.0)
+    shift_limit: float = Field(default=0.65, ge=0.5, le=1.0)
 
 
 class VqganParams(Section):

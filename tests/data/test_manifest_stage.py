@@ -106,6 +106,7 @@ def test_the_manifest_holds_facts_and_splits(
     assert capsys.readouterr().out == (
         "manifest: 10 normal images train, 4 make the mask, 4 and 8 defects are the metric table, "
         "2 and 2 defects are locked away\n"
+        "shortcuts: none of 7 trivial properties tells defects from normal images, or training images from the table's\n"
     )
 
 
@@ -114,7 +115,7 @@ def test_the_same_raw_folder_gives_the_same_manifest(product: Product, workspace
     for _ in range(2):
         manifest.run(product, workspace, NoLog())
         outcomes.append({path.name: sha256_file(path) for path in workspace.manifest("part").iterdir()})
-    assert outcomes[0] == outcomes[1] and set(outcomes[0]) == {"manifest.parquet", "counts.json"}
+    assert outcomes[0] == outcomes[1] and set(outcomes[0]) == {"manifest.parquet", "counts.json", "shortcuts.json"}
 
 
 def test_a_product_in_no_fixed_position_has_no_mask_images(

@@ -1,4 +1,4 @@
-"""Stage `manifest`: raw images to checked facts and splits, `manifest.parquet` and `counts.json`."""
+"""Stage `manifest`: raw images to checked facts and splits, and to what tells their groups apart (shortcuts)."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import pandas as pd
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
+from zeromiss.images import shortcuts
 from zeromiss.images.manifest import FILE, SCHEMA_VERSION, SPLITS, manifest_rows, read_facts
 from zeromiss.images.raw import INDEX, LABELS, read_index
 from zeromiss.images.split import assign_splits
@@ -18,7 +19,7 @@ from zeromiss.workspace import Workspace
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
-    """Read the raw index and write the manifest; return the counts of images by split and label.
+    """Read the raw index and write the manifest and shortcuts.json; return the counts of images by split and label.
 
     Raises ZeromissError, with where the page of all checks lies, when an image cannot be judged or split.
     """
@@ -31,11 +32,17 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     split = _split(facts, product, docs=docs, folder=folder)
     rows = manifest_rows(facts, split, seed=product.seed)
     counts = count(rows)
+    limits = {"label": product.manifest.shortcut_limit, "split": product.manifest.shift_limit}
+    found = shortcuts.find_shortcuts(rows, raw, limits=limits)
     out = workspace.manifest(product.name)
     write_table(out / FILE, rows, schema_version=SCHEMA_VERSION)
     write_json(out / "counts.json", {"seed": product.seed, "counts": counts}, schema_version=SCHEMA_VERSION)
+    write_json(out / shortcuts.FILE, found, schema_version=shortcuts.SCHEMA_VERSION)
+    log.metrics({f"shortcut.{check['question']}.{check['property']}": check["auc"] for check in found["checked"]})
+    log.tags({"shortcuts": found["sentence"]})
     log.metrics({f"{name}_{label}": float(number) for name, of in counts.items() for label, number in of.items()})
     print(sentence(counts))
+    print(f"shortcuts: {found['sentence']}")
     return {"counts": counts}
 
 

@@ -1,0 +1,183 @@
+"""Shortcuts: do properties that have nothing to do with defects tell the groups of images apart?
+
+Two questions are asked of every property. `label`: does it tell the table's defects from its normal images, so that
+a classifier may learn the lamp, not the defect? `split`: does it tell the images that train the network from the
+table's normal images, so that the network takes that difference for a defect? Audit images are never looked at.
+
+Of the second question nothing excuses an answer, since both groups are normal; of the first a defect may that
+darkens the whole part: each has a limit of its own.
+
+Not asked: file numbers, which sources give after sorting by label, and the time at which a file was written, which
+is that of ingest. Folders are asked for labels only, and where one at least holds both: otherwise they are the labels.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from zeromiss.images.telling import Telling, tell
+from zeromiss.images.traits import Traits
+from zeromiss.images.workers import work
+
+SCHEMA_VERSION = 1
+FILE = "shortcuts.json"
+CONFIDENCE = 0.95  # of all intervals together
+SAMPLE = 500  # images of a group that are looked at: more would hardly narrow the intervals
+PAIRS = 3
+FEW = 10  # images below which a folder is counted among the others
+Question = Literal["label", "split"]
+
+_FIELDS = ("property", "question", "auc", "low", "high", "n_a", "n_b", "found")
+_LAYOUT = frozenset({"images", "train", "test", "good", "normal", "defect"})
+_NAMES = {  # of a property: in sentences, and what a detector may learn by it
+    "brightness": ("brightness", "the lamp"),
+    "contrast": ("contrast", "the lamp"),
+    "sharpness": ("sharpness", "the focus"),
+    "red": ("the balance of red and green", "the lamp's colour"),
+    "blue": ("the balance of blue and green", "the lamp's colour"),
+    "resolution": ("resolution", "the camera's settings"),
+    "file_size": ("file size", "the files"),
+    "bytes_per_pixel": ("compression", "the files"),
+    "jpeg_step": ("JPEG quality", "the files"),
+    "time_stamp": ("the time stamp", "the day"),
+    "folder": ("the folder", "the place"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(Telling):
+    """How well one property answers one question; `found` where even the low end of the interval is above the limit."""
+
+    property: str
+    question: Question
+    found: bool
+
+
+def find_shortcuts(rows: pd.DataFrame, raw: Path, *, limits: Mapping[Question, float]) -> dict[str, Any]:
+    """Return the content of shortcuts.json for the manifest's rows; image paths in it are relative to `raw`.
+
+    Of each group the images of lowest SHA-256 are looked at, at most `SAMPLE`. All intervals hold together with
+    95 % confidence: the doubt is divided among them (Bonferroni). `limits`: AUCs in [0.5, 1], one a question.
+    """
+    seen = _sample(rows)
+    traits = work("zeromiss.images.traits:read", [str(raw / path) for path in seen["path"]], title="look for shortcuts", unit="image")
+    values = properties(seen, pd.DataFrame(traits, columns=Traits._fields, index=seen.index))
+    asked = [(name, question) for name in values for question in limits if _can_ask(seen, values[name], question)]
+    checks = [_check(seen, values[name], question, doubt=(1.0 - CONFIDENCE) / len(asked), limit=limits[question]) for name, question in asked]
+    findings = [_finding(seen, values[check.property], check) for check in sorted(checks, key=lambda check: -check.low) if check.found]
+    return {
+        "limit": limits["label"],
+        "split_limit": limits["split"],
+        "checked": [_entry(check) for check in checks],
+        "findings": findings,
+        "sentence": _sentence(checks, findings),
+    }
+
+
+def properties(seen: pd.DataFrame, traits: pd.DataFrame) -> pd.DataFrame:
+    """Return one column a property, NaN where an image lacks it.
+
+    Left out where they can tell nothing: colours of grey images, JPEG quality without a JPEG, the time stamp where no
+    file has one, folders as `_folders` says, and compression where all images have one size (it is the file size then).
+    """
+    values = traits[["brightness", "contrast", "sharpness"]].assign(resolution=traits["pixels"], file_size=traits["bytes"])
+    optional = {
+        "red": traits["red"],
+        "blue": traits["blue"],
+        "bytes_per_pixel": traits["bytes"] / traits["pixels"] if traits["pixels"].nunique() > 1 else None,
+        "jpeg_step": traits["step"],
+        "time_stamp": traits["taken"],
+        "folder": _folders(seen),
+    }
+    for name, column in optional.items():
+        if column is not None and column.nunique() > 1:
+            values[name] = column
+    return values
+
+
+def _sample(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the images to look at, with their group: defect, normal (both of the table) or train."""
+    table = rows["split"] == "table"
+    group = pd.Series("", index=rows.index).mask(table, rows["label"]).mask(rows["split"] == "train", "train")
+    chosen = rows.assign(group=group)[group != ""].sort_values(["sha256", "path"])
+    return chosen.groupby("group").head(SAMPLE).sort_index()
+
+
+def _folders(seen: pd.DataFrame) -> pd.Series | None:
+    """Return each image's folder as the share of defects that the table has in it; None where folders say nothing.
+
+    What lays out a source (train, test, good, a defect's name) is taken out of the path; folders of fewer than
+    `FEW` images count as one.
+    """
+    stripped = [
+        "/".join(part for part in PurePosixPath(path).parent.parts if part.lower() not in _LAYOUT and part != kind)
+        for path, kind in zip(seen["path"], seen["defect_type"], strict=True)
+    ]
+    folder = pd.Series(stripped, index=seen.index)
+    folder = folder.where(folder.groupby(folder).transform("size") >= FEW, "(others)")
+    table = seen["group"] != "train"
+    share = (seen.loc[table, "group"] == "defect").groupby(folder[table]).mean()
+    return folder.map(share) if share.between(0.0, 1.0, inclusive="neither").any() else None
+
+
+def _can_ask(seen: pd.DataFrame, value: pd.Series, question: Question) -> bool:
+    """Return whether both groups of a question have images with the property."""
+    if value.name == "folder" and question == "split":
+        return False
+    return all(value[seen["group"] == group].notna().any() for group in _groups(question))
+
+
+def _groups(question: Question) -> tuple[str, str]:
+    """Return the groups that a question compares."""
+    return ("defect", "normal") if question == "label" else ("train", "normal")
+
+
+def _check(seen: pd.DataFrame, value: pd.Series, question: Question, *, doubt: float, limit: float) -> Check:
+    """Answer one question by one property; a part's images in one group count as one, their mean."""
+    a, b = (value[seen["group"] == group].dropna().groupby(seen["part_id"]).mean().to_numpy() for group in _groups(question))
+    told = tell(a, b, confidence=1.0 - doubt)
+    return Check(**asdict(told), property=str(value.name), question=question, found=told.low > limit)
+
+
+def _entry(check: Check) -> dict[str, Any]:
+    """Return a check as the file holds it."""
+    return {name: getattr(check, name) for name in _FIELDS}
+
+
+def _finding(seen: pd.DataFrame, value: pd.Series, check: Check) -> dict[str, Any]:
+    """Return a finding: the check, its sentence, and pairs of images that are typical of their groups."""
+    name, learned = _NAMES[check.property]
+    counts = f"{check.n_a} against {check.n_b} {'images' if seen['part_id'].is_unique else 'parts'}"
+    figures = f"with AUC {check.auc:.2f} ({check.low:.2f} to {check.high:.2f}, {counts})"
+    if check.question == "label":
+        sentence = f"{name} alone tells defects from normal images {figures}: a detector may learn {learned}, not the defect"
+    else:
+        sentence = (
+            f"{name} alone tells training images from the table's normal images {figures}: "
+            f"a detector may take {learned} for a defect"
+        )
+    return _entry(check) | {"sentence": sentence, "pairs": list(_pairs(seen, value, check.question))}
+
+
+def _pairs(seen: pd.DataFrame, value: pd.Series, question: Question) -> Iterator[dict[str, Any]]:
+    """Yield pairs of images, one of each group, whose values lie closest to their group's median."""
+    typical = []
+    for group in _groups(question):
+        of_group = value[seen["group"] == group].dropna()
+        order = np.argsort(np.abs(of_group.to_numpy() - np.median(of_group)), kind="stable")[:PAIRS]
+        typical.append([(seen.loc[index, "path"], float(of_group[index])) for index in of_group.index[order]])
+    for (a, value_a), (b, value_b) in zip(*typical, strict=False):
+        yield {"a": a, "b": b, "value_a": value_a, "value_b": value_b}
+
+
+def _sentence(checks: list[Check], findings: list[dict[str, Any]]) -> str:
+    """Say in one sentence what was found."""
+    if not findings:
+        number = len({check.property for check in checks})
+        return f"none of {number} trivial properties tells defects from normal images, or training images from the table's"
+    more = f"; {len(findings) - 1} more are in {FILE}" if len(findings) > 1 else ""
+    return findings[0]["sentence"] + more
