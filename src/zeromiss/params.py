@@ -14,8 +14,8 @@ from ruamel.yaml.error import YAMLError
 from zeromiss.errors import ZeromissError
 
 SCHEMA_VERSION = 1
-FAMILIES = ("dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda")
-Family = Literal["dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda"]
+FAMILIES = ("dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda", "wmw")
+Family = Literal["dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda", "wmw"]
 
 
 def first_fault(error: ValidationError) -> tuple[str, str]:
@@ -130,6 +130,8 @@ class SelectionParams(Section):
 
     families: tuple[Family, ...] = FAMILIES
     draws: int = Field(default=500, ge=1)  # of the randomised search, a family
+    # what a draw is judged by on a fold: at 0.5 (the paper), at the fold's lowest defect score, or by rank from a sensitivity of 0.9 on
+    scoring: Literal["accuracy", "zfn_accuracy", "partial_auc"] = "accuracy"
     trees: int = Field(default=80, ge=1)  # most trees an ensemble may have
     folds: int = Field(default=5, ge=2)
     racing: float = Field(default=0.5, gt=0.0, le=1.0)  # share of a family's draws that goes on after each fold; 1: drop only what cannot win

@@ -5,10 +5,13 @@ import pytest
 
 from zeromiss.selection import racing
 from zeromiss.selection.bench import Bench
+from zeromiss.selection.draws import draw_parameters
+from zeromiss.selection.families import FAMILY
 from zeromiss.selection.fit import ReadyFold, Recipe, prepare_fold
 from zeromiss.selection.fold_judge import judge_draws
 from zeromiss.selection.folds import search_folds
 from zeromiss.selection.racing import cannot_win, leaders, left_behind
+from zeromiss.selection.scoring import SCORING
 from zeromiss.selection.search import Candidate, best_draws, search
 
 CHEAP = ("dt", "rf", "et", "ada", "lr", "knn", "nb", "lda", "qda")
@@ -24,8 +27,10 @@ def ready() -> list[ReadyFold]:
     return [prepare_fold(X_NF, y_N, fold, Recipe(correlation=0.95, smote_neighbours=None, seed=0)) for fold in folds]
 
 
-def _search(ready: list[ReadyFold], *, families: tuple[str, ...] = CHEAP, draws: int = 30, share: float) -> list[Candidate]:
-    return search(ready, families=families, draws=draws, trees=6, seed=0, jobs=1, racing=share)
+def _search(
+    ready: list[ReadyFold], *, families: tuple[str, ...] = CHEAP, draws: int = 30, share: float, scoring: str = "accuracy"
+) -> list[Candidate]:
+    return search(ready, families=families, draws=draws, trees=6, seed=0, jobs=1, racing=share, scoring=scoring)
 
 
 def _accuracies(candidate: Candidate, ready: list[ReadyFold]) -> list[float]:
@@ -44,7 +49,7 @@ def test_without_racing_the_winners_are_those_of_all_folds(ready: list[ReadyFold
         tried = [candidate for candidate in candidates if candidate.family == family]
         means = [float(np.mean(_accuracies(candidate, ready))) for candidate in tried]
         assert best[family].draw == int(np.argmax(means))  # the first of equals
-        assert best[family].mean_accuracy == max(means) and best[family].folds == 5
+        assert best[family].mean_score == max(means) and best[family].folds == 5
         for candidate, mean in zip(tried, means, strict=True):
             assert candidate.dropped in ("", "cannot win") and (candidate.folds == 5) == (candidate.dropped == "")
             assert not candidate.dropped or (mean, -candidate.draw) < (max(means), -best[family].draw)
@@ -52,11 +57,28 @@ def test_without_racing_the_winners_are_those_of_all_folds(ready: list[ReadyFold
     assert dropped > 20
 
 
+@pytest.mark.parametrize("scoring", ["zfn_accuracy", "partial_auc"])
+def test_other_scores_drop_no_winner_either(ready: list[ReadyFold], scoring: str) -> None:
+    """By brute force again; and what aims at full sensitivity chooses other draws than accuracy does."""
+    families = ("dt", "knn", "lda")
+    best = best_draws(_search(ready, families=families, share=1.0, scoring=scoring))
+    for family, winner in best.items():
+        tried = draw_parameters(FAMILY[family].space(6), 30, 0)
+        judged = [judge_draws(family, tried, Bench(fold), 0) for fold in ready]
+        means = [
+            float(np.mean([SCORING[scoring](draws[number].probability_M, fold.judged_M) for draws, fold in zip(judged, ready, strict=True)]))
+            for number in range(len(tried))
+        ]
+        assert winner.draw == int(np.argmax(means)) and winner.mean_score == max(means)
+    usual = best_draws(_search(ready, families=families, share=1.0))
+    assert any(best[family].draw != usual[family].draw for family in families)
+
+
 def test_accuracies_are_those_of_the_folds_judged(ready: list[ReadyFold]) -> None:
     """Mean and standard deviation over the first folds, as many as the table says."""
     for candidate in _search(ready, families=("knn", "dt"), share=0.4):
         judged = _accuracies(candidate, ready)[: candidate.folds]
-        assert candidate.mean_accuracy == float(np.mean(judged)) and candidate.std_accuracy == float(np.std(judged))
+        assert candidate.mean_score == float(np.mean(judged)) and candidate.std_score == float(np.std(judged))
 
 
 def test_racing_leaves_a_share_after_each_fold(ready: list[ReadyFold]) -> None:
@@ -75,7 +97,7 @@ def test_racing_leaves_a_share_after_each_fold(ready: list[ReadyFold]) -> None:
 def test_few_draws_are_not_raced(ready: list[ReadyFold]) -> None:
     """Ten draws, the quick profile's, end as they would without racing."""
     raced, whole = (_search(ready, families=("knn", "lda"), draws=10, share=share) for share in (0.01, 1.0))
-    assert [(one.folds, one.dropped, one.mean_accuracy) for one in raced] == [(one.folds, one.dropped, one.mean_accuracy) for one in whole]
+    assert [(one.folds, one.dropped, one.mean_score) for one in raced] == [(one.folds, one.dropped, one.mean_score) for one in whole]
 
 
 def test_what_cannot_win_by_hand() -> None:

@@ -92,7 +92,7 @@ def test_a_failing_family_is_reported_and_the_others_go_on(broken_bayes: None) -
     """Its draws carry the error, it has no pool, and another wins."""
     found = select(_source(12, 12), _params(families=("nb", "lda")), 0)
     assert [candidate.error for candidate in found.candidates[:2]] == ["ValueError: no luck today"] * 2
-    assert found.candidates[0].mean_accuracy is None
+    assert found.candidates[0].mean_score is None
     assert list(found.judgements) == ["lda"] and found.winner == "lda"
     assert found.n_candidates == 2
 
@@ -132,7 +132,7 @@ def test_the_first_of_equal_draws_is_best() -> None:
     means, dropped = [None, 0.7, 0.9, 0.8, 0.8], ["", "", "raced", "", ""]
     candidates = [
         Candidate(
-            family="dt", draw=draw, params={}, mean_accuracy=mean, std_accuracy=mean, seconds=0.0, error="" if mean else "x", folds=3, dropped=why
+            family="dt", draw=draw, params={}, mean_score=mean, std_score=mean, seconds=0.0, error="" if mean else "x", folds=3, dropped=why
         )
         for draw, (mean, why) in enumerate(zip(means, dropped, strict=True))
     ]
@@ -174,7 +174,7 @@ def test_a_clear_difference_is_found() -> None:
 def _same(one: Selection, other: Selection, source: Source) -> None:
     assert one.winner == other.winner
     for mine, theirs in zip(one.candidates, other.candidates, strict=True):
-        assert (mine.params, mine.mean_accuracy, mine.std_accuracy) == (theirs.params, theirs.mean_accuracy, theirs.std_accuracy)
+        assert (mine.params, mine.mean_score, mine.std_score) == (theirs.params, theirs.mean_score, theirs.std_score)
         assert (mine.folds, mine.dropped) == (theirs.folds, theirs.dropped)
     for family, pool in one.pools.items():
         assert np.array_equal(pool.probability_N, other.pools[family].probability_N), family

@@ -70,7 +70,7 @@ def _workspace(root: Path, table: pd.DataFrame) -> Workspace:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, _Log]:
-    """Both stages, all twelve families, on 30 images."""
+    """Both stages, all thirteen families, on 30 images."""
     workspace, log = _workspace(tmp_path_factory.mktemp("selection"), _table()), _Log()
     selection.run(_product(), workspace, log)
     threshold.run(_product(), workspace, log)
@@ -90,11 +90,11 @@ def test_the_files_are_complete(done: tuple[Workspace, _Log]) -> None:
 def test_every_draw_is_in_the_candidates(done: tuple[Workspace, _Log]) -> None:
     """One a family here, with parameters that can be read back."""
     table = read_table(done[0].selection("toy") / "candidates.parquet", schema_version=1)
-    columns = ["family", "draw", "params", "mean_accuracy", "std_accuracy", "seconds", "error", "folds", "dropped"]
+    columns = ["family", "draw", "params", "mean_score", "std_score", "seconds", "error", "folds", "dropped"]
     assert list(table.columns) == columns
     assert (table["folds"] == 5).all() and (table["dropped"] == "").all()  # the only draw of its family is judged on every fold
     assert tuple(table["family"]) == FAMILIES
-    assert (table["error"] == "").all() and table["mean_accuracy"].between(0, 1).all()
+    assert (table["error"] == "").all() and table["mean_score"].between(0, 1).all()
     assert all(isinstance(json.loads(params), dict) for params in table["params"])
 
 
@@ -103,7 +103,7 @@ def test_out_of_fold_probabilities_give_the_families_figures(done: tuple[Workspa
     workspace, _ = done
     pool = read_table(workspace.selection("toy") / "oof.parquet", schema_version=1)
     families = read_json(workspace.selection("toy") / "families.json", schema_version=1)
-    assert len(pool) == 12 * 30 and pool["probability"].between(0, 1).all()
+    assert len(pool) == len(FAMILIES) * 30 and pool["probability"].between(0, 1).all()
     for family, rows in pool.groupby("family"):
         entry = families["families"][family]
         defect = rows["label"] == "defect"
@@ -113,7 +113,7 @@ def test_out_of_fold_probabilities_give_the_families_figures(done: tuple[Workspa
         assert entry["zfn"]["fnr"] == 0.0 and entry["status"] == "ok"
     best = max(entry["zfn"]["accuracy"] for entry in families["families"].values())
     assert families["families"][families["winner"]]["zfn"]["accuracy"] == best
-    assert families["n_candidates"] == 12
+    assert families["n_candidates"] == len(FAMILIES) and families["scoring"] == "accuracy"
 
 
 def test_the_classifier_reads_the_features_alone(done: tuple[Workspace, _Log]) -> None:
@@ -133,9 +133,9 @@ def test_the_threshold_is_the_winners_lowest_defect(done: tuple[Workspace, _Log]
     lowest = pool.loc[(pool["family"] == winner) & (pool["label"] == "defect"), "probability"].min()
     facts = read_json(workspace.threshold("toy") / "threshold.json", schema_version=1)
     assert facts["value"] == lowest
-    assert (facts["rule"], facts["n_defects"], facts["n_candidates"], facts["bound_is"]) == ("zfn", 14, 12, "descriptive")
+    assert (facts["rule"], facts["n_defects"], facts["n_candidates"], facts["bound_is"]) == ("zfn", 14, 13, "descriptive")
     assert facts["next_defect_miss_bound"] == pytest.approx(1 / 15)
-    assert facts["miss_rate_bound_95"] == pytest.approx(1 - (0.05 / 12) ** (1 / 14))
+    assert facts["miss_rate_bound_95"] == pytest.approx(1 - (0.05 / 13) ** (1 / 14))
     assert [entry["defect_type"] for entry in facts["types"]] == ["crack"]
 
 

@@ -7,7 +7,7 @@ FIGURES = ("accuracy", "precision", "fpr", "fnr")  # in the table's order
 HEADINGS = ("Accuracy", "Precision", "FPR", "FNR")
 NAMES = {
     "dt": "DT", "rf": "RF", "et": "ET", "ada": "ADA", "lightgbm": "LGBM", "gbc": "GBC",
-    "xgboost": "XGBoost", "lr": "LR", "knn": "KNN", "nb": "NB", "lda": "LDA", "qda": "QDA",
+    "xgboost": "XGBoost", "lr": "LR", "knn": "KNN", "nb": "NB", "lda": "LDA", "qda": "QDA", "wmw": "WMW",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The twelve families of classifiers and the spaces their parameters are drawn from (paper 1, section 3.3).
+"""The families of classifiers and the spaces their parameters are drawn from: paper 1's twelve (section 3.3), and WMW.
 
 Every classifier fits on one thread and from one seed, so that the number of jobs changes nothing.
 The spaces suit a few hundred images and up to a few hundred columns in [0, 1]: shallow trees, strong
@@ -20,6 +20,8 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
+
+from zeromiss.selection.wmw import WMWClassifier
 
 Space = dict[str, Any] | list[dict[str, Any]]  # lists or scipy distributions by parameter name
 BINS = 63  # histogram bins of the boosters: as fine as a few hundred rows can use, and quick
@@ -148,6 +150,10 @@ def _quadratic_space(trees: int) -> Space:
     return {"reg_param": loguniform(1e-4, 1)}
 
 
+def _wmw_space(trees: int) -> Space:
+    return {"share": [0.05, 0.15, 0.4, 1.0], "gamma": uniform(0.2, 0.8), "p": [1.5, 2.0, 3.0], "alpha": loguniform(0.05, 200)}
+
+
 def _share(trees: int, share: float) -> int:
     """Return a share of the most trees, at least one."""
     return max(1, round(trees * share))
@@ -167,4 +173,5 @@ FAMILY = {
     "nb": Family(build=_builder(GaussianNB, seeded=False), space=_bayes_space),
     "lda": Family(build=_builder(LinearDiscriminantAnalysis, seeded=False), space=_linear_space),
     "qda": Family(build=_builder(QuadraticDiscriminantAnalysis, seeded=False), space=_quadratic_space),
+    "wmw": Family(build=_builder(WMWClassifier, seeded=False), space=_wmw_space),
 }

@@ -88,7 +88,7 @@ def fit_pipeline(
 def _understood_warnings() -> Iterator[None]:
     """Silence what the search itself answers.
 
-    A draw that did not converge, met collinear columns or draws few rows a tree is judged by its accuracy on parts it has not
+    A draw that did not converge, met collinear columns or draws few rows a tree is judged by its score on parts it has not
     seen like any other draw. LightGBM names the columns of an array itself and then misses those names in
     the next array. All else is shown.
     """

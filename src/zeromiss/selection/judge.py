@@ -10,7 +10,7 @@ import numpy as np
 
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.ranking import average_precision, image_auroc
-from zeromiss.selection.search import STANDARD
+from zeromiss.selection.scoring import STANDARD
 
 
 @dataclass(frozen=True, kw_only=True)

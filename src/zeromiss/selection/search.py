@@ -1,4 +1,4 @@
-"""Randomised search: each family's draws, by accuracy over stratified folds (paper 1, section 3.3).
+"""Randomised search: each family's draws, by their score over stratified folds (paper 1, section 3.3: accuracy).
 
 Draws advance fold by fold, all together; between folds those that need no further one are dropped
 (`zeromiss.selection.racing`), and say so.
@@ -6,6 +6,7 @@ Draws advance fold by fold, all together; between folds those that need no furth
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,20 +19,20 @@ from zeromiss.selection.families import FAMILY
 from zeromiss.selection.fit import ReadyFold
 from zeromiss.selection.fold_judge import judge_draws, sharing_key
 from zeromiss.selection.racing import CANNOT_WIN, RACED, cannot_win, leaders, left_behind
+from zeromiss.selection.scoring import SCORING
 
-STANDARD = 0.5  # the threshold of the STD columns of paper 1's Table 1
 BATCH = 8  # draws of one family that one task judges on one fold
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One draw of one family and how it did; accuracies in [0, 1], over the folds judged, are None when it failed."""
+    """One draw of one family and how it did; scores in [0, 1], over the folds judged, are None when it failed."""
 
     family: str
     draw: int
     params: dict[str, Any]
-    mean_accuracy: float | None
-    std_accuracy: float | None
+    mean_score: float | None
+    std_score: float | None
     seconds: float
     error: str  # why it failed, empty if it did not
     folds: int  # judged; fewer than all where it was dropped or failed
@@ -45,7 +46,7 @@ class _Runner:
     family: str
     draw: int
     params: dict[str, Any]
-    accuracies: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
     seconds: float = 0.0
     error: str = ""
     dropped: str = ""
@@ -56,14 +57,23 @@ class _Runner:
 
     @property
     def mean(self) -> float:
-        return float(np.mean(self.accuracies))
+        return float(np.mean(self.scores))
 
 
 def search(
-    ready: Sequence[ReadyFold], *, families: Sequence[str], draws: int, trees: int, seed: int, jobs: int, racing: float
+    ready: Sequence[ReadyFold],
+    *,
+    families: Sequence[str],
+    draws: int,
+    trees: int,
+    seed: int,
+    jobs: int,
+    racing: float,
+    scoring: str = "accuracy",
 ) -> list[Candidate]:
     """Return every candidate, in the order of families and draws.
 
+    `scoring`: what a draw is judged by on a fold, a name of `SCORING`.
     `racing`: share of a family's draws, the best so far, that goes on after each fold; 1 drops only what cannot
     win. A draw that fails is reported and the others go on. Raises ZeromissError when none succeeds.
     """
@@ -72,13 +82,14 @@ def search(
         for family in families
     ]
     count = len(ready)
-    _advance(squads, ready[:1], seed=seed, jobs=jobs, title=f"search, fold 1 of {count}")
-    _advance([_leaders(squad) for squad in squads], ready[1:], seed=seed, jobs=jobs, title="search, leaders")
+    advance = partial(_advance, seed=seed, jobs=jobs, scoring=scoring)
+    advance(squads, ready[:1], title=f"search, fold 1 of {count}")
+    advance([_leaders(squad) for squad in squads], ready[1:], title="search, leaders")
     for fold in range(1, count):
         for squad in squads:
             _drop(squad, fold, count, racing)
-        behind = [[runner for runner in squad if runner.running and len(runner.accuracies) == fold] for squad in squads]
-        _advance(behind, ready[fold : fold + 1], seed=seed, jobs=jobs, title=f"search, fold {fold + 1} of {count}")
+        behind = [[runner for runner in squad if runner.running and len(runner.scores) == fold] for squad in squads]
+        advance(behind, ready[fold : fold + 1], title=f"search, fold {fold + 1} of {count}")
     candidates = [_candidate(runner) for squad in squads for runner in squad]
     if all(candidate.error for candidate in candidates):
         raise ZeromissError(f"no classifier could be fitted; the first said: {candidates[0].error}: check the metric table")
@@ -86,42 +97,40 @@ def search(
 
 
 def best_draws(candidates: Sequence[Candidate]) -> dict[str, Candidate]:
-    """Return each family's draw of highest mean accuracy over all folds, the first of equals; failed families are missing."""
+    """Return each family's draw of highest mean score over all folds, the first of equals; failed families are missing."""
     best: dict[str, Candidate] = {}
     for candidate in candidates:
-        if candidate.mean_accuracy is None or candidate.dropped:
+        if candidate.mean_score is None or candidate.dropped:
             continue
         leader = best.get(candidate.family)
-        if leader is None or candidate.mean_accuracy > leader.mean_accuracy:
+        if leader is None or candidate.mean_score > leader.mean_score:
             best[candidate.family] = candidate
     return best
 
 
-def judge_batch(family: str, draws: Sequence[dict[str, Any]], fold: ReadyFold, seed: int) -> list[tuple[float | None, float, str]]:
-    """Return each draw's accuracy on one fold (None where it failed), its seconds and its error."""
+def judge_batch(
+    family: str, draws: Sequence[dict[str, Any]], fold: ReadyFold, seed: int, scoring: str = "accuracy"
+) -> list[tuple[float | None, float, str]]:
+    """Return each draw's score on one fold (None where it failed), its seconds and its error."""
+    score = SCORING[scoring]
     return [
-        (accuracy_at_standard(judged.probability_M, fold.judged_M), judged.seconds, judged.error)
+        (None if judged.probability_M is None else score(judged.probability_M, fold.judged_M), judged.seconds, judged.error)
         for judged in judge_draws(family, draws, Bench(fold), seed)
     ]
 
 
-def accuracy_at_standard(probability_M: np.ndarray | None, judged_M: np.ndarray) -> float | None:
-    """Return the share of images on the right side of 0.5, in [0, 1]; None without probabilities."""
-    return None if probability_M is None else float(np.mean((probability_M >= STANDARD) == (judged_M == 1)))
-
-
-def _advance(squads: Iterable[Sequence[_Runner]], ready: Sequence[ReadyFold], *, seed: int, jobs: int, title: str) -> None:
+def _advance(squads: Iterable[Sequence[_Runner]], ready: Sequence[ReadyFold], *, seed: int, jobs: int, scoring: str, title: str) -> None:
     """Judge the runners on the folds, and let each remember how it did."""
     batches = [(batch, fold) for squad in squads for fold in ready for batch in _batches(squad)]
     if not batches:
         return
-    tasks = [(batch[0].family, [runner.params for runner in batch], fold, seed) for batch, fold in batches]
+    tasks = [(batch[0].family, [runner.params for runner in batch], fold, seed, scoring) for batch, fold in batches]
     for (batch, _), results in zip(batches, run_all(judge_batch, tasks, jobs=jobs, title=title, unit="batch"), strict=True):
-        for runner, (accuracy, seconds, error) in zip(batch, results, strict=True):
+        for runner, (score, seconds, error) in zip(batch, results, strict=True):
             runner.seconds += seconds
             runner.error = runner.error or error
-            if accuracy is not None and not runner.error:
-                runner.accuracies.append(accuracy)
+            if score is not None and not runner.error:
+                runner.scores.append(score)
 
 
 def _batches(squad: Sequence[_Runner]) -> list[list[_Runner]]:
@@ -133,20 +142,20 @@ def _batches(squad: Sequence[_Runner]) -> list[list[_Runner]]:
 def _leaders(squad: Sequence[_Runner]) -> list[_Runner]:
     """Return the runners that lead after the first fold."""
     running = [runner for runner in squad if runner.running]
-    return [running[place] for place in leaders([runner.accuracies[0] for runner in running])]
+    return [running[place] for place in leaders([runner.scores[0] for runner in running])]
 
 
 def _drop(squad: Sequence[_Runner], fold: int, count: int, racing: float) -> None:
     """Mark who needs no further fold, once every runner has been judged on the first `fold` folds of `count`."""
-    finished = [runner for runner in squad if runner.running and len(runner.accuracies) == count]
+    finished = [runner for runner in squad if runner.running and len(runner.scores) == count]
     if finished:
         best = max(finished, key=lambda runner: (runner.mean, -runner.draw))
         for runner in squad:
-            if runner.running and cannot_win(runner.accuracies, runner.draw, best.mean, best.draw, count) and runner not in finished:
+            if runner.running and cannot_win(runner.scores, runner.draw, best.mean, best.draw, count) and runner not in finished:
                 runner.dropped = CANNOT_WIN
     running = [runner for runner in squad if runner.running]
-    for place in left_behind([float(np.mean(runner.accuracies[:fold])) for runner in running], racing):
-        if len(running[place].accuracies) < count:
+    for place in left_behind([float(np.mean(runner.scores[:fold])) for runner in running], racing):
+        if len(running[place].scores) < count:
             running[place].dropped = RACED
 
 
@@ -156,10 +165,10 @@ def _candidate(runner: _Runner) -> Candidate:
         family=runner.family,
         draw=runner.draw,
         params=runner.params,
-        mean_accuracy=None if runner.error else runner.mean,
-        std_accuracy=None if runner.error else float(np.std(runner.accuracies)),
+        mean_score=None if runner.error else runner.mean,
+        std_score=None if runner.error else float(np.std(runner.scores)),
         seconds=runner.seconds,
         error=runner.error,
-        folds=len(runner.accuracies),
+        folds=len(runner.scores),
         dropped=runner.dropped,
     )

@@ -57,6 +57,7 @@ def select(
         seed=seed,
         jobs=params.jobs,
         racing=params.racing,
+        scoring=params.scoring,
     )
     best = best_draws(candidates)
     chosen = {family: candidate.params for family, candidate in best.items()}

@@ -21,6 +21,7 @@ _XGBOOST = frozenset({"xgboost.core.Booster", "xgboost.sklearn.XGBClassifier"})
 TRUSTED = {  # beyond what skops itself knows of NumPy and scikit-learn
     "dt": _TREES, "rf": _TREES, "et": _TREES, "ada": _TREES, "lightgbm": _LIGHTGBM, "gbc": _TREES,
     "xgboost": _XGBOOST, "lr": frozenset(), "knn": frozenset(), "nb": frozenset(), "lda": frozenset(), "qda": frozenset(),
+    "wmw": frozenset({"zeromiss.selection.wmw.WMWClassifier"}),
 }  # fmt: skip
 
 

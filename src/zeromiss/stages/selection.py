@@ -36,6 +36,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     folder = workspace.selection(product.name)
     facts = {
         "seconds": time.perf_counter() - start,
+        "scoring": product.selection.scoring,
         "honest": honest_entry(outer) if outer else None,
         "families": {family: family_entry(family, selection) for family in product.selection.families},
     }
@@ -58,14 +59,14 @@ def _write(folder: Path, source: Source, selection: Selection, facts: dict[str, 
 
 
 def candidate_table(candidates: list[Candidate]) -> pd.DataFrame:
-    """Return one row a draw: family, draw, params (JSON), mean_accuracy, std_accuracy, seconds, error, folds, dropped.
+    """Return one row a draw: family, draw, params (JSON), mean_score, std_score, seconds, error, folds, dropped.
 
-    Accuracies are over the `folds` that the draw was judged on, null if it failed; `dropped` says why it was
+    Scores, in [0, 1] by `selection.scoring`, are over the `folds` that the draw was judged on, null if it failed; `dropped` says why it was
     not judged on all: "cannot win" (proven) or "raced" (behind the others so far).
     """
     frame = pd.DataFrame([asdict(candidate) for candidate in candidates])
     frame["params"] = [json.dumps(params, sort_keys=True) for params in frame["params"]]
-    return frame.astype({"mean_accuracy": "Float64", "std_accuracy": "Float64"})
+    return frame.astype({"mean_score": "Float64", "std_score": "Float64"})
 
 
 def pool_table(source: Source, selection: Selection) -> pd.DataFrame:
@@ -87,7 +88,7 @@ def family_entry(family: str, selection: Selection) -> dict[str, Any]:
         "error": error,
         "draw": best.draw if best else None,
         "params": best.params if best else None,
-        "search_accuracy": best.mean_accuracy if best else None,
+        "search_score": best.mean_score if best else None,
         "failed_draws": sum(bool(candidate.error) for candidate in tried),
         "dropped_draws": sum(bool(candidate.dropped) for candidate in tried),
         "search_seconds": sum(candidate.seconds for candidate in tried),
