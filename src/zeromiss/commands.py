@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     ablate = command("ablate", _ablate, "what each part of the method contributes, with intervals")
     ablate.add_argument("product")
     ablate.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants (default: all that fit the product)")
+    ablate.add_argument("--hours", type=float, default=2.0, metavar="H", help="leave out a variant that would take longer (default: 2)")
     ablate.add_argument("--json", action="store_true", help="print one JSON object")
     stage = command("stage", _stage, "run one stage of dvc.yaml (what dvc repro calls)")
     stage.add_argument("name")
@@ -67,6 +68,7 @@ def _add_lineage(command: Callable[[str, object, str], argparse.ArgumentParser])
     audit.add_argument("--json", action="store_true", help="print one JSON object")
     rebuild = command("rebuild", _rebuild, "make a registered model again from its commit, data and parameters, and compare")
     rebuild.add_argument("model", metavar="PRODUCT/VERSION", help=reference)
+    rebuild.add_argument("--keep", action="store_true", help="leave the folder in which it was made again")
     rebuild.add_argument("--json", action="store_true", help="print one JSON object")
     diff = command("diff", _diff, "what changed between two registered models, and which verdicts flip")
     diff.add_argument("before", metavar="A", help=reference)
@@ -143,7 +145,7 @@ def _rebuild(options: argparse.Namespace) -> int:
     enter_workspace(options)
     from flows import rebuild
 
-    return rebuild.run(options.model, Path.cwd(), as_json=options.json, debug=options.debug)
+    return rebuild.run(options.model, Path.cwd(), as_json=options.json, keep=options.keep, debug=options.debug)
 
 
 def _diff(options: argparse.Namespace) -> int:
@@ -157,7 +159,7 @@ def _ablate(options: argparse.Namespace) -> int:
     from zeromiss.ablation.command import run
     from zeromiss.workspace import Workspace
 
-    return run(options.product, Workspace.find(), only=options.only, as_json=options.json)
+    return run(options.product, Workspace.find(), only=options.only, as_json=options.json, hours=options.hours)
 
 
 def _stage(options: argparse.Namespace) -> int:

@@ -69,8 +69,12 @@ class Workspace:
         return self.root / "data" / "07_bundle" / product
 
     def report(self, product: str) -> Path:
-        """Output folder of the report stage: `index.html` and its figures."""
+        """Output folder of the report stage: `report.json` and its figures."""
         return self.root / "data" / "08_report" / product
+
+    def page(self, product: str) -> Path:
+        """The report itself, one file: made once the gate has spoken, and so no output of a stage (not versioned)."""
+        return self.report(product).with_suffix(".html")
 
     def inspection(self, product: str) -> Path:
         """Verdicts and overlays, one folder an inspection (not versioned)."""
@@ -79,6 +83,10 @@ class Workspace:
     def quality(self, product: str) -> Path:
         """Great Expectations' Data Docs: outside DVC's outputs, so that they outlive a refusal."""
         return self.root / "data" / "10_quality" / product
+
+    def ablation(self, product: str) -> Path:
+        """What `zeromiss ablate` found, and one folder a variant with what that took (not versioned)."""
+        return self.root / "data" / "12_ablation" / product
 
     def run_file(self, product: str, stage: str) -> Path:
         """The MLflow run that last executed a stage (an output of that stage)."""
