@@ -51,9 +51,9 @@ def test_what_does_not_exist_is_refused_with_what_there_is(tracked, register):
     with pytest.raises(ZeromissError, match=r"no model of tiny is registered: there is no model at all; train one"):
         resolve("tiny", tracked)
     register("first")
-    with pytest.raises(ZeromissError, match="zeromiss-tiny has no version 7: there is version 1"):
+    with pytest.raises(ZeromissError, match="zeromiss-tiny has no version 7: it has version 1"):
         resolve("tiny/7", tracked)
-    with pytest.raises(ZeromissError, match=r"zeromiss-tiny has no alias best: name a version, there is version 1 \(e.g. tiny/1\)"):
+    with pytest.raises(ZeromissError, match=r"zeromiss-tiny has no alias best: name a version, it has version 1 \(e.g. tiny/1\)"):
         resolve("tiny@best", tracked)
     with pytest.raises(ZeromissError, match="no model of huge is registered: there are models of tiny;"):
         resolve("huge", tracked)

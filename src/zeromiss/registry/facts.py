@@ -34,8 +34,12 @@ def data_hash(product: str, workspace: Workspace) -> str:
     pointer = workspace.raw(product).with_suffix(".dvc")
     if not pointer.is_file():
         return NONE
-    content = YAML(typ="safe").load(pointer.read_text(encoding="utf-8"))
-    return str(content["outs"][0]["md5"])
+    return pointer_hash(pointer.read_text(encoding="utf-8"))
+
+
+def pointer_hash(text: str) -> str:
+    """Return the hash in the text of a DVC pointer."""
+    return str(YAML(typ="safe").load(text)["outs"][0]["md5"])
 
 
 def flat_params(product: Product, sections: tuple[str, ...] = SECTIONS) -> dict[str, str]:

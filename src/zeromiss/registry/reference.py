@@ -37,7 +37,7 @@ def resolve(reference: str, workspace: Workspace) -> tuple[str, str]:
 def _version(product: str, version: str, known: list[str]) -> str:
     """Return the version if there is one of that number."""
     if version not in known:
-        raise ZeromissError(f"{model_name(product)} has no version {version}: there is {_listed(known)}")
+        raise ZeromissError(f"{model_name(product)} has no version {version}: it has {_listed(known)}")
     return version
 
 
@@ -48,7 +48,7 @@ def _alias(client: "MlflowClient", product: str, alias: str | None, known: list[
         if version is not None:
             return version
     called = f"alias {alias}" if alias is not None else f"{CHAMPION} or {CHALLENGER}"
-    raise ZeromissError(f"{model_name(product)} has no {called}: name a version, there is {_listed(known)} (e.g. {product}/{known[-1]})")
+    raise ZeromissError(f"{model_name(product)} has no {called}: name a version, it has {_listed(known)} (e.g. {product}/{known[-1]})")
 
 
 def _listed(known: list[str]) -> str:
