@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -88,13 +89,19 @@ def act(verb: str, target: str, root: Path, settings: dict[str, str]) -> None:
 
 def process(verb: str, target: str, root: Path, settings: dict[str, str], *, silent: bool = False) -> int:
     """Start DVC's process, this interpreter's commands first on its path, and return its exit code."""
-    environment = {**os.environ, **settings}
-    environment.pop("MLFLOW_RUN_ID", None)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if silent else {}
+    return wait_for([sys.executable, "-P", str(PROCESS), verb, target], root, {**os.environ, **settings}, **quiet)
+
+
+def wait_for(command: list[str] | str, folder: Path, environment: dict[str, str], **streams: Any) -> int:
+    """Run a command (a text: by the shell) in a folder, end it in good order when stopped, and return its exit code.
+
+    This interpreter's commands come first on its path, and it takes no part in a run of MLflow's.
+    """
+    environment = {name: value for name, value in environment.items() if name != "MLFLOW_RUN_ID"}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     sys.stdout.flush()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if silent else {}
-    command = [sys.executable, "-P", str(PROCESS), verb, target]
-    child = subprocess.Popen(command, cwd=root, env=environment, **quiet)
+    child = subprocess.Popen(command, cwd=folder, env=environment, shell=isinstance(command, str), **streams)
     try:
         return child.wait()
     except BaseException as stop:  # Ctrl-C, which a terminal sends to all of them, or SIGTERM, which came here alone

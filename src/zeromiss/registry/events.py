@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-Kind = Literal["audit_opening", "alias"]
+Kind = Literal["audit_opening", "alias", "rebuild"]
 ACT, FACT = "act", "fact."
 _LONGEST = 4000  # characters of a tag
 _PAGE = 1000  # runs a request
