@@ -78,6 +78,7 @@ def json_lines(result: "BatchResult", inspector: "Inspector") -> list[str]:
                 "path": problem.path,
                 "verdict": "error",
                 "score": None,
+                "probability": None,
                 "threshold": inspector.threshold,
                 "patches": [],
                 "model": model,

@@ -163,6 +163,7 @@ class InspectionParams(Section):
 
     overlays: bool = True
     boxes: int = Field(default=25, ge=1)  # patches drawn on an overlay, the most distant first
+    defect_share: float | None = Field(default=None, gt=0.0, lt=1.0)  # of the line: what calibrated probabilities are shifted to; null: as in the table
 
 
 class Product(Section):

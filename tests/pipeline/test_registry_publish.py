@@ -177,7 +177,8 @@ def test_the_signature_has_optional_columns_and_the_example_fits_it(tiny, fake, 
     publish.register(tiny, tracked, example=images[0])
     model = Model.load(str(publish.download_bundle(prepare(tracked), "tiny", "1").parents[1]))
     assert {column.name: column.required for column in model.signature.inputs} == {"path": False, "image": False}
-    assert [column.name for column in model.signature.outputs] == ["path", "verdict", "score", "threshold", "patches", "error"]
+    names = ["path", "verdict", "score", "probability", "threshold", "patches", "error"]
+    assert [column.name for column in model.signature.outputs] == names
     example = model.load_input_example(str(publish.download_bundle(prepare(tracked), "tiny", "1").parents[1]))
     assert list(example.columns) == ["image"]
     assert example["image"][0] == images[0].read_bytes()

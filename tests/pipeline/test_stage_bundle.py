@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from zeromiss.files import read_json, sha256_file, write_json
 from zeromiss.inspection.bundle import open_bundle
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import check_summary
-from zeromiss.params import resolve_product
+from zeromiss.params import InspectionParams, resolve_product
 from zeromiss.selection.store import load_classifier
 from zeromiss.stages import bundle, metrics, report, selection, threshold
 from zeromiss.stages.base import NoLog
@@ -93,6 +94,27 @@ def copy(made, tmp_path):
     return shutil.copytree(made[0].bundle("toy"), tmp_path / "bundle")
 
 
+@pytest.mark.parametrize("line_share", [None, 0.01])
+def test_a_curve_that_helps_goes_with_the_bundle_and_changes_no_verdict(made, tmp_path, line_share):
+    workspace, product = made
+    other = Workspace(root=shutil.copytree(workspace.root, tmp_path / "repository"))
+    path = other.selection("toy") / "calibration.json"
+    found = read_json(path, schema_version=1)
+    share = DEFECTS / (NORMALS + DEFECTS)
+    assert found["defect_share"] == share
+    del found["schema_version"]
+    write_json(path, found | {"method": "sigmoid", "helps": True, "x": [0.0, 1.0], "y": [0.2, 0.7]}, schema_version=1)
+    bundle.run(product.model_copy(update={"inspection": InspectionParams(defect_share=line_share)}), other, NoLog())
+    image = workspace.raw("toy") / table_of(workspace)["path"][0]
+    plain, curved = (Inspector.load(one.bundle("toy")).inspect(image) for one in (workspace, other))
+    expected = 0.2 + 0.5 * plain.score
+    if line_share is not None:
+        odds = expected / (1 - expected) * (0.01 / 0.99) / (share / (1 - share))
+        expected = odds / (1 + odds)
+    assert curved.probability == pytest.approx(expected, abs=1e-12)
+    assert replace(curved, probability=None, model=plain.model) == replace(plain, probability=None)
+
+
 def table_of(workspace):
     return read_table(workspace.metrics("toy") / "table.parquet", schema_version=1)
 
@@ -130,6 +152,8 @@ def test_the_summary_says_what_the_files_say(made):
     assert [summary[key] for key in ("product", "n_train_normal", "n_normal", "n_defects")] == ["toy", 3, NORMALS, DEFECTS]
     assert summary["composite"]["paper"] == {"std": winner["std"], "zfn": winner["zfn"]}
     assert summary["composite"]["paper"]["zfn"]["fnr"] == 0.0
+    found = read_json(workspace.selection("toy") / "calibration.json", schema_version=1)
+    assert list(summary["composite"]["calibration"].values()) == [found[key] for key in ("brier_raw", "brier_calibrated", "helps")]
     assert summary["detectors"]["vqgan"]["image_auroc"] == native["image_auroc"]
     assert summary["detectors"]["vqgan"]["pixel_auroc"] is summary["detectors"]["vqgan"]["pro"] is None
     assert summary["threshold"]["next_defect_miss_bound"] == pytest.approx(1 / (DEFECTS + 1))

@@ -78,10 +78,10 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, _Log]:
 
 
 def test_the_files_are_complete(done: tuple[Workspace, _Log]) -> None:
-    """Five files of the selection, one of the threshold, nothing half-written beside them."""
+    """Six files of the selection, one of the threshold, nothing half-written beside them."""
     workspace, _ = done
     folder = workspace.selection("toy")
-    names = ["candidates.parquet", "classifier.skops", "families.json", "features.json", "oof.parquet"]
+    names = ["calibration.json", "candidates.parquet", "classifier.skops", "families.json", "features.json", "oof.parquet"]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert [path.name for path in folder.parent.iterdir()] == ["toy"]
     assert [path.name for path in workspace.threshold("toy").iterdir()] == ["threshold.json"]
@@ -147,7 +147,7 @@ def test_what_is_logged(done: tuple[Workspace, _Log]) -> None:
     assert all(np.isfinite(value) for value in log.numbers.values())
     assert log.numbers["threshold.value"] == facts["value"]
     assert log.names["winner"] in FAMILIES and log.names["threshold.bound_is"] == "descriptive"
-    assert log.files == ["candidates.parquet", "oof.parquet", "families.json", "threshold.json"]
+    assert log.files == ["calibration.json", "candidates.parquet", "oof.parquet", "families.json", "threshold.json"]
 
 
 def test_a_second_run_gives_the_same_tables(done: tuple[Workspace, _Log], tmp_path: Path) -> None:

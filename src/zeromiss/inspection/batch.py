@@ -34,6 +34,7 @@ _SCHEMA = pa.schema(
         ("path", pa.string()),
         ("verdict", pa.string()),  # normal, abnormal or error
         ("score", pa.float64()),  # null for an error
+        ("probability", pa.float64()),  # of a defect; null for an error, and where the bundle has no calibration
         ("threshold", pa.float64()),
         ("error", pa.string()),  # empty unless the verdict is error
         ("sha256", pa.string()),  # empty for an error
@@ -185,6 +186,7 @@ def _row(result: Verdict | InspectionError, overlay: str, inspector: Inspector) 
         "path": result.path,
         "verdict": ERROR,
         "score": None,
+        "probability": None,
         "threshold": inspector.threshold,
         "error": result.error,
         "sha256": "",

@@ -20,6 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -27,6 +28,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file, write_json
 from zeromiss.inspection.folders import atomic_folder
 from zeromiss.params import MetricsParams, first_fault
+from zeromiss.selection.curve import Curve, shift_share
 
 SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
@@ -55,6 +57,21 @@ class ThresholdRecord(_Record):
     statement: str  # what the threshold guarantees, with the number of defects behind it
 
 
+class CalibrationRecord(_Record):
+    """The curve from score to probability of a defect; only bundles whose scores it has made more reliable have one."""
+
+    method: str
+    x: tuple[float, ...] = Field(min_length=1)  # scores, rising
+    y: tuple[float, ...] = Field(min_length=1)  # probabilities of a defect at them, in [0, 1]
+    table_share: float = Field(gt=0.0, lt=1.0)  # of defects, in the table that the curve was fitted to
+    line_share: float | None = Field(default=None, gt=0.0, lt=1.0)  # of defects, on the line; None: as in the table
+
+    def probability(self, score: float) -> float:
+        """Return the probability of a defect, in [0, 1], at the line's share of defects."""
+        found = float(Curve(x=self.x, y=self.y).at(np.array([score]))[0])
+        return found if self.line_share is None else shift_share(found, known=self.table_share, line=self.line_share)
+
+
 class BackboneRecord(_Record):
     """The feature extractor: its name, SHA-256 of its loaded weights, and its file where it came by path."""
 
@@ -73,6 +90,7 @@ class BundleRecord(_Record):
     metrics: MetricsParams
     features: tuple[str, ...] = Field(min_length=1)  # columns in the order the classifier reads them
     threshold: ThresholdRecord
+    calibration: CalibrationRecord | None = None
     backbone: BackboneRecord
     mask: bool
     versions: dict[str, str]
@@ -90,6 +108,7 @@ class Contents(_Record):
     metrics: MetricsParams
     features: tuple[str, ...]
     threshold: ThresholdRecord
+    calibration: CalibrationRecord | None = None
     fingerprint: str  # of the backbone, see `fingerprint`
     vqgan: Path  # folder
     classifier: Path
@@ -114,7 +133,7 @@ def pack(target: Path, contents: Contents, *, finish: Callable[[Path], None] | N
     with atomic_folder(target) as draft:
         backbone = _copy_files(draft, contents)
         record = BundleRecord(
-            **contents.model_dump(include={"product", "size", "seed", "features", "threshold"}),
+            **contents.model_dump(include={"product", "size", "seed", "features", "threshold", "calibration"}),
             metrics=contents.metrics.model_copy(update={"backbone_path": None}),  # no path of this machine
             backbone=backbone,
             mask=contents.mask is not None,

@@ -21,7 +21,7 @@ from zeromiss.backbones.load import load_backbone
 from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
-from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, MASK, VQGAN, BundleRecord, fingerprint, open_bundle
+from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, MASK, VQGAN, BundleRecord, CalibrationRecord, fingerprint, open_bundle
 from zeromiss.inspection.verdict import ModelName, Verdict, decide, to_patches
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measure import Measurement, Measurer
@@ -64,12 +64,14 @@ class Inspector:
         threshold: float,
         size: int,
         model: ModelName,
+        calibration: CalibrationRecord | None = None,
     ) -> None:
         """Keep the loaded parts; `load` is the usual way here."""
         self._measurer = measurer
         self._single = measurer.on_lanes(min(_cores(), _MOST_LANES))
         self._classifier = classifier
         self._features = features
+        self._calibration = calibration
         self.threshold = threshold
         self.size = size
         self.model = model
@@ -91,6 +93,7 @@ class Inspector:
             threshold=record.threshold.value,
             size=record.size,
             model=ModelName(name=model_name or "bundle", version=str(model_version or digest)),
+            calibration=record.calibration,
         )
 
     def inspect(self, path: Path) -> Verdict:
@@ -160,6 +163,7 @@ class Inspector:
             verdict=decide(score, self.threshold),
             score=score,
             threshold=self.threshold,
+            probability=None if self._calibration is None else self._calibration.probability(score),
             patches=to_patches(torch.as_tensor(measurement.boxes_Q4).tolist(), measurement.distances_Q.tolist()),
             model=self.model,
             sha256=sha256,

@@ -48,12 +48,21 @@ class PaperProtocol(_Record):
     zfn: Rates
 
 
+class CalibrationFigures(_Record):
+    """Brier scores of the pooled scores, raw and by a cross-fitted curve (lower is better); `helps`: beyond noise."""
+
+    brier: Fraction
+    brier_calibrated: Fraction
+    helps: bool
+
+
 class CompositeFigures(_Record):
     """The composite score of the winning family."""
 
     family: str
     image_auroc: Fraction
     paper: PaperProtocol
+    calibration: CalibrationFigures | None = None  # missing in files made before there was one
 
 
 class ThresholdFigures(_Record):

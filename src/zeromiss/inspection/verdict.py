@@ -37,17 +37,19 @@ class Verdict:
     verdict: Literal["normal", "abnormal"]
     score: float  # composite anomaly score (higher = more abnormal)
     threshold: float
+    probability: float | None = None  # of a defect, calibrated; None where the bundle has no curve. No verdict uses it
     patches: tuple[Patch, ...]  # the most distant first
     model: ModelName
     sha256: str  # of the image file's bytes
     side: int  # pixels of the square image that was judged; patches refer to it
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values: path, verdict, score, threshold, patches, model, sha256, side."""
+        """Return plain values: path, verdict, score, probability, threshold, patches, model, sha256, side."""
         return {
             "path": self.path,
             "verdict": self.verdict,
             "score": self.score,
+            "probability": self.probability,
             "threshold": self.threshold,
             "patches": [vars(patch) for patch in self.patches],
             "model": vars(self.model),

@@ -185,9 +185,10 @@ def signature() -> "ModelSignature":
 
     inputs = [ColSpec(DataType.string, "path", required=False), ColSpec(DataType.binary, "image", required=False)]
     texts = {name: DataType.string for name in ("path", "verdict", "patches", "error")}
-    kinds = texts | {"score": DataType.double, "threshold": DataType.double}
-    order = ("path", "verdict", "score", "threshold", "patches", "error")
-    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(kinds[name], name) for name in order]))
+    kinds = texts | dict.fromkeys(("score", "probability", "threshold"), DataType.double)
+    order = ("path", "verdict", "score", "probability", "threshold", "patches", "error")
+    outputs = [ColSpec(kinds[name], name, required=name != "probability") for name in order]  # null where nothing is calibrated
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 
 
 def requirements() -> list[str]:

@@ -31,14 +31,14 @@ class InspectionModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Return a verdict a row: path, verdict, score, threshold, patches (JSON), error.
+        """Return a verdict a row: path, verdict, score, probability (may be null), threshold, patches (JSON), error.
 
         `model_input` has the columns `path` (string) and `image` (bytes of an image file), either may be
         missing or null; where both are given the bytes are judged and the path names them. A row that
         cannot be judged has the verdict `error` and says why; it is never normal.
         """
         rows = [self._judge(row) for row in model_input.to_dict("records")]
-        return pd.DataFrame(rows, columns=["path", "verdict", "score", "threshold", "patches", "error"])
+        return pd.DataFrame(rows, columns=["path", "verdict", "score", "probability", "threshold", "patches", "error"])
 
     def _judge(self, row: dict[str, Any]) -> dict[str, Any]:
         """Judge one row."""
@@ -47,12 +47,14 @@ class InspectionModel(PythonModel):
             verdict = self._of_bytes(image) if image is not None else self._of_path(path)
         except ZeromissError as error:
             threshold = self._inspector.threshold
-            return {"path": path or "", "verdict": ERROR, "score": None, "threshold": threshold, "patches": "[]", "error": str(error)}
+            empty = {"score": None, "probability": None, "threshold": threshold, "patches": "[]"}
+            return {"path": path or "", "verdict": ERROR, **empty, "error": str(error)}
         found = verdict.to_json()
         return {
             "path": path or "",
             "verdict": found["verdict"],
             "score": found["score"],
+            "probability": found["probability"],
             "threshold": found["threshold"],
             "patches": json.dumps(found["patches"]),
             "error": "",

@@ -8,7 +8,8 @@ import pandas as pd
 from zeromiss.backbones.load import load_backbone
 from zeromiss.files import read_json, write_json
 from zeromiss.images import manifest as manifests
-from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, MASK, SUMMARY, VQGAN, Contents, ThresholdRecord, fingerprint, pack
+from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, MASK, SUMMARY, VQGAN, CalibrationRecord, Contents, ThresholdRecord
+from zeromiss.inspection.bundle import fingerprint, pack
 from zeromiss.inspection.check import Check, check_against_table, handful
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_SCHEMA
@@ -25,6 +26,7 @@ _FILES = {  # JSON files of the earlier stages, all of schema version 1
     "native": ("metrics", "native.json"),
     "families": ("selection", "families.json"),
     "features": ("selection", "features.json"),
+    "calibration": ("selection", "calibration.json"),
     "threshold": ("threshold", "threshold.json"),
 }
 
@@ -71,6 +73,11 @@ def summarise(name: str, found: dict[str, dict[str, Any]], *, manifest: pd.DataF
             "family": families["winner"],
             "image_auroc": winner["image_auroc"],
             "paper": {kind: _only(winner[kind], Rates) for kind in ("std", "zfn")},
+            "calibration": {
+                "brier": found["calibration"]["brier_raw"],
+                "brier_calibrated": found["calibration"]["brier_calibrated"],
+                "helps": found["calibration"]["helps"],
+            },
         },
         "threshold": _only(found["threshold"], ThresholdFigures),
         "seconds": {
@@ -104,11 +111,20 @@ def _contents(product: Product, workspace: Workspace, found: dict[str, dict[str,
         metrics=params,
         features=tuple(found["features"]["columns"]),
         threshold=ThresholdRecord(value=threshold["value"], rule=threshold["rule"], statement=threshold["statement"]),
+        calibration=_calibration(found["calibration"], product.inspection.defect_share),
         fingerprint=fingerprint(load_backbone(params.backbone, params.backbone_path)),
         vqgan=workspace.detector(name, VQGAN),
         classifier=workspace.selection(name) / CLASSIFIER,
         mask=workspace.metrics(name) / MASK if params.fixed_position else None,
     )
+
+
+def _calibration(found: dict[str, Any], line_share: float | None) -> CalibrationRecord | None:
+    """Return the curve that goes with the bundle, None where the raw score is as good without."""
+    if not found["helps"]:
+        return None
+    curve = {name: tuple(found[name]) for name in ("x", "y")}
+    return CalibrationRecord(method=found["method"], **curve, table_share=found["defect_share"], line_share=line_share)
 
 
 def _only(values: dict[str, Any], record: type) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pandas as pd
 from zeromiss.files import write_json
 from zeromiss.images.staging import Staging
 from zeromiss.params import Product
+from zeromiss.selection import calibration
 from zeromiss.selection.honest import OuterFold, judge_outer_folds, summarise
 from zeromiss.selection.search import Candidate
 from zeromiss.selection.select import Selection, select
@@ -40,11 +41,21 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
         "honest": honest_entry(outer) if outer else None,
         "families": {family: family_entry(family, selection) for family in product.selection.families},
     }
+    calibrated = calibration.calibrate(
+        source.y_N,
+        selection.pools[selection.winner].probability_N,
+        source.part_N,
+        folds=product.selection.folds,
+        seed=product.seed,
+    )
     staging = Staging(folder)
     staging.recover()
     with staging:
         _write(staging.folder, source, selection, facts)
+        write_json(staging.folder / calibration.FILE, calibrated, schema_version=calibration.SCHEMA_VERSION)
         staging.swap()
+    log.metrics({name: calibrated[name] for name in ("brier_raw", "brier_calibrated")})
+    log.artifact(folder / calibration.FILE)
     _report(selection, folder, log)
 
 
