@@ -146,9 +146,23 @@ class SelectionParams(Section):
 class ThresholdParams(Section):
     """The zero-false-negative threshold (paper 1, section 3.3, last phase)."""
 
-    rule: Literal["zfn", "margin"] = "zfn"
-    margin: float = Field(default=0.0, ge=0.0, lt=1.0)  # of the lowest defect score: the threshold lies this share below it
+    rule: Literal["zfn", "margin", "conformal", "budget"] = "zfn"
+    margin: float = Field(default=0.0, ge=0.0, lt=1.0)  # margin: of the lowest defect score; the threshold lies this share below it
+    target: float | None = Field(default=None, gt=0.0, lt=1.0)  # conformal: highest probability of missing the next defect
+    budget_ppm: float | None = Field(default=None, gt=0.0, lt=1e6)  # budget: highest miss rate, in defects per million
     confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _rule_has_its_key(self) -> "ThresholdParams":
+        """A rule's own key is set and no other's: none would be read in silence."""
+        given = {"margin": self.margin > 0.0, "target": self.target is not None, "budget_ppm": self.budget_ppm is not None}
+        own = {"margin": "margin", "conformal": "target", "budget": "budget_ppm"}.get(self.rule)
+        for key, is_set in given.items():
+            if is_set and key != own:
+                raise ValueError(f"threshold.{key} is set, but threshold.rule {self.rule} does not read it: remove it or change the rule")
+        if own is not None and not given[own]:
+            raise ValueError(f"threshold.rule {self.rule} needs threshold.{own} above 0: set it")
+        return self
 
 
 class PromotionParams(Section):
@@ -189,6 +203,13 @@ class Product(Section):
             raise ValueError("metrics.tiles and vqgan.template exclude each other: set one of them to null or false")
         if self.metrics.tiles is not None and self.size % 32:
             raise ValueError(f"metrics.tiles needs a size that is a multiple of 32, not {self.size}")
+        return self
+
+    @model_validator(mode="after")
+    def _outer_folds_for_the_rule(self) -> "Product":
+        """Two rules of the threshold rest on defects that outer folds judged."""
+        if self.threshold.rule in ("conformal", "budget") and not self.selection.outer_repeats:
+            raise ValueError(f"threshold.rule {self.threshold.rule} rests on outer folds: set selection.outer_repeats to 1 or more")
         return self
 
 

@@ -1,44 +1,49 @@
-"""threshold.json by hand: counts by part, bounds by type, and a sentence that promises no more than is known."""
+"""threshold.json by hand: counts by part, bounds by type, and sentences that promise no more than is known."""
 
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.stats import binomtest
 
 from zeromiss.errors import ZeromissError
-from zeromiss.threshold.statement import threshold_facts
+from zeromiss.params import ThresholdParams
+from zeromiss.threshold.facts import threshold_facts
 
 Y_N = np.array([0, 1, 1, 1, 1])
 P_N = np.array([0.1, 0.5, 0.4, 0.8, 0.9])
 PARTS = np.array(["n", "a", "a", "b", "c"], dtype=object)
 TYPES = np.array(["", "crack", "crack", "scratch", ""], dtype=object)
+DRIFT = "as long as the parts, the camera and the light stay as they were: drift breaks it."
 
 
-def _facts(**changes: Any) -> dict[str, Any]:
-    values = {
-        "y_N": Y_N,
-        "probability_N": P_N,
-        "part_N": PARTS,
-        "defect_type_N": TYPES,
-        "rule": "zfn",
-        "margin": 0.0,
-        "confidence": 0.95,
-        "n_candidates": 1,
-    }
-    return threshold_facts(**(values | changes))
+def _facts(rule: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    values = {"y_N": Y_N, "probability_N": P_N, "part_N": PARTS, "defect_type_N": TYPES, "n_candidates": 1}
+    return threshold_facts(**(values | {"params": ThresholdParams(**(rule or {}))} | changes))
+
+
+def _outer(ratios: list[float], threshold: float = 0.5) -> pd.DataFrame:
+    """Two folds that judged one defect a ratio and two normals each."""
+    count = len(ratios)
+    defects = pd.DataFrame({"part_id": [f"d{number}" for number in range(count)], "label": "defect", "probability": np.array(ratios) * threshold})
+    normals = pd.DataFrame({"part_id": ["n0", "n1", "n2", "n3"], "label": "normal", "probability": [0.0, 0.9, 0.0, 0.0]})
+    table = pd.concat([defects, normals], ignore_index=True)
+    return table.assign(repeat=0, fold=[*(np.arange(count) % 2), 0, 0, 1, 1], family="et", threshold=threshold)
 
 
 def test_numbers_by_hand() -> None:
     """Four images of three defective parts: bounds count the parts."""
     facts = _facts()
-    assert (facts["value"], facts["n_defects"], facts["n_defect_parts"]) == (0.4, 4, 3)
+    assert (facts["value"], facts["n_defects"], facts["n_defect_parts"], facts["defects_behind"]) == (0.4, 4, 3, 3)
     assert facts["next_defect_miss_bound"] == 0.25
     assert facts["miss_rate_bound_95"] == pytest.approx(1 - 0.05 ** (1 / 3))
+    assert (facts["missed_known"], facts["honest"], facts["clipped"]) == (0, None, False)
 
 
 def test_the_confidence_is_a_parameter_but_the_95_stays() -> None:
     """miss_rate_bound follows threshold.confidence, miss_rate_bound_95 is always at 95 %."""
-    facts = _facts(confidence=0.9, n_candidates=10)
+    facts = _facts({"confidence": 0.9}, n_candidates=10)
     assert facts["miss_rate_bound"] == pytest.approx(1 - 0.01 ** (1 / 3))
     assert facts["miss_rate_bound_95"] == pytest.approx(1 - 0.005 ** (1 / 3))
 
@@ -49,6 +54,7 @@ def test_bounds_by_type() -> None:
     assert (crack["defect_type"], crack["n_defects"], crack["n_defect_parts"], crack["lowest_probability"]) == ("crack", 2, 1, 0.4)
     assert (scratch["defect_type"], scratch["n_defects"], scratch["lowest_probability"]) == ("scratch", 1, 0.8)
     assert crack["next_defect_miss_bound"] == scratch["next_defect_miss_bound"] == 0.5
+    assert crack["miss_rate_bound_95"] == pytest.approx(0.95)
 
 
 def test_leave_one_out_is_called_descriptive() -> None:
@@ -56,22 +62,65 @@ def test_leave_one_out_is_called_descriptive() -> None:
     facts = _facts(n_candidates=120)
     assert facts["bound_is"] == "descriptive"
     for words in ("4 known defects (3 parts)", "up to 25 %", "120 compared classifiers", "descriptive, not a guarantee"):
-        assert words in facts["statement"]
+        assert words in facts["guarantee"] and words in facts["statement"]
+    assert facts["assumption"].endswith(DRIFT) and DRIFT in facts["statement"]
     assert "zero false negative" not in facts["statement"].lower()
 
 
-def test_an_independent_set_is_valid() -> None:
-    """A scorer fixed beforehand: the sentence says the bound without an if."""
-    facts = _facts(independent=True)
-    assert facts["bound_is"] == "valid"
-    assert "1 compared classifier," in facts["statement"] and "descriptive" not in facts["statement"]
-
-
-def test_the_margin_is_told() -> None:
-    """A quarter below 0.4."""
-    facts = _facts(rule="margin", margin=0.25)
+def test_the_margin_is_told_and_claims_nothing() -> None:
+    """A quarter below 0.4; the bounds are those of zfn."""
+    facts = _facts({"rule": "margin", "margin": 0.25})
     assert facts["value"] == pytest.approx(0.3)
-    assert "0.25 of it below the lowest score of 4 known defects" in facts["statement"]
+    assert "The threshold lies 25 % below the lowest score of 4 known defects (3 parts); " in facts["statement"]
+    assert facts["next_defect_miss_bound"] == 0.25 and facts["bound_is"] == "descriptive"
+    assert facts["guarantee"].endswith("depends on the defects and is not claimed.")
+
+
+def test_conformal_by_hand() -> None:
+    """Nine outer parts, target 0.2: k = 2, the second lowest ratio 0.75 times 0.4 is 0.3."""
+    facts = _facts({"rule": "conformal", "target": 0.2}, outer=_outer([0.5, 0.75, 1, 2, 2, 2, 2, 2, 2]), n_candidates=500)
+    assert (facts["rank"], facts["defects_behind"], facts["bound_is"]) == (2, 9, "valid")
+    assert facts["value"] == pytest.approx(0.3) and facts["multiplier"] == pytest.approx(0.75)
+    assert facts["next_defect_miss_bound"] == pytest.approx(0.2)
+    assert facts["miss_rate_bound_95"] == pytest.approx(binomtest(1, 9, alternative="less").proportion_ci(0.975, method="exact").high)  # two folds share 5 %
+    assert "ranks 2nd from below among 9 defective parts" in facts["statement"]
+    assert "95 % confidence shared among 2 outer folds" in facts["guarantee"]
+    assert "up to 20 %, within the target of 20 %" in facts["guarantee"] and "9 defective parts, each judged in outer folds" in facts["guarantee"]
+    assert facts["assumption"].startswith("It holds where the scores of defects to come") and facts["assumption"].endswith(DRIFT)
+
+
+def test_the_budget_by_hand() -> None:
+    """Nine parts, 50 % at 97.5 % (two folds): 0 of 9 bounds 33.6 %, 1 of 9 48.2 %, 2 of 9 60.0 %; so the second lowest."""
+    facts = _facts({"rule": "budget", "budget_ppm": 500_000}, outer=_outer([0.5, 0.75, 1, 2, 2, 2, 2, 2, 2]))
+    assert (facts["rank"], facts["value"]) == (2, pytest.approx(0.3))
+    assert facts["miss_rate_bound"] == pytest.approx(0.482, abs=6e-4) and "48.2 %, within the budget of 500000 per million" in facts["guarantee"]
+
+
+def test_a_multiple_above_one_says_which_known_defects_it_misses() -> None:
+    """Ratios far above 1: 1.5 times 0.4 lies above two of four known defects, of one part."""
+    facts = _facts({"rule": "conformal", "target": 0.3}, outer=_outer([1.5] * 9))
+    assert facts["value"] == pytest.approx(0.6) and facts["multiplier"] == 1.5
+    assert (facts["missed_known"], facts["missed_known_parts"]) == (2, 1)
+    assert "of the known defects, 2 of which it misses in leave-one-out" in facts["statement"]
+    crack, scratch = facts["types"]
+    assert (crack["missed_parts"], scratch["missed_parts"]) == (1, 0)
+    assert (crack["miss_rate_bound_95"], crack["next_defect_miss_bound"]) == (1.0, 1.0)
+
+
+def test_a_threshold_ends_at_one() -> None:
+    """3 times 0.4 is no score; the text says that it was clipped."""
+    facts = _facts({"rule": "conformal", "target": 0.3}, outer=_outer([3.0] * 9, threshold=0.2))
+    assert (facts["value"], facts["clipped"]) == (1.0, True)
+    assert "clipped to 1, the highest score there is" in facts["statement"]
+
+
+def test_what_outer_folds_found_of_the_rule_is_told() -> None:
+    """At zfn one of four ratios lies below 1; half the threshold misses none, and the normals at 0.9 stay false alarms."""
+    outer = _outer([0.75, 1, 2, 2])
+    zfn, margin = _facts(outer=outer), _facts({"rule": "margin", "margin": 0.5}, outer=outer)
+    assert (zfn["honest"]["missed"], zfn["honest"]["defects"], zfn["honest"]["fnr"]["mean"]) == (1, 4, 0.25)
+    assert (margin["honest"]["missed"], margin["honest"]["fpr"]["mean"]) == (0, 0.25)
+    assert "the same rule missed 1 of 4 defects judged in 1 repeat of 2 folds: a miss rate of 25 %, 95 % interval 0 % to" in zfn["statement"]
 
 
 def test_one_image_a_part_is_not_told_twice() -> None:

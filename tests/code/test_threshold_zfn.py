@@ -18,18 +18,6 @@ def test_the_lowest_defect_sets_the_threshold() -> None:
     assert (P_N[Y_N == 1] >= value).all()
 
 
-def test_the_margin_lowers_it() -> None:
-    """25 % below 0.4 is 0.3."""
-    assert zfn_threshold(Y_N, P_N, rule="margin", margin=0.25) == pytest.approx(0.3)
-    assert zfn_threshold(Y_N, P_N, rule="margin", margin=0.0) == 0.4
-
-
-def test_a_margin_without_its_rule_is_refused() -> None:
-    """A key that would do nothing is an error."""
-    with pytest.raises(ZeromissError, match="threshold.margin is 0.1, but threshold.rule zfn has none"):
-        zfn_threshold(Y_N, P_N, margin=0.1)
-
-
 def test_without_defects_there_is_no_threshold() -> None:
     """It is never guessed."""
     with pytest.raises(ZeromissError, match="there is no defect to set the threshold by"):

@@ -37,7 +37,7 @@ PARAMS = {
             "source": {"kind": "csv"},
             "vqgan": {"channels": [8, 16], "codes": 8, "code_dim": 4, "blocks": 1, "critic_channels": 8},
             "metrics": {"pixels": 10, "patches": 20},
-            "selection": {"families": ["lr", "nb"], "draws": 2, "folds": 2, "jobs": 1, "smote_below": 0.0},
+            "selection": {"families": ["lr", "nb"], "draws": 2, "folds": 2, "jobs": 1, "smote_below": 0.0, "outer_folds": 2, "outer_repeats": 1},
         }
     },
 }
@@ -152,6 +152,9 @@ def test_the_summary_says_what_the_files_say(made):
     assert [summary[key] for key in ("product", "n_train_normal", "n_normal", "n_defects")] == ["toy", 3, NORMALS, DEFECTS]
     assert summary["composite"]["paper"] == {"std": winner["std"], "zfn": winner["zfn"]}
     assert summary["composite"]["paper"]["zfn"]["fnr"] == 0.0
+    honest = read_json(workspace.threshold("toy") / "threshold.json", schema_version=1)["honest"]
+    assert summary["composite"]["honest"] == {key: value for key, value in honest.items() if key != "precision"}
+    assert (honest["repeats"], honest["folds"], honest["defects"]) == (1, 2, DEFECTS)
     found = read_json(workspace.selection("toy") / "calibration.json", schema_version=1)
     assert list(summary["composite"]["calibration"].values()) == [found[key] for key in ("brier_raw", "brier_calibrated", "helps")]
     assert summary["detectors"]["vqgan"]["image_auroc"] == native["image_auroc"]
@@ -160,6 +163,13 @@ def test_the_summary_says_what_the_files_say(made):
     assert (summary["threshold"]["n_candidates"], summary["threshold"]["bound_is"]) == (4, "descriptive")
     assert summary["seconds"]["train"] == 12.5
     assert 0 < summary["seconds"]["inspect_per_image"] < 30
+
+
+def test_a_summary_without_the_honest_protocol_reads(made):
+    summary = read_json(made[0].bundle("toy") / "summary.json", schema_version=1)
+    assert check_summary(summary | {"composite": summary["composite"] | {"honest": None}}).composite.honest is None
+    del summary["composite"]["honest"]  # as before there was one
+    assert check_summary(summary).composite.honest is None
 
 
 def test_the_threshold_is_the_lowest_pooled_score_of_a_defect(made):

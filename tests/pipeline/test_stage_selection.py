@@ -170,16 +170,25 @@ def test_nothing_but_progress_is_printed(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_the_honest_protocol_is_written_where_asked_for(done: tuple[Workspace, _Log], tmp_path: Path) -> None:
-    """Two outer folds judge each image once; without repeats the entry is null."""
+    """Two outer folds judge each image once; without repeats the entry is null and there is no table."""
     assert read_json(done[0].selection("toy") / "families.json", schema_version=1)["honest"] is None
     workspace = _workspace(tmp_path, _table())
     selection.run(_product({"families": ["nb", "lda"], "folds": 3, "outer_folds": 2, "outer_repeats": 1}), workspace, _Log())
     honest = read_json(workspace.selection("toy") / "families.json", schema_version=1)["honest"]
-    assert [fold["n_defects"] for fold in honest["folds"]] == [7, 7]
-    fnrs = [fold["rates"]["fnr"] for fold in honest["folds"]]
-    assert fnrs == [fold["missed"] / 7 for fold in honest["folds"]]
-    assert honest["rates"]["fnr"]["mean"] == pytest.approx(np.mean(fnrs))
-    assert honest["rates"]["fpr"]["low"] <= honest["rates"]["fpr"]["mean"] <= honest["rates"]["fpr"]["high"]
+    outer = read_table(workspace.selection("toy") / "outer.parquet", schema_version=1)
+    assert list(outer.columns) == ["repeat", "fold", "path", "part_id", "label", "defect_type", "family", "probability", "threshold"]
+    defects = outer[outer["label"] == "defect"]
+    missed = defects["probability"] < defects["threshold"]
+    assert (honest["repeats"], honest["folds"], honest["defects"], honest["missed"]) == (1, 2, 14, int(missed.sum()))
+    assert honest["fnr"]["mean"] == pytest.approx(missed.groupby(defects["fold"]).mean().mean())
+    assert honest["fpr"]["low"] <= honest["fpr"]["mean"] <= honest["fpr"]["high"]
+
+
+def test_the_honest_protocol_refuses_before_the_search(tmp_path: Path) -> None:
+    """Eight defects suffice for the search, not for outer folds around it; nothing is fitted first."""
+    with pytest.raises(ZeromissError, match="the honest protocol of 5 outer folds finds too few parts: SMOTE.*or leave it out"):
+        selection.run(_product({"families": ["nb"], "outer_repeats": 1}), _workspace(tmp_path, _table(normals=20, defects=8)), _Log())
+    assert not Workspace(root=tmp_path).selection("toy").exists()
 
 
 def test_a_refused_table_leaves_what_was_there(tmp_path: Path) -> None:
@@ -213,6 +222,27 @@ def test_the_margin_reaches_the_file(done: tuple[Workspace, _Log]) -> None:
     after = read_json(workspace.threshold("toy") / "threshold.json", schema_version=1)
     threshold.run(_product(), workspace, _Log())
     assert after["value"] == pytest.approx(before["value"] / 2) and after["rule"] == "margin"
+
+
+def test_a_rule_on_outer_folds_reaches_the_file(tmp_path: Path) -> None:
+    """Fourteen outer-judged defects carry a target of 0.2 (rank 3) and not one of 0.05, which needs 19."""
+    workspace = _workspace(tmp_path, _table())
+    chosen = {"families": ["nb", "lda"], "folds": 3, "outer_folds": 2, "outer_repeats": 1}
+    selection.run(_product(chosen), workspace, _Log())
+    log = _Log()
+    threshold.run(_product(chosen, {"rule": "conformal", "target": 0.2}), workspace, log)
+    facts = read_json(workspace.threshold("toy") / "threshold.json", schema_version=1)
+    assert (facts["rule"], facts["rank"], facts["defects_behind"], facts["bound_is"]) == ("conformal", 3, 14, "valid")
+    assert facts["value"] == pytest.approx(min(1.0, facts["multiplier"] * facts["zfn_threshold"]))
+    assert facts["honest"]["defects"] == 14 and log.names["threshold.guarantee"] == facts["guarantee"]
+    with pytest.raises(ZeromissError, match="threshold.target: .* needs 19 defects; there are 14"):
+        threshold.run(_product(chosen, {"rule": "conformal", "target": 0.05}), workspace, _Log())
+
+
+def test_a_rule_on_outer_folds_refuses_a_selection_without_them(done: tuple[Workspace, _Log]) -> None:
+    """One made before the key was set."""
+    with pytest.raises(ZeromissError, match="threshold.rule budget rests on defects that outer folds judged"):
+        threshold.run(_product({"outer_repeats": 1}, {"rule": "budget", "budget_ppm": 100.0}), done[0], _Log())
 
 
 def test_a_pool_without_the_winner_is_refused(done: tuple[Workspace, _Log], tmp_path: Path) -> None:

@@ -56,12 +56,33 @@ class CalibrationFigures(_Record):
     helps: bool
 
 
+class Interval(_Record):
+    """A mean over outer folds with its 95 % interval."""
+
+    mean: Fraction
+    low: Fraction
+    high: Fraction
+
+
+class HonestProtocol(_Record):
+    """The threshold's rule on outer folds, of which preprocessing, search, choice and threshold knew nothing."""
+
+    fnr: Interval
+    fpr: Interval
+    accuracy: Interval
+    missed: Count  # images of defects, over all repeats: one that is missed in two repeats counts twice
+    defects: Count  # images of defects judged, over all repeats
+    repeats: Count
+    folds: Count  # a repeat
+
+
 class CompositeFigures(_Record):
     """The composite score of the winning family."""
 
     family: str
     image_auroc: Fraction
     paper: PaperProtocol
+    honest: HonestProtocol | None = None  # null where the protocol was left out; summaries made before have no such key
     calibration: CalibrationFigures | None = None  # missing in files made before there was one
 
 

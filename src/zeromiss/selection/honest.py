@@ -4,87 +4,73 @@ The paper's protocol tells how well the chosen classifier separates the images i
 how well the same way of choosing does on parts it has never met.
 """
 
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-
 import numpy as np
-from scipy.stats import t as student_t
+import pandas as pd
+from tqdm import tqdm
 
+from zeromiss.errors import ZeromissError
 from zeromiss.params import SelectionParams
 from zeromiss.selection.fit import defect_probability
-from zeromiss.selection.folds import search_folds
-from zeromiss.selection.judge import Rates, rates_at
+from zeromiss.selection.folds import Fold, search_folds
+from zeromiss.selection.resample import check_neighbours, is_imbalanced
 from zeromiss.selection.select import select
 from zeromiss.selection.source import Source
 
-
-@dataclass(frozen=True, kw_only=True)
-class OuterFold:
-    """What one outer fold found; rates are of the outer part at the inner part's ZFN threshold."""
-
-    repeat: int
-    winner: str
-    threshold: float
-    train_share: float  # of the images, in (0, 1)
-    n_defects: int  # judged
-    missed: int
-    rates: Rates
+COLUMNS = ("repeat", "fold", "path", "part_id", "label", "defect_type", "family", "probability", "threshold")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A mean over outer folds and its 95 % interval, all in [0, 1]."""
+def outer_folds(source: Source, params: SelectionParams, seed: int) -> list[tuple[int, int, Fold]]:
+    """Return repeat, fold and indices of every outer fold, `params.outer_repeats` times `params.outer_folds`.
 
-    mean: float
-    low: float
-    high: float
-
-
-def judge_outer_folds(source: Source, params: SelectionParams, seed: int) -> list[OuterFold]:
-    """Return one entry an outer fold, `params.outer_repeats` times `params.outer_folds`, each stratified and by part.
-
-    The inner threshold and winner come from the pool of the inner search folds: leaving out one part in each
-    outer fold would cost as much as the paper's protocol each time. Raises ZeromissError as `select` does.
+    Folds are stratified and by part. Checks, before anything is fitted, that each fold can be judged and searched:
+    raises ZeromissError, saying how the protocol is left out, where there are too few parts for it.
     """
     found = []
-    for repeat in range(params.outer_repeats):
-        for training, judged in search_folds(source.y_N, source.part_N, params.outer_folds, seed + 1 + repeat):
-            inner = select(source.take(training), params, seed, pool="folds")
-            outer = source.take(judged)
-            probability_M = defect_probability(inner.classifier, outer.features)
-            threshold = inner.judgements[inner.winner].zfn_threshold
-            rates = rates_at(outer.y_N, probability_M, threshold)
-            found.append(
-                OuterFold(
-                    repeat=repeat,
-                    winner=inner.winner,
-                    threshold=threshold,
-                    train_share=len(training) / len(source.y_N),
-                    n_defects=int(outer.y_N.sum()),
-                    missed=int((probability_M[outer.y_N == 1] < threshold).sum()),
-                    rates=rates,
-                )
-            )
+    try:
+        for repeat in range(params.outer_repeats):
+            for number, fold in enumerate(search_folds(source.y_N, source.part_N, params.outer_folds, seed + 1 + repeat)):
+                _check(source, fold, params, seed)
+                found.append((repeat, number, fold))
+    except ZeromissError as error:
+        raise ZeromissError(
+            f"the honest protocol of {params.outer_folds} outer folds finds too few parts: {error}; or leave it out: selection.outer_repeats 0"
+        ) from None
     return found
 
 
-def summarise(folds: Sequence[OuterFold]) -> dict[str, Interval]:
-    """Return accuracy, precision, fpr and fnr over the outer folds, each as a mean with its 95 % interval."""
-    rows = [asdict(fold.rates) for fold in folds]
-    share = float(np.mean([fold.train_share for fold in folds]))
-    return {name: mean_interval([row[name] for row in rows], share) for name in rows[0]}
+def judge_outer_folds(source: Source, params: SelectionParams, seed: int) -> pd.DataFrame | None:
+    """Return one row an outer-judged image, with the columns COLUMNS; None where `params.outer_repeats` is 0.
 
-
-def mean_interval(values: Sequence[float], train_share: float, confidence: float = 0.95) -> Interval:
-    """Return mean and interval of rates from repeated folds, clipped to [0, 1].
-
-    Folds share training images and are not independent: Student's t with the variance of Nadeau and Bengio
-    (2003), s^2 (1 / folds + judged / trained). A single value gives the widest interval, [0, 1].
+    `family` is the winner of the inner part, `probability` (of a defect, in [0, 1]) what it says of the outer
+    image, `threshold` the lowest probability of a defect of the inner part. That pool comes from the inner search folds:
+    leaving out one part at a time in each outer fold would cost as much as the paper's protocol each time.
+    Raises ZeromissError as `outer_folds` and `select` do.
     """
-    mean, count = float(np.mean(values)), len(values)
-    if count < 2:
-        return Interval(mean=mean, low=0.0, high=1.0)
-    error = float(np.std(values, ddof=1)) * math.sqrt(1 / count + (1 - train_share) / train_share)
-    reach = float(student_t.ppf(0.5 + confidence / 2, count - 1)) * error
-    return Interval(mean=mean, low=max(0.0, mean - reach), high=min(1.0, mean + reach))
+    if not params.outer_repeats:
+        return None
+    tables = []
+    for repeat, number, (training, judged) in tqdm(
+        outer_folds(source, params, seed), desc="honest protocol", unit="outer fold", dynamic_ncols=True
+    ):
+        inner, outer = select(source.take(training), params, seed, pool="folds"), source.take(judged)
+        tables.append(
+            outer.facts[["path", "part_id", "label", "defect_type"]].assign(
+                repeat=repeat,
+                fold=number,
+                family=inner.winner,
+                probability=defect_probability(inner.classifier, outer.features),
+                threshold=inner.judgements[inner.winner].zfn_threshold,
+            )
+        )
+    return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
+
+
+def _check(source: Source, fold: Fold, params: SelectionParams, seed: int) -> None:
+    """Refuse an outer fold that lacks normals or defects to judge, or whose inner part is too small for the search."""
+    training, judged = fold
+    if len(np.unique(source.y_N[judged])) < 2:
+        raise ZeromissError("an outer fold has no normals or no defects to judge: add parts of the rarer class or lower selection.outer_folds")
+    y_M = source.y_N[training]
+    inner = search_folds(y_M, source.part_N[training], params.folds, seed)
+    if is_imbalanced(y_M, params.smote_below):
+        check_neighbours(y_M, [inner_training for inner_training, _ in inner], params.smote_neighbors)

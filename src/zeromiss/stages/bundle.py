@@ -13,7 +13,7 @@ from zeromiss.inspection.bundle import fingerprint, pack
 from zeromiss.inspection.check import Check, check_against_table, handful
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_SCHEMA
-from zeromiss.inspection.summary import DetectorFigures, Rates, Summary, ThresholdFigures, check_summary
+from zeromiss.inspection.summary import DetectorFigures, HonestProtocol, Rates, Summary, ThresholdFigures, check_summary
 from zeromiss.metrics import table as tables
 from zeromiss.params import Product
 from zeromiss.stages.base import RunLog
@@ -59,7 +59,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
 
 def summarise(name: str, found: dict[str, dict[str, Any]], *, manifest: pd.DataFrame, check: Check) -> Summary:
     """Return the checked summary; `found` holds the earlier stages' JSON files by the names of `_FILES`."""
-    families, native = found["families"], found["native"]
+    families, native, honest = found["families"], found["native"], found["threshold"].get("honest")
     winner = families["families"][families["winner"]]
     table = manifest.loc[manifest["split"] == "table", "label"]
     trained = manifest.loc[manifest["split"] == "train", "label"]
@@ -73,6 +73,7 @@ def summarise(name: str, found: dict[str, dict[str, Any]], *, manifest: pd.DataF
             "family": families["winner"],
             "image_auroc": winner["image_auroc"],
             "paper": {kind: _only(winner[kind], Rates) for kind in ("std", "zfn")},
+            "honest": honest and _only(honest, HonestProtocol),
             "calibration": {
                 "brier": found["calibration"]["brier_raw"],
                 "brier_calibrated": found["calibration"]["brier_calibrated"],
@@ -134,8 +135,9 @@ def _only(values: dict[str, Any], record: type) -> dict[str, Any]:
 
 def _report(summary: dict[str, Any], folder: Path, log: RunLog) -> None:
     """Record the figures and the two JSON files with the run."""
-    zfn, threshold = summary["composite"]["paper"]["zfn"], summary["threshold"]
+    zfn, honest, threshold = summary["composite"]["paper"]["zfn"], summary["composite"]["honest"] or {}, summary["threshold"]
     log.metrics({f"zfn.{name}": value for name, value in zfn.items()})
+    log.metrics({f"honest.{name}.{end}": value for name in ("fnr", "fpr", "accuracy") if honest for end, value in honest[name].items()})
     log.metrics({"threshold": threshold["value"], "inspect_seconds_per_image": summary["seconds"]["inspect_per_image"]})
     log.tags({"family": summary["composite"]["family"], "bound_is": threshold["bound_is"]})
     for name in (MANIFEST, SUMMARY):

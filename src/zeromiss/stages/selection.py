@@ -12,7 +12,8 @@ from zeromiss.files import write_json
 from zeromiss.images.staging import Staging
 from zeromiss.params import Product
 from zeromiss.selection import calibration
-from zeromiss.selection.honest import OuterFold, judge_outer_folds, summarise
+from zeromiss.selection.honest import judge_outer_folds, outer_folds
+from zeromiss.selection.honest_rates import honest_figures
 from zeromiss.selection.search import Candidate
 from zeromiss.selection.select import Selection, select
 from zeromiss.selection.source import Source, read_source
@@ -32,13 +33,14 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     """
     start = time.perf_counter()
     source = read_source(read_table(workspace.metrics(product.name) / "table.parquet", schema_version=TABLE_VERSION))
+    outer_folds(source, product.selection, product.seed)  # refuses before the search what the honest protocol would refuse after it
     selection = select(source, product.selection, product.seed)
     outer = judge_outer_folds(source, product.selection, product.seed)
     folder = workspace.selection(product.name)
     facts = {
         "seconds": time.perf_counter() - start,
         "scoring": product.selection.scoring,
-        "honest": honest_entry(outer) if outer else None,
+        "honest": None if outer is None else honest_figures(outer, outer["threshold"].to_numpy()),
         "families": {family: family_entry(family, selection) for family in product.selection.families},
     }
     calibrated = calibration.calibrate(
@@ -53,6 +55,8 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     with staging:
         _write(staging.folder, source, selection, facts)
         write_json(staging.folder / calibration.FILE, calibrated, schema_version=calibration.SCHEMA_VERSION)
+        if outer is not None:
+            write_table(staging.folder / "outer.parquet", outer, schema_version=SCHEMA_VERSION)
         staging.swap()
     log.metrics({name: calibrated[name] for name in ("brier_raw", "brier_calibrated")})
     log.artifact(folder / calibration.FILE)
@@ -107,14 +111,6 @@ def family_entry(family: str, selection: Selection) -> dict[str, Any]:
     }
     keys = ("std", "zfn", "zfn_threshold", "image_auroc", "average_precision")
     return entry | (asdict(judgement) if judgement else dict.fromkeys(keys))
-
-
-def honest_entry(outer: list[OuterFold]) -> dict[str, Any]:
-    """Return the honest protocol's figures for families.json: intervals of the rates, and every outer fold."""
-    return {
-        "rates": {name: asdict(interval) for name, interval in summarise(outer).items()},
-        "folds": [asdict(fold) for fold in outer],
-    }
 
 
 def _report(selection: Selection, folder: Path, log: RunLog) -> None:

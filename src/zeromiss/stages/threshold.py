@@ -1,13 +1,14 @@
 """Stage `threshold`: the winner's out-of-fold probabilities in, threshold and its bounds out."""
 
 import numpy as np
+import pandas as pd
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, write_json
 from zeromiss.params import Product
 from zeromiss.stages.base import RunLog
 from zeromiss.tables import read_table
-from zeromiss.threshold.statement import threshold_facts
+from zeromiss.threshold.facts import threshold_facts
 from zeromiss.workspace import Workspace
 
 SCHEMA_VERSION = 1
@@ -17,7 +18,8 @@ SELECTION_VERSION = 1  # of the files of the selection stage
 def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     """Set the product's threshold and write `data/06_threshold/<product>/threshold.json`.
 
-    Raises ZeromissError without defects, or when the selection's files do not fit each other.
+    Raises ZeromissError without defects, when the selection's files do not fit each other, or when the rule
+    needs more defects, or outer folds, than there are.
     """
     source = workspace.selection(product.name)
     families = read_json(source / "families.json", schema_version=SELECTION_VERSION)
@@ -30,14 +32,19 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
         probability_N=pool["probability"].to_numpy(dtype=np.float64),
         part_N=pool["part_id"].astype(str).to_numpy(dtype=object),
         defect_type_N=pool["defect_type"].fillna("").astype(str).to_numpy(dtype=object),
-        rule=product.threshold.rule,
-        margin=product.threshold.margin,
-        confidence=product.threshold.confidence,
+        params=product.threshold,
         n_candidates=families["n_candidates"],
+        outer=_outer(workspace, product.name),
     )
     target = workspace.threshold(product.name) / "threshold.json"
     write_json(target, facts, schema_version=SCHEMA_VERSION)
-    named = ("value", "miss_rate_bound_95", "next_defect_miss_bound", "n_defects", "n_candidates")
+    named = ("value", "miss_rate_bound_95", "next_defect_miss_bound", "n_defects", "n_candidates", "defects_behind")
     log.metrics({f"threshold.{name}": float(facts[name]) for name in named})
-    log.tags({"threshold.bound_is": facts["bound_is"], "threshold.statement": facts["statement"]})
+    log.tags({f"threshold.{name}": facts[name] for name in ("bound_is", "guarantee", "assumption", "statement")})
     log.artifact(target)
+
+
+def _outer(workspace: Workspace, name: str) -> pd.DataFrame | None:
+    """Return what the outer folds judged, None where the honest protocol was left out."""
+    path = workspace.selection(name) / "outer.parquet"
+    return read_table(path, schema_version=SELECTION_VERSION) if path.exists() else None

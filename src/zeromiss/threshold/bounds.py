@@ -50,8 +50,10 @@ def check_target(miss_rate: float, n_defects: int, *, confidence: float = 0.95, 
     """Raise ZeromissError, saying how many are needed, when `n_defects` cannot support the target miss rate."""
     needed = required_defects(miss_rate, confidence=confidence, n_candidates=n_candidates)
     if n_defects < needed:
+        shared = f" shared among {n_candidates}" if n_candidates > 1 else ""
         raise ZeromissError(
-            f"a miss rate below {miss_rate:g} with {confidence:.0%} confidence needs {needed} defects, none missed; there are {n_defects}"
+            f"a miss rate below {miss_rate:g} with {100 * confidence:g} % confidence{shared} needs {needed} defects, none missed; there are {n_defects}: "
+            "add defects or ask for less"
         )
 
 

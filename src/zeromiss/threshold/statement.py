@@ -1,93 +1,75 @@
-"""A product's threshold with all that can be said of it: numbers, bounds by defect type, one sentence."""
+"""What a threshold guarantees, under which assumption, in plain sentences with the number of defects behind them."""
 
 from typing import Any
 
-import numpy as np
-
-from zeromiss.threshold.bounds import miss_rate_bound, next_defect_miss_bound
-from zeromiss.threshold.zfn import Rule, zfn_threshold
-
-
-def count_parts(part_D: np.ndarray) -> int:
-    """Return how many parts the images of defects come from: images of one part are not independent."""
-    return len(np.unique(part_D.astype(str)))
-
-
-def threshold_facts(
-    *,
-    y_N: np.ndarray,
-    probability_N: np.ndarray,
-    part_N: np.ndarray,
-    defect_type_N: np.ndarray,
-    rule: Rule,
-    margin: float,
-    confidence: float,
-    n_candidates: int,
-    independent: bool = False,
-) -> dict[str, Any]:
-    """Return the content of threshold.json.
-
-    y_N: 1 = defect; probability_N in [0, 1], higher = more abnormal; part_N and defect_type_N: strings.
-    Bounds count parts. `independent` says that the scorer was fixed before it met these defects (an audit set,
-    outer folds): only then are the bounds valid. Raises ZeromissError without defects.
-    """
-    defect_N = np.asarray(y_N) == 1
-    value = zfn_threshold(y_N, probability_N, rule=rule, margin=margin)
-    n_images, n_parts = int(defect_N.sum()), count_parts(part_N[defect_N])
-    facts = {
-        "value": value,
-        "rule": rule,
-        "margin": margin,
-        "n_defects": n_images,
-        "n_defect_parts": n_parts,
-        "n_candidates": n_candidates,
-        "miss_rate_bound_95": miss_rate_bound(n_parts, n_candidates=n_candidates),
-        "miss_rate_bound": miss_rate_bound(n_parts, confidence=confidence, n_candidates=n_candidates),
-        "confidence": confidence,
-        "next_defect_miss_bound": next_defect_miss_bound(n_parts),
-        "bound_is": "valid" if independent else "descriptive",
-    }
-    types = defect_types(probability_N[defect_N], part_N[defect_N], defect_type_N[defect_N], n_candidates=n_candidates)
-    return facts | {"types": types, "statement": statement(facts)}
-
-
-def defect_types(
-    probability_D: np.ndarray, part_D: np.ndarray, type_D: np.ndarray, *, n_candidates: int
-) -> list[dict[str, Any]]:
-    """Return one entry a named type, by name: its counts, lowest probability and bounds, each for the type alone."""
-    entries = []
-    for name in sorted({str(name) for name in type_D} - {""}):
-        own_D = type_D == name
-        n_parts = count_parts(part_D[own_D])
-        entries.append(
-            {
-                "defect_type": name,
-                "n_defects": int(own_D.sum()),
-                "n_defect_parts": n_parts,
-                "lowest_probability": float(probability_D[own_D].min()),
-                "miss_rate_bound_95": miss_rate_bound(n_parts, n_candidates=n_candidates),
-                "next_defect_miss_bound": next_defect_miss_bound(n_parts),
-            }
-        )
-    return entries
+DRIFT = "as long as the parts, the camera and the light stay as they were: drift breaks it"
 
 
 def statement(facts: dict[str, Any]) -> str:
-    """Return what the threshold guarantees in one sentence, with the number of defects behind it."""
-    n_images, n_parts = facts["n_defects"], facts["n_defect_parts"]
-    known = _count(n_images, "known defect") + (f" ({_count(n_parts, 'part')})" if n_parts != n_images else "")
-    place = "at the lowest score" if facts["rule"] == "zfn" else f"{facts['margin']:.3g} of it below the lowest score"
-    bounds = (
-        f"the next defective part is missed with probability up to {percent(facts['next_defect_miss_bound'])} and, with "
-        f"{percent(facts['confidence'])} confidence shared among {_count(facts['n_candidates'], 'compared classifier')}, "
-        f"a share of misses up to {percent(facts['miss_rate_bound'])}"
-    )
-    if facts["bound_is"] == "valid":
-        return f"The threshold lies {place} of {known}, none of which is missed: {bounds}."
+    """Return the whole paragraph: where the threshold lies, what that guarantees, the assumption, what outer folds found."""
+    return " ".join(filter(None, (placement(facts), guarantee(facts), assumption(facts), outer_folds_found(facts["honest"]))))
+
+
+def placement(facts: dict[str, Any]) -> str:
+    """Return where the threshold lies among the known defects, and how many of these it misses."""
+    known = _known(facts)
+    place = {
+        "zfn": f"at the lowest score of {known}",
+        "margin": f"{percent(facts['margin'])} below the lowest score of {known}",
+    }.get(facts["rule"])
+    if place is None:
+        place = (
+            f"at {facts['multiplier']:.4g} times the lowest score of {known}, which is the ratio of score to threshold that "
+            f"ranks {_ordinal(facts['rank'])} from below among {_count(facts['defects_behind'], 'defective part')} judged in outer folds"
+        )
+        place += ", clipped to 1, the highest score there is" if facts["clipped"] else ""
+    missed = "none of which is missed" if not facts["missed_known"] else f"{facts['missed_known']} of which it misses"
+    return f"The threshold lies {place}; of the known defects, {missed} in leave-one-out."
+
+
+def guarantee(facts: dict[str, Any]) -> str:
+    """Return what the rule guarantees and on how many defects, or that its figures are descriptive."""
+    following, share = percent(facts["next_defect_miss_bound"]), percent(facts["miss_rate_bound"])
+    confidence, behind = f"{percent(facts['confidence'])} confidence shared among", facts["defects_behind"]
+    if facts["bound_is"] == "descriptive":
+        margin = " The margin lowers the miss rate by an amount that depends on the defects and is not claimed." if facts["rule"] == "margin" else ""
+        return (
+            f"Were the leave-one-out scores of {_known(facts)} independent and the classifier fixed beforehand, the next defective part "
+            f"would be missed with probability up to {following} and, with {confidence} "
+            f"{_count(facts['n_candidates'], 'compared classifier')}, the share of misses would be up to {share}; both were chosen on the "
+            f"same defects: these figures are descriptive, not a guarantee.{margin}"
+        )
+    confidence = f"{confidence} {_count(facts['doubt_shared_among'], 'outer fold')}"
+    rest = f"this rests on {_count(behind, 'defective part')}, each judged in outer folds by models that knew nothing of it"
+    if facts["rule"] == "conformal":
+        return (
+            f"The next defective part is missed with probability up to {following}, within the target of {percent(facts['target'])}, and "
+            f"with {confidence} the share of misses is up to {share}; {rest}."
+        )
     return (
-        f"The threshold lies {place} of {known}, none of which is missed in leave-one-out; were those scores independent and the "
-        f"classifier fixed beforehand, it would follow that {bounds}, but both were chosen on the same defects: these bounds are "
-        "descriptive, not a guarantee."
+        f"With {confidence} the share of misses is up to {share}, within the budget of {facts['budget_ppm']:g} per million, and "
+        f"the next defective part is missed with probability up to {following}; {rest}."
+    )
+
+
+def assumption(facts: dict[str, Any]) -> str:
+    """Return what must be true for the guarantee, or for the descriptive figures, to hold."""
+    if facts["bound_is"] == "descriptive":
+        return f"Even then it would hold for defects like the known ones only, and {DRIFT}."
+    return (
+        "It holds where the scores of defects to come stand to this threshold as those of the outer folds stood to the thresholds of "
+        f"their own folds, for defects like the known ones, and {DRIFT}."
+    )
+
+
+def outer_folds_found(honest: dict[str, Any] | None) -> str:
+    """Return what the honest protocol found of the rule, empty without it; images are counted over all repeats."""
+    if honest is None:
+        return ""
+    rate, repeats = honest["fnr"], _count(honest["repeats"], "repeat")
+    return (
+        f"In outer folds the same rule missed {honest['missed']} of {_count(honest['defects'], 'defect')} judged in {repeats} of "
+        f"{honest['folds']} folds: a miss rate of {percent(rate['mean'])}, 95 % interval {percent(rate['low'])} to {percent(rate['high'])}."
     )
 
 
@@ -96,6 +78,18 @@ def percent(share: float) -> str:
     return f"{100.0 * share:.3g} %"
 
 
+def _known(facts: dict[str, Any]) -> str:
+    """Return the number of known defects, with their parts where images and parts differ."""
+    images, parts = facts["n_defects"], facts["n_defect_parts"]
+    return _count(images, "known defect") + (f" ({_count(parts, 'part')})" if parts != images else "")
+
+
 def _count(number: int, noun: str) -> str:
     """Return a number with its noun."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _ordinal(number: int) -> str:
+    """Return 1st, 2nd, 3rd, 4th, 11th, ..."""
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"

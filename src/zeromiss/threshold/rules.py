@@ -1,0 +1,94 @@
+"""The four rules: by which multiple of the ZFN threshold each puts a product's threshold.
+
+zfn      1: at the lowest score of a known defect (paper 1)
+margin   1 - margin: a stated share below it
+conformal, budget   the k-th lowest ratio of an outer-judged defective part (`zeromiss.threshold.ratios`), k by
+         the aim and the number of parts (`zeromiss.threshold.ranks`)
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from zeromiss.errors import ZeromissError
+from zeromiss.params import ThresholdParams
+from zeromiss.threshold.bounds import check_target
+from zeromiss.threshold.ranks import budget_rank, check_conformal, conformal_rank
+from zeromiss.threshold.ratios import order_statistic, part_ratios
+
+PARTS_PER_MILLION = 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where a rule puts the threshold, in relation to the ZFN threshold, and on what that rests."""
+
+    multiplier: float  # >= 0; above 1 known defects are missed
+    rank: int | None = None  # k, of conformal and budget
+    n_outer_parts: int | None = None  # n, of conformal and budget: defective parts that outer folds judged
+    n_folds: int | None = None  # of a repeat; the doubt of a bound is shared among them
+
+
+def place(params: ThresholdParams, outer: pd.DataFrame | None) -> Placement:
+    """Return the rule's multiple of the ZFN threshold. `outer`: rows of outer.parquet, None without the honest protocol.
+
+    Raises ZeromissError where the rule needs outer folds and has none, or where n is too small for its aim.
+    """
+    if params.rule == "zfn":
+        return Placement(multiplier=1.0)
+    if params.rule == "margin":
+        return Placement(multiplier=1.0 - params.margin)
+    if outer is None:
+        raise ZeromissError(
+            f"threshold.rule {params.rule} rests on defects that outer folds judged: set selection.outer_repeats to 1 or more and run the selection anew"
+        )
+    ratio_P = part_ratios(outer).to_numpy()
+    folds = int(outer["fold"].nunique())
+    _check(len(ratio_P), folds, params)
+    rank = _rank(len(ratio_P), folds, params)
+    return Placement(multiplier=float(order_statistic(ratio_P, rank)), rank=rank, n_outer_parts=len(ratio_P), n_folds=folds)
+
+
+def outer_thresholds(params: ThresholdParams, outer: pd.DataFrame) -> np.ndarray:
+    """Return the threshold in [0, 1] at which the rule would have judged each outer row, knowing nothing of its fold.
+
+    Rules conformal and budget take the multiple from the parts outside the row's fold, with the rank that their
+    number allows and at least 1: where few parts are left, the nearest that can be judged. The other rules have
+    one multiple for all. Raises ZeromissError as `place` does, but for the number of defects.
+    """
+    if params.rule in ("zfn", "margin"):
+        multiplier_N = np.full(len(outer), place(params, None).multiplier)
+    else:
+        ratios = part_ratios(outer)
+        multiplier_N = np.empty(len(outer))
+        for index in outer.groupby(["repeat", "fold"]).indices.values():
+            outside_P = ratios[~ratios.index.isin(outer["part_id"].iloc[index].astype(str))].to_numpy()
+            multiplier_N[index] = order_statistic(outside_P, _rank(len(outside_P), int(outer["fold"].nunique()), params))
+    return np.clip(multiplier_N * outer["threshold"].to_numpy(), 0.0, 1.0)
+
+
+def _rank(n_defects: int, n_folds: int, params: ThresholdParams) -> int:
+    """Return the rank of conformal or budget for n defects, at least 1."""
+    if params.rule == "conformal":
+        return max(1, conformal_rank(n_defects, _aim(params)))
+    return max(1, budget_rank(n_defects, _aim(params), confidence=params.confidence, n_folds=n_folds))
+
+
+def _check(n_defects: int, n_folds: int, params: ThresholdParams) -> None:
+    """Refuse n defects that are too few for the aim of conformal or budget, and say which key asks for it."""
+    key = "threshold.target" if params.rule == "conformal" else "threshold.budget_ppm"
+    try:
+        if params.rule == "conformal":
+            check_conformal(n_defects, _aim(params))
+        else:
+            check_target(_aim(params), n_defects, confidence=params.confidence, n_candidates=n_folds)
+    except ZeromissError as error:
+        raise ZeromissError(f"{key}: {error}") from None
+
+
+def _aim(params: ThresholdParams) -> float:
+    """Return the probability that the rule aims at, in (0, 1); that it is set, the parameters have checked."""
+    if params.rule == "conformal":
+        return float(params.target or 0.0)
+    return float(params.budget_ppm or 0.0) / PARTS_PER_MILLION
