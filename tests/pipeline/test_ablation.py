@@ -254,7 +254,7 @@ def test_crops_are_refused_with_their_estimate_and_others_go_on(place, no_estima
     found = ablated(place, "no_mask", "crops", hours=0.05)
     assert [row["variant"] for row in found["variants"]] == ["no_mask"]
     assert found["left_out"] == [
-        {"variant": "crops", "reason": "crops would take about 0.1 hours on this machine, more than the 0.05 allowed: raise --hours"}
+        {"variant": "crops", "reason": "crops would take about 0.1 hours on this machine, as busy as it is now; 0.05 are allowed: raise --hours"}
     ]
 
 
@@ -313,7 +313,7 @@ def test_a_missing_table_is_refused(place):
 
 def test_a_full_system_beyond_the_hours_is_refused(place, monkeypatch):
     monkeypatch.setattr(run, "fold_seconds", lambda product, source: 900.0)
-    with pytest.raises(ZeromissError, match=r"full system of tiny would take about 1.5 hours on this machine, more than the 1 allowed"):
+    with pytest.raises(ZeromissError, match=r"full system of tiny would take about 1.5 hours on this machine, as busy as it is now; 1 are allowed"):
         ablated(place, "no_mask", "no_critic", hours=1.0)
 
 

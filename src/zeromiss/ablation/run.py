@@ -124,7 +124,7 @@ def _making(bench: Bench, variant: Variant) -> float:
 
 
 def _too_long(name: str, seconds: float, hours: float) -> str:
-    return f"{name} would take about {seconds / 3600:.1f} hours on this machine, more than the {hours:g} allowed: raise --hours"
+    return f"{name} would take about {seconds / 3600:.1f} hours on this machine, as busy as it is now; {hours:g} are allowed: raise --hours"
 
 
 def _announce(product: Product, folds: int, seconds: dict[str, float]) -> None:
