@@ -11,11 +11,10 @@ DEFECTS, NORMALS = [0.3, 0.6, 0.6, 0.9], [0.1, 0.3, 0.5, 0.7, 0.2]
 Y, P = np.array([1] * 4 + [0] * 5), np.array([*DEFECTS, *NORMALS])
 
 
-def _drawn(seed: int, *, decimals: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _drawn(seed: int) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     y_M = np.repeat([0, 1], [33, 20])
-    probability_M = np.clip(random.normal(0.4 + 0.2 * y_M, 0.2), 0.0, 1.0)
-    return y_M, probability_M if decimals is None else np.round(probability_M, decimals)
+    return y_M, 1.0 / (1.0 + np.exp(-random.normal(1.5 * y_M)))
 
 
 def test_the_names_are_those_of_the_parameters() -> None:
@@ -39,11 +38,11 @@ def test_accuracy_at_the_lowest_defect_by_hand() -> None:
 @pytest.mark.parametrize(
     ("sensitivity", "expected"),
     [
-        (0.75, 2.5 / 5),  # the lowest of four defects: two normals below 0.3, one equal
-        (0.9, 2.5 / 5),  # less than one defect: the lowest alone
-        (0.5, (2.5 + 4.0) / 10),  # the two lowest: four normals below 0.6
-        (0.625, (2.5 + 0.5 * 4.0) / 7.5),  # one and a half
-        (0.0, (2.5 + 4.0 + 4.0 + 5.0) / 20),  # all: the AUC
+        (0.75, 2 / 5),  # the lowest of four defects: two normals below 0.3, one equal
+        (0.9, 2 / 5),  # less than one defect: the lowest alone
+        (0.5, (2 + 4) / 10),  # the two lowest: four normals below 0.6
+        (0.625, (2 + 0.5 * 4) / 7.5),  # one and a half
+        (0.0, (2 + 4 + 4 + 5) / 20),  # all
     ],
 )
 def test_the_partial_auc_by_hand(sensitivity: float, expected: float) -> None:
@@ -62,11 +61,21 @@ def test_the_partial_auc_is_scikit_learns_with_the_classes_swapped(sensitivity: 
         assert partial_auc(probability_M, y_M, sensitivity) == pytest.approx(area / width, abs=1e-12)
 
 
-def test_at_no_sensitivity_it_is_the_auc_also_with_ties() -> None:
-    """Scores rounded to one decimal."""
+def test_at_no_sensitivity_it_is_the_auc_of_scores_without_ties() -> None:
+    """With ties it is less, by half of the tied pairs."""
     for seed in range(20):
-        y_M, probability_M = _drawn(seed, decimals=1)
+        y_M, probability_M = _drawn(seed)
         assert partial_auc(probability_M, y_M, 0.0) == pytest.approx(roc_auc_score(y_M, probability_M), abs=1e-12)
+        rounded_M = np.round(probability_M, 1)
+        tied = (rounded_M[y_M == 1][:, None] == rounded_M[y_M == 0]).mean()
+        assert tied > 0 and partial_auc(rounded_M, y_M, 0.0) == pytest.approx(roc_auc_score(y_M, rounded_M) - tied / 2, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["zfn_accuracy", "partial_auc"])
+def test_the_same_score_for_all_beats_no_honest_one(name: str) -> None:
+    """Its threshold calls every normal abnormal."""
+    assert SCORING[name](np.full(9, 0.5), Y) < SCORING[name](P, Y)
+    assert partial_auc(np.full(9, 0.5), Y) == 0.0
 
 
 @pytest.mark.parametrize("name", SCORING)

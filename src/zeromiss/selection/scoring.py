@@ -7,7 +7,6 @@ class is missing says the same of every draw where a score compares both classes
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import rankdata
 
 STANDARD = 0.5  # the threshold of the STD columns of paper 1's Table 1
 SENSITIVITY = 0.9  # from this true positive rate on, the partial AUC looks
@@ -32,16 +31,17 @@ def partial_auc(probability_M: np.ndarray, judged_M: np.ndarray, sensitivity: fl
 
     1 / (1 - t0) * integral from t0 to 1 of (1 - FPR(t)) dt, where FPR(t) is the false positive rate at the highest
     threshold that calls the share t of the defects abnormal. With n defects in ascending order and k = (1 - t0) n,
-    it is the mean, over the k lowest defects, of the share of normals scored below each (an equal score counts
-    half); the last of them weighs by the fraction that k leaves, and the lowest alone counts where k is under 1.
-    1 = no normal above these defects; 0 = every one; at t0 = 0 the AUC.
+    it is the mean, over the k lowest defects, of the share of normals scored below each; the last of them weighs by
+    the fraction that k leaves, and the lowest alone counts where k is under 1. 1 = no normal reaches these
+    defects; 0 = every one; at t0 = 0 the AUC, except that equal scores count as false alarms, as they do in a
+    verdict, and not half: the same score for all is worth 0, and must not beat an honest one.
     """
     defect_M = judged_M == 1
     n_defects, n_normals = int(defect_M.sum()), int((~defect_M).sum())
     if not n_defects or not n_normals:
         return 1.0
     defect_N = np.sort(probability_M[defect_M])
-    below_N = rankdata(np.concatenate([defect_N, probability_M[~defect_M]]))[:n_defects] - rankdata(defect_N)
+    below_N = np.searchsorted(np.sort(probability_M[~defect_M]), defect_N, side="left")
     weight_N = np.clip((1.0 - sensitivity) * n_defects - np.arange(n_defects), 0.0, 1.0)
     return min(1.0, float(np.average(below_N / n_normals, weights=weight_N)))  # a mean of ones may round above
 
