@@ -48,8 +48,9 @@ def page(results: dict[str, dict[str, Any]]) -> str:
 
 
 def read_results() -> dict[str, dict[str, Any]]:
-    """Return every committed result, by product."""
-    return {path.stem: _read(path) for path in sorted(RESULTS.glob("*.json"), reverse=True)}
+    """Return every committed result of a product, by its name; other studies lie beside them."""
+    found = {path.stem: _read(path) for path in sorted(RESULTS.glob("*.json"), reverse=True)}
+    return {name: result for name, result in found.items() if "summary" in result}
 
 
 def _product(name: str, result: dict[str, Any]) -> str:
