@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from scipy import ndimage
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.ranking import PixelRanking, average_precision, fpr_at_zero_missed, image_auroc
@@ -61,6 +61,13 @@ def test_image_rankings_agree_with_scikit_learn() -> None:
     assert average_precision(labels, scores) == pytest.approx(average_precision_score(labels, scores))
 
 
+def test_zero_missed_is_where_the_roc_curve_reaches_full_sensitivity() -> None:
+    rng = np.random.default_rng(1)
+    labels, scores = rng.integers(0, 2, 200), np.round(rng.normal(size=200), 1)  # rounded: ties
+    fpr, tpr, _ = roc_curve(labels, scores)
+    assert fpr_at_zero_missed(labels, scores) == fpr[tpr == 1.0].min()
+
+
 def test_zero_missed_costs_nothing_where_classes_part() -> None:
     assert fpr_at_zero_missed([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4]) == 0.0
     assert fpr_at_zero_missed([0, 0, 1, 1], [0.1, 0.2, 0.05, 0.4]) == 1.0
@@ -76,6 +83,12 @@ def test_one_class_alone_is_refused(function: Callable) -> None:
 def test_streamed_pixel_auroc_agrees_with_the_exact_one(seed: int) -> None:
     values, marked = maps(seed)
     assert ranked(values, marked).auroc() == pytest.approx(roc_auc_score(marked.ravel(), values.ravel()), abs=1e-3)
+
+
+def test_binned_pixel_auroc_is_that_of_scikit_learn_on_the_bins() -> None:
+    values, marked = maps(7)
+    bins = np.minimum((values.astype(np.float64) / (values.astype(np.float64) + 1.0) * 4096).astype(int), 4095)
+    assert ranked(values, marked).auroc() == pytest.approx(roc_auc_score(marked.ravel(), bins.ravel()), abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from skimage.metrics import peak_signal_noise_ratio
 
 from zeromiss.detectors.vqgan.loss import (
     adaptive_weight,
@@ -59,7 +60,9 @@ def test_learning_rate_rises_then_falls():
     assert learning_rate_factor(999, 1000) == pytest.approx(0.01, rel=1e-2)
 
 
-def test_psnr_by_hand():
+def test_psnr_by_hand_and_against_scikit_image():
     image = torch.zeros(3, 4, 4)
     assert psnr(image, image + 0.1) == pytest.approx(20.0, abs=1e-5)
     assert psnr(image, image) == 100.0
+    other = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(1))
+    assert psnr(image, other) == pytest.approx(peak_signal_noise_ratio(image.numpy(), other.numpy(), data_range=1.0), abs=1e-5)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
 from zeromiss.errors import ZeromissError
 
@@ -103,7 +103,7 @@ class PixelRanking:
         Raises ZeromissError when no pixel, or every pixel, is marked as a defect.
         """
         fpr, tpr = self._curve(self._defect_K)
-        return float(np.trapezoid(tpr, fpr))
+        return float(auc(fpr, tpr))
 
     def pro(self, limit: float = PRO_LIMIT) -> float:
         """Return the per-region overlap averaged over false-positive rates from 0 to `limit`, in [0, 1].
@@ -113,7 +113,7 @@ class PixelRanking:
         fpr, overlap = self._curve(self._region_K)
         at_limit = np.interp(limit, fpr, overlap)
         below = fpr < limit
-        return float(np.trapezoid([*overlap[below], at_limit], [*fpr[below], limit]) / limit)
+        return float(auc([*fpr[below], limit], [*overlap[below], at_limit]) / limit)
 
     def _curve(self, hits_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return false-positive rate and share of `hits_K`, (K + 1,) each, as the threshold falls."""

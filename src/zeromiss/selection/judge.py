@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.metrics import confusion_matrix
 
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.ranking import average_precision, image_auroc
@@ -43,12 +44,12 @@ def rates_at(y_N: np.ndarray, probability_N: np.ndarray, threshold: float) -> Ra
     n_defects, n_normals = int(defect_N.sum()), int((~defect_N).sum())
     if not n_defects or not n_normals:
         raise ZeromissError(f"a classifier is judged on normals and defects, there are {n_normals} and {n_defects}: add the missing kind")
-    hits, false_alarms = int((defect_N & abnormal_N).sum()), int((~defect_N & abnormal_N).sum())
+    right, false_alarms, missed, hits = map(int, confusion_matrix(defect_N, abnormal_N, labels=[False, True]).ravel())
     return Rates(
-        accuracy=(hits + n_normals - false_alarms) / (n_defects + n_normals),
+        accuracy=(hits + right) / (n_defects + n_normals),
         precision=hits / (hits + false_alarms) if hits + false_alarms else 0.0,
         fpr=false_alarms / n_normals,
-        fnr=(n_defects - hits) / n_defects,
+        fnr=missed / n_defects,
     )
 
 
