@@ -59,7 +59,7 @@ def threshold_facts(
         "rank": placement.rank,
         "defects_behind": placement.n_outer_parts or known,
         "bound_is": "descriptive" if placement.rank is None else "valid",
-        "doubt_shared_among": placement.n_folds or n_candidates,
+        "doubt_shared_among": placement.shares or n_candidates,
         "honest": None if outer is None else honest_figures(outer, outer_thresholds(params, outer)),
     }
     facts |= _bounds(facts)
@@ -71,7 +71,7 @@ def threshold_facts(
 def _bounds(facts: dict[str, Any]) -> dict[str, float]:
     """Return the bounds of a threshold at the k-th lowest of the defects behind it; k is 1 for zfn and margin.
 
-    Their doubt is shared among the candidates compared on these defects, or among the outer folds that chose.
+    Their doubt is shared among the candidates compared on these defects, or among twice the outer folds that chose.
     """
     rank, behind, candidates = facts["rank"] or 1, facts["defects_behind"], facts["doubt_shared_among"]
     return {

@@ -7,9 +7,10 @@ help, for a score at the threshold is abnormal. k depends on n and the aim alone
 
 Ratios of outer folds are not quite independent: where a fold's model is chosen among many, the defects that one
 fold judges helped to choose in the others. The mean is untouched by that, a bound with confidence is not: in
-simulation with 100 unrelated candidates Clopper and Pearson's is exceeded in up to 13 % of the cases in place of 5 %. So
-its doubt is shared among the outer folds, each of which made a choice of its own; that this suffices
-is shown by simulation (tests/code/test_threshold_simulation.py), not by a theorem.
+simulation with 100 unrelated candidates Clopper and Pearson's at 95 % is exceeded in more than 8 % of the cases. So
+its doubt is shared among twice the outer folds: each made a choice of its own, and two is the usual price of joining
+figures that depend on each other in an unknown way. That this suffices is shown by simulation
+(tests/code/test_threshold_simulation.py), not by a theorem.
 """
 
 import math
@@ -20,6 +21,7 @@ from scipy.stats import binom
 from zeromiss.errors import ZeromissError
 
 ROUNDING = 1e-9  # relative: 0.29 * 100 is 28.999999999999996
+SHARES_A_FOLD = 2  # of the doubt of a bound on pooled outer folds
 
 
 def conformal_rank(n_defects: int, target: float) -> int:
@@ -37,11 +39,11 @@ def check_conformal(n_defects: int, target: float) -> None:
         )
 
 
-def budget_rank(n_defects: int, budget: float, *, confidence: float, n_folds: int) -> int:
+def budget_rank(n_defects: int, budget: float, *, confidence: float, shares: int) -> int:
     """Return j + 1, j being the most misses of n whose Clopper-Pearson upper bound stays within `budget`, in (0, 1).
 
-    That bound is at most b exactly where j or fewer misses of n have a chance of at most (1 - confidence) / n_folds
+    That bound is at most b exactly where j or fewer misses of n have a chance of at most (1 - confidence) / shares
     at a miss rate of b. 0 where not even j = 0 will do, which `check_target` refuses.
     """
     chance_J = binom.cdf(np.arange(n_defects), n_defects, budget)
-    return int(np.sum(chance_J <= (1.0 - confidence) / n_folds * (1 + ROUNDING)))
+    return int(np.sum(chance_J <= (1.0 - confidence) / shares * (1 + ROUNDING)))

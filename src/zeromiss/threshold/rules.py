@@ -14,7 +14,7 @@ import pandas as pd
 from zeromiss.errors import ZeromissError
 from zeromiss.params import ThresholdParams
 from zeromiss.threshold.bounds import check_target
-from zeromiss.threshold.ranks import budget_rank, check_conformal, conformal_rank
+from zeromiss.threshold.ranks import SHARES_A_FOLD, budget_rank, check_conformal, conformal_rank
 from zeromiss.threshold.ratios import order_statistic, part_ratios
 
 PARTS_PER_MILLION = 1e6
@@ -27,7 +27,7 @@ class Placement:
     multiplier: float  # >= 0; above 1 known defects are missed
     rank: int | None = None  # k, of conformal and budget
     n_outer_parts: int | None = None  # n, of conformal and budget: defective parts that outer folds judged
-    n_folds: int | None = None  # of a repeat; the doubt of a bound is shared among them
+    shares: int | None = None  # among which the doubt of a bound on outer folds is shared
 
 
 def place(params: ThresholdParams, outer: pd.DataFrame | None) -> Placement:
@@ -44,10 +44,10 @@ def place(params: ThresholdParams, outer: pd.DataFrame | None) -> Placement:
             f"threshold.rule {params.rule} rests on defects that outer folds judged: set selection.outer_repeats to 1 or more and run the selection anew"
         )
     ratio_P = part_ratios(outer).to_numpy()
-    folds = int(outer["fold"].nunique())
-    _check(len(ratio_P), folds, params)
-    rank = _rank(len(ratio_P), folds, params)
-    return Placement(multiplier=float(order_statistic(ratio_P, rank)), rank=rank, n_outer_parts=len(ratio_P), n_folds=folds)
+    shares = _shares(outer)
+    _check(len(ratio_P), shares, params)
+    rank = _rank(len(ratio_P), shares, params)
+    return Placement(multiplier=float(order_statistic(ratio_P, rank)), rank=rank, n_outer_parts=len(ratio_P), shares=shares)
 
 
 def outer_thresholds(params: ThresholdParams, outer: pd.DataFrame) -> np.ndarray:
@@ -64,25 +64,30 @@ def outer_thresholds(params: ThresholdParams, outer: pd.DataFrame) -> np.ndarray
         multiplier_N = np.empty(len(outer))
         for index in outer.groupby(["repeat", "fold"]).indices.values():
             outside_P = ratios[~ratios.index.isin(outer["part_id"].iloc[index].astype(str))].to_numpy()
-            multiplier_N[index] = order_statistic(outside_P, _rank(len(outside_P), int(outer["fold"].nunique()), params))
+            multiplier_N[index] = order_statistic(outside_P, _rank(len(outside_P), _shares(outer), params))
     return np.clip(multiplier_N * outer["threshold"].to_numpy(), 0.0, 1.0)
 
 
-def _rank(n_defects: int, n_folds: int, params: ThresholdParams) -> int:
+def _shares(outer: pd.DataFrame) -> int:
+    """Return among how many the doubt of a bound is shared."""
+    return SHARES_A_FOLD * int(outer["fold"].nunique())
+
+
+def _rank(n_defects: int, shares: int, params: ThresholdParams) -> int:
     """Return the rank of conformal or budget for n defects, at least 1."""
     if params.rule == "conformal":
         return max(1, conformal_rank(n_defects, _aim(params)))
-    return max(1, budget_rank(n_defects, _aim(params), confidence=params.confidence, n_folds=n_folds))
+    return max(1, budget_rank(n_defects, _aim(params), confidence=params.confidence, shares=shares))
 
 
-def _check(n_defects: int, n_folds: int, params: ThresholdParams) -> None:
+def _check(n_defects: int, shares: int, params: ThresholdParams) -> None:
     """Refuse n defects that are too few for the aim of conformal or budget, and say which key asks for it."""
     key = "threshold.target" if params.rule == "conformal" else "threshold.budget_ppm"
     try:
         if params.rule == "conformal":
             check_conformal(n_defects, _aim(params))
         else:
-            check_target(_aim(params), n_defects, confidence=params.confidence, n_candidates=n_folds)
+            check_target(_aim(params), n_defects, confidence=params.confidence, n_candidates=shares)
     except ZeromissError as error:
         raise ZeromissError(f"{key}: {error}") from None
 

@@ -39,7 +39,7 @@ def guarantee(facts: dict[str, Any]) -> str:
             f"{_count(facts['n_candidates'], 'compared classifier')}, the share of misses would be up to {share}; both were chosen on the "
             f"same defects: these figures are descriptive, not a guarantee.{margin}"
         )
-    confidence = f"{confidence} {_count(facts['doubt_shared_among'], 'outer fold')}"
+    confidence = f"{confidence} {facts['doubt_shared_among']}, twice the outer folds,"
     rest = f"this rests on {_count(behind, 'defective part')}, each judged in outer folds by models that knew nothing of it"
     if facts["rule"] == "conformal":
         return (
