@@ -2,7 +2,7 @@
 
 Scores of defects come from a known distribution, so the true miss rate of a threshold is its distribution function,
 not a sample. A bound that is stated with 95 % confidence may be exceeded in 5 % of the resamples; the tests allow
-the 99.9 % quantile of the binomial distribution of 2,000, 130 times or 6.5 %. A mean may lie 3.09 standard errors above its bound.
+the 99.9 % quantile of the binomial distribution of 2,000, 131 times or 6.55 %. A mean may lie 3.09 standard errors above its bound.
 Axes: S resamples, K candidates, N defects, F outer folds.
 """
 
