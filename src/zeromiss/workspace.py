@@ -88,6 +88,10 @@ class Workspace:
         """What `zeromiss ablate` found, and one folder a variant with what that took (not versioned)."""
         return self.root / "data" / "12_ablation" / product
 
+    def diff(self, product: str) -> Path:
+        """Pages of what changed between two versions (not versioned)."""
+        return self.root / "data" / "13_diff" / product
+
     def run_file(self, product: str, stage: str) -> Path:
         """The MLflow run that last executed a stage (an output of that stage)."""
         return self.root / "data" / "11_runs" / product / f"{stage}.json"

@@ -1,11 +1,10 @@
 """An audit as the terminal shows it: short sections, in at most 100 columns."""
 
-import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-WIDTH = 100
-_LABEL = 14  # columns of the names at the left
+from zeromiss.registry.lines import LABEL, WIDTH, figure, flat, paragraph, row, seconds, section, time, wrap
+
 _SHOWN = 10  # events of a kind that are shown, the latest; --json has all
 _GAP = "not stored (registered by an older version of this program)"
 
@@ -14,17 +13,17 @@ def render(found: Mapping[str, Any]) -> str:
     """Return the text of what `audit` found."""
     blocks = [
         _heading(found),
-        _section("Origin", _origin(found)),
-        _section("Data", _data(found["data"])),
-        _section("Parameters", _params(found["params"])),
-        _section("Runs", _stages(found["stages"])),
-        _section("Figures", _metrics(found["metrics"])),
-        _section("Threshold", _threshold(found["threshold"])),
-        _section("Gate", _gate(found["gate"])),
-        _section("Aliases of the product", _history(found["history"])),
-        _section("Rebuilt", [line for one in found["rebuilds"] for line in _event(one)]),
-        _section(f"Bundle  {found['bundle']['sha256'] or 'without a stored hash'}", _files(found["bundle"]["files"])),
-        _section("Compared", _checks(found["checks"])),
+        section("Origin", _origin(found)),
+        section("Data", _data(found["data"])),
+        section("Parameters", _params(found["params"])),
+        section("Runs", _stages(found["stages"])),
+        section("Figures", _metrics(found["metrics"])),
+        section("Threshold", _threshold(found["threshold"])),
+        section("Gate", _gate(found["gate"])),
+        section("Aliases of the product", _history(found["history"])),
+        section("Rebuilt", [line for one in found["rebuilds"] for line in _event(one)]),
+        section(f"Bundle  {found['bundle']['sha256'] or 'without a stored hash'}", _files(found["bundle"]["files"])),
+        section("Compared", _checks(found["checks"])),
         _verdict(found),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -36,12 +35,6 @@ def _heading(found: Mapping[str, Any]) -> str:
     return "=" * WIDTH + f"\n{found['model']}{borne}"
 
 
-def _section(title: str, lines: Iterable[str]) -> str:
-    """Return a titled block, nothing where there are no lines."""
-    body = list(lines)
-    return "\n".join([title, *body]) if body else ""
-
-
 def _origin(found: Mapping[str, Any]) -> list[str]:
     """Return who, when, from which commit, and whether the source is stored."""
     registered, git, source = found["registered"], found["git"], found["source"]
@@ -51,22 +44,22 @@ def _origin(found: Mapping[str, Any]) -> list[str]:
     complete = {True: "stored: it can be made again from it", False: f"incomplete: {source['missing']}", None: _GAP}[source["complete"]]
     kept = [f"files: {', '.join(source['files'])}"] if source["files"] else []
     rows = [
-        _row("registered", _time(registered["at"])),
-        _row("by", by),
-        _row("run", f"{registered['run_id']}" + (f", under {registered['parent_run_id']}" if registered["parent_run_id"] else "")),
-        _row("commit", f"{git['commit'] or 'none'}{tree}{here}"),
-        _row("source", complete),
+        row("registered", time(registered["at"])),
+        row("by", by),
+        row("run", f"{registered['run_id']}" + (f", under {registered['parent_run_id']}" if registered["parent_run_id"] else "")),
+        row("commit", f"{git['commit'] or 'none'}{tree}{here}"),
+        row("source", complete),
     ]
-    return rows + [_row("", line) for line in kept]
+    return rows + [row("", line) for line in kept]
 
 
 def _data(data: Mapping[str, Any]) -> list[str]:
     """Return the data version and the counts by split and label."""
-    lines = [_row("DVC", data["md5"] or "no version")]
+    lines = [row("DVC", data["md5"] or "no version")]
     if not data["counts"]:
-        return [*lines, _row("images", "not stored")]
+        return [*lines, row("images", "not stored")]
     each = "; ".join(f"{split} " + _labels(of) for split, of in data["counts"].items())
-    return [*lines, _row("images", f"{data['images']}: {each} (from {data['counts_from']})")]
+    return [*lines, row("images", f"{data['images']}: {each} (from {data['counts_from']})")]
 
 
 def _labels(of: Mapping[str, int]) -> str:
@@ -78,15 +71,15 @@ def _params(params: Mapping[str, str]) -> list[str]:
     """Return the parameters, one paragraph a section."""
     sections: dict[str, list[str]] = {}
     for key, value in params.items():
-        section, _, name = key.rpartition(".")
-        sections.setdefault(section or "product", []).append(f"{name} {value}")
-    return [_row(section, ", ".join(values)) for section, values in sections.items()]
+        group, _, name = key.rpartition(".")
+        sections.setdefault(group or "product", []).append(f"{name} {value}")
+    return [row(group, ", ".join(values)) for group, values in sections.items()]
 
 
 def _stages(stages: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return a line a stage's run."""
     return [
-        f"  {one['stage']:<{_LABEL}}{one['run_id']}  {one['status'] or 'GONE':<9} {_time(one['started']):<20} {_seconds(one['seconds'])}"
+        f"  {one['stage']:<{LABEL}}{one['run_id']}  {one['status'] or 'GONE':<9} {time(one['started']):<20} {seconds(one['seconds'])}"
         for one in stages
     ]
 
@@ -96,43 +89,43 @@ def _metrics(metrics: Mapping[str, Any]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for key, value in flat(metrics).items():
         group, _, name = key.rpartition(".")
-        groups.setdefault(group, []).append(f"{name} {_figure(value)}")
-    return [line for group, values in groups.items() for line in (f"  {group}", _text(", ".join(values), 4))]
+        groups.setdefault(group, []).append(f"{name} {figure(value)}")
+    return [line for group, values in groups.items() for line in (f"  {group}", paragraph(", ".join(values), 4))]
 
 
 def _threshold(threshold: Mapping[str, Any]) -> list[str]:
     """Return the threshold, its figures and what it guarantees."""
     words = [threshold[key] for key in ("statement", "guarantee", "assumption") if threshold.get(key)]
     figures = {key: value for key, value in threshold.items() if key not in ("statement", "guarantee", "assumption")}
-    rows = [_text(", ".join(f"{key} {_figure(value)}" for key, value in flat(figures).items()))] if figures else []
-    return rows + [_text(sentence) for sentence in dict.fromkeys(words)]
+    rows = [paragraph(", ".join(f"{key} {figure(value)}" for key, value in flat(figures).items()))] if figures else []
+    return rows + [paragraph(sentence) for sentence in dict.fromkeys(words)]
 
 
 def _gate(gate: Mapping[str, Any]) -> list[str]:
     """Return the decision, its criteria, and how often the audit set was opened."""
     if gate["outcome"] is None:
-        lines = [_text("it has not decided about this version")]
+        lines = [paragraph("it has not decided about this version")]
     else:
-        lines = [_row(gate["outcome"], f"{_time(gate['at'])}: {gate['statement']}")]
+        lines = [row(gate["outcome"], f"{time(gate['at'])}: {gate['statement']}")]
     for criterion in (gate["record"] or {}).get("criteria", ()):
-        lines.append(_row("", f"{'met' if criterion['passed'] else 'NOT MET'}: {criterion['sentence']}"))
+        lines.append(row("", f"{'met' if criterion['passed'] else 'NOT MET'}: {criterion['sentence']}"))
     sentence = (gate["record"] or {}).get("audit_sentence")
-    lines += [_row("", sentence)] if sentence else []
+    lines += [row("", sentence)] if sentence else []
     opened = gate["openings"]
     count = {0: "no opening is recorded", 1: "opened once"}.get(len(opened), f"opened {len(opened)} times")
-    return [*lines, _row("audit set", count), *_latest(opened)]
+    return [*lines, row("audit set", count), *_latest(opened)]
 
 
 def _history(history: Mapping[str, Any]) -> list[str]:
     """Return every recorded move of an alias."""
     if history["begins"] is None:
-        return [_text("no move is recorded: an older version of this program moved them without a history")]
-    return [_text(f"the history begins at {_time(history['begins'])}"), *_latest(history["moves"])]
+        return [paragraph("no move is recorded: an older version of this program moved them without a history")]
+    return [paragraph(f"the history begins at {time(history['begins'])}"), *_latest(history["moves"])]
 
 
 def _latest(events: list[Mapping[str, Any]]) -> list[str]:
     """Return the latest events, and how many there are before."""
-    earlier = [_text(f"... {len(events) - _SHOWN} earlier ones: see --json")] if len(events) > _SHOWN else []
+    earlier = [paragraph(f"... {len(events) - _SHOWN} earlier ones: see --json")] if len(events) > _SHOWN else []
     return earlier + [line for one in events[-_SHOWN:] for line in _event(one)]
 
 
@@ -143,7 +136,7 @@ def _event(event: Mapping[str, Any]) -> list[str]:
         text = f"{event['alias']} {moved}, because {event['why']}; {event['who']} on {event['host']}"
     else:
         text = ", ".join(f"{key} {value}" for key, value in event.items() if key != "at")
-    return [_text(f"{_time(event['at'])}  {text}")]
+    return [paragraph(f"{time(event['at'])}  {text}")]
 
 
 def _files(files: Mapping[str, str]) -> list[str]:
@@ -156,8 +149,8 @@ def _checks(checks: Iterable[Mapping[str, Any]]) -> list[str]:
     lines = []
     for check in checks:
         said = [check["state"] if check["state"] != "intact" else f"intact, {check['compared']} compared", check["note"]]
-        lines.append(_row(check["what"], ": ".join(filter(None, said))))
-        lines += [_row("", f"! {finding['sentence']}") for finding in check["findings"]]
+        lines.append(row(check["what"], ": ".join(filter(None, said))))
+        lines += [row("", f"! {finding['sentence']}") for finding in check["findings"]]
     return lines
 
 
@@ -167,51 +160,7 @@ def _verdict(found: Mapping[str, Any]) -> str:
     if not found["intact"]:
         names = [f"{check['what']}: {finding['name']}" for check in found["checks"] for finding in check["findings"]]
         text = f"NOT INTACT. {len(names)} {'thing does' if len(names) == 1 else 'things do'} not match: {'; '.join(names)}"
-        return f"{_wrap(text)}\n{rule}"
+        return f"{wrap(text)}\n{rule}"
     gaps = [check["what"] for check in found["checks"] if check["state"] == "not stored"]
     rest = f" Not stored, so not compared: {', '.join(gaps)}." if gaps else ""
-    return _wrap(f"INTACT: everything that is stored of {found['model']} matches.{rest}") + f"\n{rule}"
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values as `outer.inner` -> value; lists stay as they are."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
-def _figure(value: Any) -> str:
-    """Return a value, a fractional number with six digits."""
-    return f"{value:.6g}" if isinstance(value, float) else ("none" if value is None else str(value))
-
-
-def _time(text: str | None) -> str:
-    """Return a time to the second, in UTC."""
-    return "no time" if text is None else text[:19].replace("T", " ") + "Z"
-
-
-def _seconds(value: float | None) -> str:
-    """Return a duration."""
-    return "" if value is None else f"{value:,.1f} s"
-
-
-def _row(label: str, text: str) -> str:
-    """Return a name and a text beside it, broken to the width."""
-    head = f"  {label:<{_LABEL}}" if len(label) < _LABEL else f"  {label}\n  {'':<{_LABEL}}"
-    filled = textwrap.wrap(text, WIDTH - _LABEL - 2, break_on_hyphens=False) or [""]
-    return head + f"\n  {'':<{_LABEL}}".join(filled)
-
-
-def _text(text: str, indent: int = 2) -> str:
-    """Return a text broken to the width, later lines two columns further in."""
-    start = " " * indent
-    return textwrap.fill(text, WIDTH, initial_indent=start, subsequent_indent=f"{start}  ", break_on_hyphens=False)
-
-
-def _wrap(text: str) -> str:
-    """Return text broken to the width."""
-    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return wrap(f"INTACT: everything that is stored of {found['model']} matches.{rest}") + f"\n{rule}"
