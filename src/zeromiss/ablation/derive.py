@@ -89,13 +89,12 @@ def _prepare(product: Product, variant: Variant, workspace: Workspace) -> Worksp
 
 def _key(stage: str, settings: Product, variant: Variant, inside: Workspace) -> str:
     """Return what a stage's output depends on, as one digest."""
-    name = settings.name
-    values = {"size": settings.size, "manifest": sha256_file(inside.manifest(name) / manifests.FILE)}
+    values = {"size": settings.size, "manifest": sha256_file(inside.manifest(settings.name) / manifests.FILE)}
     if stage == "vqgan":
-        values |= {"vqgan": settings.vqgan.model_dump(mode="json"), "seed": _network_seed(settings, variant)}
+        own = {"vqgan": settings.vqgan.model_dump(mode="json"), "seed": _network_seed(settings, variant)}
     else:
-        values |= {"metrics": settings.metrics.model_dump(mode="json"), "network": sha256_file(inside.detector(name, _DETECTOR) / "model.safetensors")}
-    return digest(values, code=_CODE[stage])
+        own = {"metrics": settings.metrics.model_dump(mode="json"), "network": sha256_file(_output("vqgan", settings.name, inside))}
+    return digest(values | own, code=_CODE[stage])
 
 
 def _output(stage: str, name: str, inside: Workspace) -> Path:

@@ -70,10 +70,14 @@ def difference_cell(difference: dict[str, Any]) -> str:
 
 def _table(content: dict[str, Any], title: str, figures: Sequence[str]) -> str:
     """Return one table: the full system's figures, then every variant's differences."""
-    head = f"{'':<{_NAME}}" + "".join(f"{TITLES[name]:<{_CELL}}" for name in figures)
-    full = f"{'full system':<{_NAME}}" + "".join(f"{full_cell(content['full']['figures'][name]):<{_CELL}}" for name in figures)
-    lines = [f"{row['variant']:<{_NAME}}" + "".join(f"{difference_cell(row['differences'][name]):<{_CELL}}" for name in figures) for row in content["variants"]]
-    return "\n".join(line.rstrip() for line in (title, head, "-" * len(head), full, *lines))
+    head = _line("", [TITLES[name] for name in figures])
+    full = _line("full system", [full_cell(content["full"]["figures"][name]) for name in figures])
+    rows = [_line(row["variant"], [difference_cell(row["differences"][name]) for name in figures]) for row in content["variants"]]
+    return "\n".join([title, head, "-" * (_NAME + _CELL * len(figures)), full, *rows])
+
+
+def _line(name: str, cells: Sequence[str]) -> str:
+    return (f"{name:<{_NAME}}" + "".join(f"{cell:<{_CELL}}" for cell in cells)).rstrip()
 
 
 def _wrap(text: str) -> str:
