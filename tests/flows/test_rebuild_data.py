@@ -200,3 +200,76 @@ def test_a_stage_gets_its_own_code_and_nothing_that_leads_outside(tmp_path, monk
     assert found["OMP_NUM_THREADS"] == "1"
     assert environment(tmp_path, {"machine.threads": "3"})["OMP_NUM_THREADS"] == "3"
     assert environment(tmp_path, {})["OMP_NUM_THREADS"] == "1"
+
+
+@pytest.fixture
+def registered(root, code, tmp_path):
+    """A version of that commit with changes, untracked files, parameters and versions of data."""
+    from zeromiss.registry.rebuilt_source import Registered
+
+    source = tmp_path / "source"
+    (source / "untracked/new").mkdir(parents=True)
+    (source / "untracked/new/file").write_text("untracked")
+    for name in ("params.yaml", "dvc.lock", "p.dvc"):
+        (source / name).write_text(name)
+    (root / "dvc.yaml").write_text(PIPELINE + "# changed\n")
+    patch = subprocess.run(["git", "diff", "HEAD"], cwd=root, check=True, capture_output=True).stdout
+    (source / "changes.patch").write_bytes(patch)
+    return Registered(product="p", version="1", commit="0" * 40, digest="", bundle=tmp_path, source=source, machine={})
+
+
+def test_a_dirty_tree_comes_back_with_its_changes_and_untracked_files(code, registered):
+    from tasks.rebuild import _lay_over
+
+    _lay_over(registered, code)
+    assert (code / "dvc.yaml").read_text() == PIPELINE + "# changed\n"
+    assert (code / "new/file").read_text() == "untracked"
+    assert (code / "params.yaml").read_text() == "params.yaml"
+    assert (code / "dvc.lock").read_text() == "dvc.lock"
+    assert (code / "data/01_raw/p.dvc").read_text() == "p.dvc"
+
+
+def test_a_version_without_a_part_of_its_source_is_refused(code, registered):
+    from tasks.rebuild import _lay_over
+    from zeromiss.registry.rebuilt_source import _refuse
+
+    (registered.source / "p.dvc").unlink()
+    with pytest.raises(ZeromissError, match=r"p/1 cannot be made again: the registry has no p\.dvc of it"):
+        _lay_over(registered, code)
+    complete = {"git.commit": "0" * 40, "source.complete": "true"}
+    assert _refuse("p/1", complete) is None
+    with pytest.raises(ZeromissError, match="its source is incomplete: big.bin is not in git and has 2.0 MB"):
+        _refuse("p/1", complete | {"source.complete": "false", "source.missing": "big.bin is not in git and has 2.0 MB"})
+    for tags in ({"git.commit": "0" * 40}, complete | {"git.commit": "none"}):
+        with pytest.raises(ZeromissError, match="registered without its source"):
+            _refuse("p/1", tags)
+
+
+def test_code_from_elsewhere_is_refused(code):
+    from tasks.rebuild import _check_code
+
+    with pytest.raises(ZeromissError, match="the commit's own code in .* would not run, but .*zeromiss/__init__.py"):
+        _check_code(code)  # it has no src folder, so that this installation's would run
+    (code / "src/zeromiss").mkdir(parents=True)
+    (code / "src/zeromiss/__init__.py").write_text("")
+    assert _check_code(code) is None
+
+
+def test_the_terminal_names_every_thing_in_lines_of_a_hundred_columns():
+    from flows.rebuild import words
+
+    def entry(name, status, detail):
+        return {"name": name, "status": status, "detail": detail}
+
+    result = {
+        "compared": [entry("weights", "equal", "bit for bit"), entry("families", "equal but for seconds", "9 values"), entry("x", "differs", "y" * 99)],
+        "machine": [{"name": "torch", "was": "1", "is": "2"}],
+        "kept": None,
+        "sentence": "differs: x",
+    }  # fmt: skip
+    lines = words(result)
+    assert lines[0] == "weights              equal        bit for bit"
+    assert lines[1] == "families             equal        9 values, but for the seconds it tells"
+    assert len(lines[2]) == 100
+    assert lines[2].endswith("y...")
+    assert lines[3:] == ["made with another    torch: was 1, is 2", "differs: x"]
