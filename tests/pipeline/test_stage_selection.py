@@ -173,8 +173,11 @@ def test_the_honest_protocol_is_written_where_asked_for(done: tuple[Workspace, _
     """Two outer folds judge each image once; without repeats the entry is null and there is no table."""
     assert read_json(done[0].selection("toy") / "families.json", schema_version=1)["honest"] is None
     workspace = _workspace(tmp_path, _table())
-    selection.run(_product({"families": ["nb", "lda"], "folds": 3, "outer_folds": 2, "outer_repeats": 1}), workspace, _Log())
-    honest = read_json(workspace.selection("toy") / "families.json", schema_version=1)["honest"]
+    log = _Log()
+    selection.run(_product({"families": ["nb", "lda"], "folds": 3, "outer_folds": 2, "outer_repeats": 1}), workspace, log)
+    written = read_json(workspace.selection("toy") / "families.json", schema_version=1)
+    honest = written["honest"]
+    assert 0 < written["honest_seconds"] < written["seconds"] and "outer.parquet" in log.files
     outer = read_table(workspace.selection("toy") / "outer.parquet", schema_version=1)
     assert list(outer.columns) == ["repeat", "fold", "path", "part_id", "label", "defect_type", "family", "probability", "threshold"]
     defects = outer[outer["label"] == "defect"]

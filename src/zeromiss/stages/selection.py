@@ -35,10 +35,12 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     source = read_source(read_table(workspace.metrics(product.name) / "table.parquet", schema_version=TABLE_VERSION))
     outer_folds(source, product.selection, product.seed)  # refuses before the search what the honest protocol would refuse after it
     selection = select(source, product.selection, product.seed)
+    selected = time.perf_counter()
     outer = judge_outer_folds(source, product.selection, product.seed)
     folder = workspace.selection(product.name)
     facts = {
         "seconds": time.perf_counter() - start,
+        "honest_seconds": time.perf_counter() - selected,  # of these, by the honest protocol
         "scoring": product.selection.scoring,
         "honest": None if outer is None else honest_figures(outer, outer["threshold"].to_numpy()),
         "families": {family: family_entry(family, selection) for family in product.selection.families},
@@ -60,6 +62,8 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
         staging.swap()
     log.metrics({name: calibrated[name] for name in ("brier_raw", "brier_calibrated")})
     log.artifact(folder / calibration.FILE)
+    if outer is not None:
+        log.artifact(folder / "outer.parquet")
     _report(selection, folder, log)
 
 
