@@ -170,6 +170,8 @@ class PromotionParams(Section):
 
     confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
     min_audit_defects: int = Field(default=3, ge=1)
+    chance: float = Field(default=0.001, ge=0.0001, lt=1.0)  # highest p-value at which scores count as better than chance
+    audit_uses: int = Field(default=10, ge=1)  # different models that may be judged on an audit image before it bears no bound
 
 
 class InspectionParams(Section):

@@ -22,6 +22,7 @@ products:
     seed: 0
     size: null
     source: {kind: csv, path: images.csv}
+    promotion: {chance: 0.5}  # three defects and two normals cannot be told from chance by more
     inspection: {overlays: false}
 """
 

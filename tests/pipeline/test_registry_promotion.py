@@ -4,9 +4,11 @@ import json
 
 import pandas as pd
 import pytest
+from scipy.stats import beta
 
 from zeromiss.errors import ZeromissError
 from zeromiss.registry import promotion, publish
+from zeromiss.registry.events import read_events
 from zeromiss.registry.store import prepare
 
 SUMMARY = {
@@ -60,7 +62,7 @@ def audit(tracked):
     def write(*names):
         rows = [
             {"path": name, "sha256": name, "label": "defect" if name[0] == "d" else "normal", "split": split,
-             "defect_type": "scratch" if name[0] == "d" else ""}
+             "defect_type": "scratch" if name[0] == "d" else "", "part_id": name}
             for name, split in [(name, "audit") for name in names] + [("d_train", "table")]
         ]  # fmt: skip
         write_table(tracked.manifest("tiny") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
@@ -113,22 +115,101 @@ def test_a_better_challenger_takes_over_and_a_worse_one_does_not(tiny, tracked, 
     bundle(**GOOD | {"n2": 0.9})
     record = ask(tiny, tracked)
     assert (record["promoted"], record["false_positive_rate"], record["champion_false_positive_rate"]) == (False, 1.0, 0.5)
+    assert "2 of 2 normal audit images raise a false alarm, the champion raises 1 on the same" in record["statement"]
     assert record["champion"] == "zeromiss-tiny version 1"
     assert aliases(tracked) == ("1", "2")
     bundle(**GOOD | {"n1": 0.2})
     record = ask(tiny, tracked)
     assert (record["promoted"], record["model"]) == (True, "zeromiss-tiny version 3")
     assert aliases(tracked) == ("3", None)
-    assert record["miss_rate_bound"] == pytest.approx(1 - (0.05 / 3) ** (1 / 3))  # the third model on this audit set
+    assert record["miss_rate_bound"] == pytest.approx(1 - (0.05 / 24) ** (1 / 3))  # the third model on this audit set
+    assert (record["looks"], record["openings"]) == (3, 3)
 
 
-def test_asking_again_about_one_model_costs_nothing(tiny, tracked, bundle, audit):
+def test_asking_again_about_one_model_is_an_opening_and_no_further_look(tiny, tracked, bundle, audit):
+    bundle(**GOOD | {"d2": 0.3})
+    first, again = ask(tiny, tracked), promotion.read_record(promotion.promote(tiny, tracked))
+    assert [(one["looks"], one["openings"]) for one in (first, again)] == [(1, 1), (1, 2)]
+    assert first["miss_rate_bound"] == again["miss_rate_bound"] == pytest.approx(beta.ppf(0.95, 2, 2))  # 1 of 3
+
+
+def test_a_set_that_gained_an_image_is_the_old_one_for_all_others(tiny, tracked, bundle, audit):
     bundle(**GOOD | {"d2": 0.3})
     ask(tiny, tracked)
-    assert ask(tiny, tracked)["notes"] == promotion.read_record(promotion.promote(tiny, tracked))["notes"]
-    audit("d1", "d3", "d4", "n1")
+    audit("d1", "d2", "d3", "d4", "n1", "n2")
     bundle(**GOOD | {"d4": 0.9})
-    assert ask(tiny, tracked)["miss_rate_bound"] == pytest.approx(1 - 0.05 ** (1 / 3))  # another set, counted anew
+    record = ask(tiny, tracked)
+    assert (record["looks"], record["openings"]) == (2, 2)
+    assert record["miss_rate_bound"] == pytest.approx(1 - 0.0125 ** (1 / 4))
+
+
+def test_a_set_without_any_image_that_was_opened_is_counted_anew(tiny, tracked, bundle, audit):
+    bundle(**GOOD | {"d2": 0.3})
+    ask(tiny, tracked)
+    audit("d4", "d5", "d6", "n3")
+    bundle(**GOOD | {"d4": 0.9, "d5": 0.9, "d6": 0.9, "n3": 0.1})
+    record = ask(tiny, tracked)
+    assert (record["looks"], record["openings"]) == (1, 1)
+    assert record["miss_rate_bound"] == pytest.approx(1 - 0.05 ** (1 / 3))
+
+
+def test_every_opening_is_written_down_with_what_came_of_it(tiny, tracked, bundle, audit):
+    bundle(**GOOD | {"d2": 0.3})
+    ask(tiny, tracked)
+    bundle(**GOOD)
+    ask(tiny, tracked)
+    client = prepare(tracked)
+    digest = promotion.audit_hash(promotion.audit_rows("tiny", tracked))
+    first, second = read_events(client, "tiny", tracked, "audit_opening")
+    models = [client.get_model_version("zeromiss-tiny", number).tags[publish.BUNDLE_TAG] for number in "12"]
+    assert first.facts == {
+        "audit": digest, "version": "1", "model": models[0], "champion": "none", "outcome": "refused", "defects": "3", "missed": "1",
+        "bound": "0.86465", "looks": "1", "openings": "1",
+    }  # fmt: skip
+    assert second.facts | {"bound": ""} == first.facts | {
+        "version": "2", "model": models[1], "outcome": "promoted", "missed": "0", "bound": "", "looks": "2", "openings": "2",
+    }  # fmt: skip
+    moves = [(one.facts["alias"], one.facts["version"], one.facts["why"]) for one in read_events(client, "tiny", tracked, "alias")]
+    assert moves[-2:] == [("champion", "2", "the gate promoted it"), ("challenger", "none", "it is the champion now")]
+
+
+def test_an_opening_whose_images_are_lost_counts_as_one_of_all(tiny, tracked, bundle, audit):
+    bundle(**GOOD | {"d2": 0.3})
+    ask(tiny, tracked)
+    for path in (tracked.root / "mlruns/artifacts/tiny").rglob("audit.json"):
+        path.unlink()
+    audit("d4", "d5", "d6", "n3")
+    bundle(**GOOD | {"d4": 0.9, "d5": 0.9, "d6": 0.9, "n3": 0.1})
+    assert ask(tiny, tracked)["looks"] == 2
+
+
+def test_a_decision_made_before_openings_were_recorded_counts(tiny, tracked, bundle, audit):
+    bundle(**GOOD | {"d2": 0.3})
+    publish.register(tiny, tracked)
+    digest = promotion.audit_hash(promotion.audit_rows("tiny", tracked))
+    prepare(tracked).set_model_version_tag("zeromiss-tiny", "1", "gate.audit", digest)
+    bundle(**GOOD)
+    record = ask(tiny, tracked)
+    assert (record["looks"], record["openings"]) == (2, 1)
+
+
+def test_a_worn_out_audit_set_promotes_nobody(tiny, tracked, bundle, audit):
+    tiny = tiny.model_copy(update={"promotion": tiny.promotion.model_copy(update={"audit_uses": 1})})
+    bundle(**GOOD | {"d2": 0.3})
+    ask(tiny, tracked)
+    bundle(**GOOD)
+    record = ask(tiny, tracked)
+    assert (record["promoted"], record["worn_out"], record["miss_rate_bound"]) == (False, True, None)
+    assert aliases(tracked) == (None, "2")
+    assert read_events(prepare(tracked), "tiny", tracked, "audit_opening")[-1].facts["bound"] == "none"
+
+
+@pytest.mark.parametrize(("rule", "chance"), [("zfn", 3 / 12), ("margin", None)])
+def test_a_good_models_chance_of_refusal_is_told_of_the_lowest_score_only(tiny, tracked, bundle, audit, rule, chance):
+    bundle(**GOOD)
+    summary = {"schema_version": 1, "threshold": SUMMARY["threshold"] | {"rule": rule}}
+    (tracked.bundle("tiny") / "summary.json").write_text(json.dumps(summary))
+    assert ask(tiny, tracked)["chance_of_refusal"] == chance
 
 
 def test_the_champion_stays_when_no_other_model_waits(tiny, tracked, bundle, audit):
@@ -137,6 +218,8 @@ def test_the_champion_stays_when_no_other_model_waits(tiny, tracked, bundle, aud
     record = ask(tiny, tracked)
     assert record["outcome"] == "stays champion"
     assert record["statement"].startswith("no other model waits; at its own promotion: promoted: 0 of 3")
+    assert record["audit_sentence"].startswith("None of the 3 defects in the locked audit set is missed")  # what the gate found then
+    assert record["openings"] == 1
     assert aliases(tracked) == ("1", None)
 
 
@@ -153,6 +236,8 @@ def test_without_an_audit_set_the_gate_refuses(tiny, tracked, bundle, audit):
     record = ask(tiny, tracked)
     assert record["promoted"] is False
     assert "there is nothing to judge on" in record["statement"]
+    assert record["openings"] == 0
+    assert read_events(prepare(tracked), "tiny", tracked, "audit_opening") == []  # nothing was opened
 
 
 def test_only_the_audit_split_is_read(tracked, audit):

@@ -6,7 +6,7 @@ each leaves a record: a file, an artifact of the version's run, and tags of the 
 
 import fcntl
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,8 @@ from zeromiss.inspection.inspector import Inspector
 from zeromiss.params import Product
 from zeromiss.registry.events import move_alias
 from zeromiss.registry.gate import judge
-from zeromiss.registry.publish import CHALLENGER, CHAMPION, find_alias, load_inspector, versions
+from zeromiss.registry.openings import past_uses, record_opening
+from zeromiss.registry.publish import CHALLENGER, CHAMPION, find_alias, load_inspector
 from zeromiss.registry.store import model_name, prepare
 from zeromiss.registry.verdict import AuditVerdict, GateVerdict
 from zeromiss.tables import read_table
@@ -72,7 +73,7 @@ def judge_audit(inspector: Inspector, audit: "pd.DataFrame", raw: Path, *, who: 
     """Return one model's verdict on every audit image; a file it cannot judge is an error, never normal."""
     verdicts = []
     for row in tqdm(list(audit.itertuples()), desc=f"audit by {who}", unit="image"):
-        facts = {"path": row.path, "label": row.label, "defect_type": row.defect_type, "threshold": inspector.threshold}
+        facts = {"path": row.path, "label": row.label, "defect_type": row.defect_type, "part_id": row.part_id, "threshold": inspector.threshold}
         try:
             verdicts.append(AuditVerdict(score=inspector.inspect(raw / row.path).score, **facts))
         except ZeromissError as error:
@@ -88,18 +89,30 @@ def _ask(
     challenger: str,
     champion: str | None,
 ) -> GateVerdict:
-    """Let both models judge the audit set and ask the gate."""
-    version = client.get_model_version(model_name(product.name), challenger)
+    """Let both models judge the audit set, ask the gate, and write down that the set was opened."""
+    version, digest = client.get_model_version(model_name(product.name), challenger), audit_hash(audit)
     judged = [_judged(product.name, workspace, audit, one) for one in (challenger, champion) if one is not None]
-    known = version.tags.get("threshold.n_defects")
-    return judge(
+    past = past_uses(client, product.name, workspace, audit, digest=digest, challenger=version)
+    answer = judge(
         judged[0],
         judged[1] if champion is not None else None,
         confidence=product.promotion.confidence,
         min_audit_defects=product.promotion.min_audit_defects,
-        looks=_looks(client, product.name, audit_hash(audit), challenger),
-        threshold_defects=int(known) if known else None,
+        chance=product.promotion.chance,
+        audit_uses=product.promotion.audit_uses,
+        seen=past.seen,
+        openings=past.openings + bool(len(audit)),
+        threshold_defects=_threshold_defects(version.tags),
     )
+    if len(audit):
+        record_opening(client, product.name, workspace, audit, answer, digest=digest, challenger=version, champion=champion)
+    return answer
+
+
+def _threshold_defects(tags: Mapping[str, str]) -> int | None:
+    """Return on how many defects a version's threshold lies, None unless it lies at the lowest score of them."""
+    known = tags.get("threshold.defects_behind") or tags.get("threshold.n_defects")
+    return int(known) if known and tags.get("threshold.rule") == "zfn" else None
 
 
 def _judged(product: str, workspace: Workspace, audit: "pd.DataFrame", version: str) -> Sequence[AuditVerdict]:
@@ -108,12 +121,6 @@ def _judged(product: str, workspace: Workspace, audit: "pd.DataFrame", version: 
         return []
     inspector = load_inspector(product, workspace, version=version)
     return judge_audit(inspector, audit, workspace.raw(product), who=f"version {version}")
-
-
-def _looks(client: "MlflowClient", product: str, digest: str, challenger: str) -> int:
-    """Count the versions judged on this audit set, the challenger included, each once."""
-    judged = {str(version.version) for version in versions(client, product) if version.tags.get("gate.audit") == digest}
-    return len(judged | {challenger})
 
 
 def _record(
@@ -156,24 +163,34 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def _nothing_new(client: "MlflowClient", product: Product, workspace: Workspace, champion: str | None) -> Path:
-    """Say that the champion stays because no other model waits; raise ZeromissError when there is none at all."""
+    """Say that the champion stays because no other model waits; raise ZeromissError when there is none at all.
+
+    What the gate found when it promoted the champion stays in the record.
+    """
     name, path = model_name(product.name), record_path(product.name, workspace)
     if champion is None:
         raise ZeromissError(f"{name} has neither challenger nor champion: train one with zeromiss run {product.name}")
-    tags = client.get_model_version(name, champion).tags
-    payload = {
+    version = client.get_model_version(name, champion)
+    payload = _own_record(client, version.run_id, product.name) | {
         "product": product.name,
         "outcome": STAYS,
         "promoted": True,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": f"{name} version {champion}",
         "champion": f"{name} version {champion}",
-        "statement": f"no other model waits; at its own promotion: {tags.get('gate.statement', 'no record')}",
+        "statement": f"no other model waits; at its own promotion: {version.tags.get('gate.statement', 'no record')}",
         "images": [],
         "advice": [],
     }
     write_json(path, payload, schema_version=SCHEMA_VERSION)
     return path
+
+
+def _own_record(client: "MlflowClient", run_id: str, product: str) -> dict[str, Any]:
+    """Return the record that lies with a version's run, empty for a model that became champion without one."""
+    if not any(one.path == f"promotion/{product}.json" for one in client.list_artifacts(run_id, "promotion")):
+        return {}
+    return read_record(Path(client.download_artifacts(run_id, f"promotion/{product}.json")))
 
 
 @contextmanager
