@@ -6,12 +6,15 @@ from typing import Any
 from prefect import flow
 
 from tasks.registry import ask_gate, read_gate
+from tasks.report import render_report
 
 
 @flow(name="promote", persist_result=False)
 def promote(product: str, root: str) -> str:
-    """Let the gate decide and return the path of its record."""
-    return ask_gate(product, root)
+    """Let the gate decide, make the report's page anew, and return the path of the gate's record."""
+    record = ask_gate(product, root)
+    render_report(product, root)
+    return record
 
 
 def run(product: str, root: Path, *, debug: bool = False) -> int:

@@ -15,6 +15,7 @@ from tasks.ingest import ingest_images
 from tasks.inspect import inspect_images
 from tasks.pipeline import changed_stages, run_stage, stage_order
 from tasks.registry import ask_gate, register_bundle
+from tasks.report import render_report
 from tasks.tracking import parent_run
 from tasks.versioning import restore_raw, version_raw
 from zeromiss.errors import ZeromissError
@@ -22,7 +23,7 @@ from zeromiss.errors import ZeromissError
 
 @flow(name="train", persist_result=False)
 def train(product: str, root: str, cluster: str | None = None) -> dict[str, Any]:
-    """Run the product through; return the gate's `record` and what was `inspected` (None without new images).
+    """Run the product through; return the gate's `record`, the report's `page` and what was `inspected` (None without new images).
 
     `cluster`: address of the Dask cluster that the stages divide their work on (None: as params.yaml says).
     Raises StageFailed when a stage fails, after which nothing downstream runs, and ZeromissError for what any
@@ -35,9 +36,10 @@ def train(product: str, root: str, cluster: str | None = None) -> dict[str, Any]
         run_stages(order, root, parent, cluster)
         print(register_bundle(product, root, parent=parent))
         record = ask_gate(product, root)
+        page = render_report(product, root)
     new = new_images(product, root)
     inspected = inspect_images(product, root, [new]) if new else None
-    return {"record": record, "inspected": inspected}
+    return {"record": record, "page": page, "inspected": inspected}
 
 
 def bring_raw(product: str, root: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 
-def closing_words(product: str, root: str, *, record: str, inspected: dict[str, Any] | None) -> str:
+def closing_words(product: str, root: str, *, record: str, page: str | None, inspected: dict[str, Any] | None) -> str:
     """Return the text that ends a run: families, threshold, promotion, inspection, and where to read on."""
     from tasks.registry import read_gate
     from tasks.tracking import page_command
@@ -13,13 +13,14 @@ def closing_words(product: str, root: str, *, record: str, inspected: dict[str, 
     from zeromiss.workspace import Workspace
 
     workspace = Workspace(root=Path(root))
-    bundle = workspace.bundle(product)
+    bundle, shortcuts = workspace.bundle(product), workspace.manifest(product) / "shortcuts.json"
     return render(
         summary=read_json(bundle / "summary.json", schema_version=1),
         families=read_json(workspace.selection(product) / "families.json", schema_version=1),
         statement=read_json(bundle / "bundle.json", schema_version=1)["threshold"]["statement"],
+        shortcuts=read_json(shortcuts, schema_version=1) if shortcuts.is_file() else None,
         promotion=read_gate(record),
         inspected=inspected,
-        report=workspace.report(product) / "index.html",
+        report=page,
         tracking=page_command(root),
     )

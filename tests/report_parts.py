@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from zeromiss.reports.examples import Choice, strip
-from zeromiss.reports.families import family_rows
-from zeromiss.reports.figures import influence_bars, save_figure, score_distributions, training_curves
-from zeromiss.reports.page import Example, ReportData
+from zeromiss.registry.attach import Standing
+from zeromiss.reports.examples import GAP, PANELS, save_jpeg
+from zeromiss.reports.facts import Codebook, Gallery, InUse, Metric, ReportFacts, Shown
+from zeromiss.reports.figures import (
+    code_use, influence_bars, reliability_curve, roc_curve, save_figure, score_distributions, training_curves,
+)  # fmt: skip
 
 SUMMARY = {
     "schema_version": 1,
@@ -43,6 +45,14 @@ SUMMARY = {
     "seconds": {"train": 300.0, "extract": 60.0, "select": 90.0, "inspect_per_image": 0.2},
 }
 STATEMENT = "None of the 4 known defects scores below 0.1711; this describes these 4 and promises nothing of others."
+THRESHOLD = SUMMARY["threshold"] | {
+    "statement": STATEMENT,
+    "n_defect_parts": 4,
+    "types": [
+        {"defect_type": "bridge", "n_defects": 1, "n_defect_parts": 1, "lowest_probability": 0.9, "miss_rate_bound_95": 0.95},
+        {"defect_type": "scratch", "n_defects": 3, "n_defect_parts": 3, "lowest_probability": 0.1711, "miss_rate_bound_95": 0.6316},
+    ],
+}
 FAMILIES = {
     "winner": "et",
     "families": {
@@ -60,46 +70,142 @@ FAMILIES = {
         },
     },
 }
+HONEST = {
+    "repeats": 2,
+    "folds": 5,
+    "missed": 1,
+    "defects": 8,
+    "fnr": {"mean": 0.125, "low": 0.0, "high": 0.5},
+    "fpr": {"mean": 0.375, "low": 0.1, "high": 0.7},
+    "accuracy": {"mean": 0.7083, "low": 0.5, "high": 0.9},
+    "precision": {"mean": 0.5, "low": 0.3, "high": 0.7},
+}
+CHECKED = {"property": "brightness", "question": "label", "auc": 0.9375, "low": 0.85, "high": 0.99, "n_a": 4, "n_b": 8, "found": True}
+SHORTCUT = "brightness alone tells defects from normal images with AUC 0.94: a detector may learn the lamp, not the defect"
+SHORTCUTS = {
+    "limit": 0.8,
+    "split_limit": 0.65,
+    "checked": [CHECKED, CHECKED | {"property": "file_size", "question": "split", "auc": 0.5, "low": 0.5, "high": 0.61, "found": False}],
+    "findings": [CHECKED | {"sentence": SHORTCUT, "pairs": [{"a": "images/d.png", "b": "images/n.png", "value_a": 0.25, "value_b": 0.5}]}],
+    "sentence": SHORTCUT,
+}
+CALIBRATION = {
+    "method": "sigmoid",
+    "helps": True,
+    "brier_raw": 0.1432,
+    "brier_calibrated": 0.1318,
+    "difference": {"mean": -0.0114, "low": -0.019, "high": -0.003},
+    "reliability": [
+        {"low": 0.0, "high": 0.1, "n": 8, "mean_score": 0.05, "share_defects": 0.0, "share_low": 0.0, "share_high": 0.32},
+        {"low": 0.9, "high": 1.0, "n": 4, "mean_score": 0.95, "share_defects": 0.75, "share_low": 0.3, "share_high": 0.95},
+    ],
+    "x": [0.0, 1.0],
+    "y": [0.02, 0.9],
+    "sentence": "The calibrated probability has a Brier score of 0.1318, the raw score one of 0.1432.",
+}
+GATE = {
+    "promoted": True,
+    "criteria": [
+        {"name": "no_missed_defect", "value": 0.0, "limit": 0.0, "passed": True, "sentence": "0 of 63 audit defects missed"},
+        {"name": "false_alarms", "value": 0.25, "limit": 0.2, "passed": False, "sentence": "3 of 12 normal audit images raise a false alarm"},
+    ],
+    "n_defects": 63,
+    "n_normals": 12,
+    "missed": 0,
+    "false_positive_rate": 0.25,
+    "miss_rate_bound": 0.046437,
+    "confidence": 0.95,
+    "images": [],
+    "advice": [],
+    "notes": ["a note to weigh it"],
+    "statement": "promoted: 0 of 63 audit defects missed",
+    "at": "2026-11-22T08:24:41+00:00",
+    "model": "zeromiss-toy version 3",
+    "looks": 1,
+    "openings": 2,
+    "worn_out": False,
+    "audit_types": [{"defect_type": "scratch", "n_defects": 40, "missed": 0, "miss_rate_bound": 0.0722}],
+    "audit_sentence": "None of the 63 defects in the locked audit set is missed: with 95 % confidence the true miss rate is below 4.7 %.",
+}
+STANDING = Standing(
+    model="zeromiss-toy",
+    version="3",
+    aliases={"champion": "3"},
+    tags={"git.commit": "c0ffee", "git.dirty": "false", "data.md5": "1234.dir", "dvc.lock": "ab12"},
+    gate=GATE,
+)
 
 
-def example(folder, name, label, score):
-    """An example whose strip is four flat panels."""
-    from PIL import Image
+def shown(folder, name, label, score):
+    """An image shown by four flat panels."""
+    panels = []
+    for title, shade in zip(PANELS, (90, 120, 10, 90), strict=True):
+        panels.append(f"figures/{name}-{title}.jpg")
+        save_jpeg(folder / panels[-1], np.full((2 * 96 + GAP, 96, 3), shade, dtype=np.uint8))
+    return Shown(
+        path=f"images/{name}.png", label=label, score=score, abnormal=score >= 0.1711, why="drawn for a test", panels=tuple(panels)
+    )
 
-    shades = tuple(np.full((96, 96, 3), value, dtype=np.uint8) for value in (90, 120, 10, 90))
-    path = folder / f"{name}.jpg"
-    Image.fromarray(strip(shades)).save(path)
-    choice = Choice(path=f"images/{name}.png", label=label, score=score, why="drawn for a test")
-    return Example(choice=choice, strip=path, abnormal=score >= 0.1711)
 
-
-def report_data(folder):
-    """A whole page's data, its figures drawn into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+def draw_figures(folder):
+    """Every figure of the page, drawn into `figures/`."""
     rng = np.random.default_rng(0)
-    save_figure(folder / "distributions.svg", score_distributions(rng.beta(1.2, 8, 160), rng.beta(6, 2, 120) * 0.83 + 0.1711, 0.1711))
+    normal, defect = rng.beta(1.2, 8, 160), rng.beta(6, 2, 120) * 0.83 + 0.1711
     names = [f"vqgan.patch.{metric}.sum{tail}" for metric in ("ssim", "fid", "cosine", "euclidean", "hamming") for tail in (".masked", "")]
-    save_figure(folder / "influence.svg", influence_bars(pd.Series(np.linspace(0.3, 0.01, 10), index=names)))
     steps = np.arange(25, 1501, 25)
     history = pd.DataFrame({"step": steps, "loss": 1 / steps, "pixel": 0.2 / steps, "codes_alive": np.minimum(1.0, steps / 400)})
-    save_figure(folder / "curves.svg", training_curves(history, ["loss", "pixel", "codes_alive"]))
-    return ReportData(
+    drawn = {
+        "distributions": score_distributions(normal, defect, 0.1711),
+        "roc": roc_curve(np.repeat([0, 1], [160, 120]), np.concatenate((normal, defect)), float(defect.min())),
+        "influence": influence_bars(pd.DataFrame({"mean": np.linspace(0.3, 0.01, 10), "std": 0.01}, index=names)),
+        "codebook": code_use(np.arange(64)),
+        "curves": training_curves(history, ["loss", "pixel", "codes_alive"]),
+        "calibration": reliability_curve(CALIBRATION["reliability"], (CALIBRATION["x"], CALIBRATION["y"])),
+    }
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for name, figure in drawn.items():
+        save_figure(folder / f"figures/{name}.svg", figure)
+    return {name: f"figures/{name}.svg" for name in drawn}
+
+
+def report_facts(folder):
+    """The facts of a whole page, its pictures drawn into `folder`; nothing is missing."""
+    figures = draw_figures(folder)
+    pair = SHORTCUTS["findings"][0]["pairs"][0] | {"pictures": ["figures/pair-a.jpg", "figures/pair-b.jpg"]}
+    for number, picture in enumerate(pair["pictures"]):
+        save_jpeg(folder / picture, np.full((64, 64, 3), 60 + 80 * number, dtype=np.uint8))
+    return ReportFacts(
+        product="toy",
+        bundle="ab" * 32,
         summary=SUMMARY,
-        statement=STATEMENT,
-        families=family_rows(FAMILIES),
-        composition=[
+        threshold=THRESHOLD,
+        families=FAMILIES,
+        in_use=InUse(missed=0, **SUMMARY["composite"]["paper"]["zfn"]),
+        composition=(
             {"split": "train", "normal": 40, "defect": 0, "parts": 40},
             {"split": "table", "normal": 8, "defect": 4, "parts": 12},
-        ],
-        defect_types=[
-            {"defect_type": "bridge", "n_defects": 1, "n_defect_parts": 1, "lowest_probability": 0.9, "miss_rate_bound_95": 0.95},
-            {"defect_type": "scratch", "n_defects": 3, "n_defect_parts": 3, "lowest_probability": 0.1711, "miss_rate_bound_95": 0.6316},
-        ],
-        figures={name: folder / f"{name}.svg" for name in ("distributions", "influence", "curves")},
-        samples=[],
-        training=[("steps", "1500"), ("seconds", "300")],
-        normals=[example(folder, "n1", "normal", 0.05), example(folder, "n2", "normal", 0.31)],
-        defects=[example(folder, "d1", "defect", 0.97)],
-        hardest=example(folder, "d0", "defect", 0.1711),
-        provenance=[("seed", "0"), ("bundle.json SHA-256", "ab" * 32)],
+        ),
+        honest=HONEST,
+        calibration=CALIBRATION,
+        shortcuts=SHORTCUTS | {"findings": [SHORTCUTS["findings"][0] | {"pairs": [pair]}]},
+        training={"steps": 1500, "seconds": 300.0, "parameters": 1234567, "psnr_unseen_normal": 31.25},
+        codebook=Codebook(codes=64, used=48, perplexity=32.5, images=8),
+        influence=(Metric(name="vqgan.patch.ssim.sum.masked", mean=0.3, std=0.01),),
+        influence_repeats=5,
+        gallery=Gallery(
+            hardest=(shown(folder, "d0", "defect", 0.1711), shown(folder, "d1", "defect", 0.97)),
+            alarms=(shown(folder, "n2", "normal", 0.31),),
+            normals=(shown(folder, "n1", "normal", 0.05),),
+        ),
+        figures=figures,
+        params={"size": 64, "metrics": {"pixels": 10, "tiles": None}},
+        files={"manifest": "cd" * 32},
+        versions={"python": "3.11.9"},
     )
+
+
+def old_facts(folder):
+    """The facts of a run made before there was an honest protocol, a calibration or a shortcut check, without pictures."""
+    whole = report_facts(folder)
+    nothing = {"honest": None, "calibration": None, "shortcuts": None, "codebook": None, "influence": (), "figures": {}}
+    return whole.model_copy(update=nothing | {"gallery": Gallery(), "files": {}, "versions": {}, "params": {}})

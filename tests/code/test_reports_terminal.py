@@ -1,10 +1,8 @@
 """The end of a run, to the letter."""
 
-from pathlib import Path
-
 import pytest
 
-from tests.report_parts import FAMILIES, STATEMENT, SUMMARY
+from tests.report_parts import FAMILIES, GATE, HONEST, SHORTCUTS, STATEMENT, SUMMARY
 from zeromiss.reports.families import best_figures, family_rows, percent
 from zeromiss.reports.terminal import WIDTH, families_table, render
 
@@ -36,9 +34,10 @@ def text(**changes):
         "summary": SUMMARY,
         "families": FAMILIES,
         "statement": STATEMENT,
+        "shortcuts": None,
         "promotion": REFUSED,
         "inspected": INSPECTED,
-        "report": Path("data/08_report/toy/index.html"),
+        "report": "data/08_report/toy.html",
         "tracking": "mlflow ui",
     }
     return render(**(arguments | changes))
@@ -73,7 +72,7 @@ def test_the_whole_text_exactly():
         "could not be judged.\n"
         "  out\n"
         "\n"
-        "Report:  data/08_report/toy/index.html\n"
+        "Report:  data/08_report/toy.html\n"
         "Tracking page:  mlflow ui\n"
         f"{bar}\n"
     )
@@ -90,6 +89,30 @@ def test_a_promotion():
     promoted = {"model": "zeromiss-toy version 4", "promoted": True, "statement": "No audit defect was missed."}
     found = text(promotion=promoted)
     assert "Promotion: zeromiss-toy version 4 is champion now. No audit defect was missed.\n" in found
+
+
+def test_the_audit_set_has_the_word_where_its_sentence_is_there():
+    assert f"zeromiss-toy version 3 is champion now. {GATE['audit_sentence']}" in " ".join(text(promotion=GATE).split())
+    refused = " ".join(text(promotion=REFUSED | {"audit_sentence": "1 of the 9 defects in the locked audit set is missed."}).split())
+    assert "1 of 9 audit defects was missed. 1 of the 9 defects in the locked audit set is missed." in refused
+
+
+def test_the_honest_protocol_in_one_sentence():
+    summary = SUMMARY | {"composite": SUMMARY["composite"] | {"honest": HONEST}}
+    assert (
+        "Honest protocol, 2 x 5 outer folds: FNR 12.5 % (0 to 50), FPR 37.5 % (10 to 70); 1 of 8 defects missed."
+        in " ".join(text(summary=summary).split())
+    )
+    assert "Honest" not in text(summary=SUMMARY | {"composite": SUMMARY["composite"] | {"honest": None}})
+
+
+def test_a_shortcut_is_a_warning_and_none_is_silence():
+    assert "WARNING, shortcut: Brightness alone tells defects from normal images" in text(shortcuts=SHORTCUTS)
+    assert "shortcut" not in text(shortcuts=SHORTCUTS | {"findings": []})
+
+
+def test_without_a_page_none_is_named():
+    assert "Report:" not in text(report=None)
 
 
 def test_many_deciding_images_are_counted():

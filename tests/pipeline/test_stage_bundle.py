@@ -22,6 +22,9 @@ from zeromiss.inspection.bundle import open_bundle
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import check_summary
 from zeromiss.params import InspectionParams, resolve_product
+from zeromiss.registry.attach import Standing
+from zeromiss.reports.facts import read_facts
+from zeromiss.reports.page import write_page
 from zeromiss.selection.store import load_classifier
 from zeromiss.stages import bundle, metrics, report, selection, threshold
 from zeromiss.stages.base import NoLog
@@ -294,17 +297,64 @@ class Recorder(NoLog):
         self.files.append(path.name)
 
 
-def test_the_report_is_one_page_that_fetches_nothing(made):
+def test_the_report_holds_what_the_stages_found(made):
     workspace, product = made
     log = Recorder()
     report.run(product, workspace, log)
-    page = (workspace.report("toy") / "index.html").read_text(encoding="utf-8")
+    facts = read_facts(workspace.report("toy"))
+    pool = read_table(workspace.selection("toy") / "oof.parquet", schema_version=1)
+    winner = pool[pool["family"] == facts.families["winner"]]
+    normals, defects = (winner[winner["label"] == label] for label in ("normal", "defect"))
+    assert facts.bundle == sha256_file(workspace.bundle("toy") / "bundle.json")
+    assert facts.threshold["value"] == defects["probability"].min()
+    assert (facts.in_use.missed, facts.in_use.fpr) == (0, (normals["probability"] >= facts.threshold["value"]).mean())
+    assert [one.score for one in facts.gallery.hardest] == sorted(defects["probability"])[:4]
+    assert all(one.abnormal and one.label == "normal" for one in facts.gallery.alarms)
+    assert not {one.path for one in facts.gallery.alarms} & {one.path for one in facts.gallery.normals}
+    assert (facts.codebook.codes, facts.codebook.images) == (8, NORMALS) and 1 <= facts.codebook.used <= 8
+    assert len(facts.influence) == 10 and facts.influence[0].mean >= facts.influence[-1].mean
+    assert facts.params["metrics"]["patches"] == 20
+    named = [*facts.figures.values(), facts.samples, *(file for group in vars(facts.gallery).values() for one in group for file in one.panels)]
+    assert all((workspace.report("toy") / name).is_file() for name in named)
+    assert {"report.json", "distributions.svg", "roc.svg", "influence.svg", "curves.svg", "codebook.svg"} <= set(log.files)
+
+
+def test_the_page_of_a_run_shows_its_statement_and_no_path_of_this_machine(made):
+    workspace, product = made
+    report.run(product, workspace, NoLog())
+    write_page(workspace.page("toy"), read_facts(workspace.report("toy")), workspace.report("toy"), Standing(model="zeromiss-toy"))
+    page = workspace.page("toy").read_text(encoding="utf-8")
     assert "http" not in re.sub(r'"data:[^"]*"', "", page)
-    assert page.count('class="strip"') == 1 + 5 + 4
-    assert "paper's protocol" in page and "audit set" in page
-    assert open_bundle(workspace.bundle("toy")).threshold.statement in page
+    assert "The threshold lies at the lowest score of 8 known defects" in page
     assert str(workspace.root) not in page
-    assert {"index.html", "distributions.svg", "influence.svg", "curves.svg", "hardest-1.jpg"} <= set(log.files)
+
+
+def test_a_shortcut_found_comes_with_its_pictures(made, tmp_path):
+    workspace, product = made
+    other = Workspace(root=shutil.copytree(workspace.root, tmp_path / "other"))
+    pairs = [{"a": f"images/table_defect_0{number}.png", "b": f"images/table_normal_0{number}.png", "value_a": 0.5, "value_b": 0.4} for number in range(5)]
+    found = {"property": "brightness", "question": "label", "auc": 0.9, "low": 0.85, "high": 0.95, "n_a": 8, "n_b": 12, "found": True}
+    shortcuts = {"limit": 0.8, "checked": [found], "findings": [found | {"sentence": "the lamp", "pairs": pairs}], "sentence": "the lamp"}
+    write_json(other.manifest("toy") / "shortcuts.json", shortcuts, schema_version=1)
+    report.run(product, other, NoLog())
+    shown = read_facts(other.report("toy")).shortcuts["findings"][0]["pairs"]
+    assert [pair["a"] for pair in shown] == [pair["a"] for pair in pairs[:3]]
+    for pair in shown:
+        for side, picture in zip(("a", "b"), pair["pictures"], strict=True):
+            original = np.asarray(Image.open(other.raw("toy") / pair[side]).convert("RGB").resize((320, 320), Image.Resampling.BICUBIC), dtype=float)
+            drawn = np.asarray(Image.open(other.report("toy") / picture), dtype=float)
+            assert np.abs(drawn - original).mean() < 4
+
+
+def test_a_broken_file_of_an_earlier_stage_is_refused_and_the_report_stays(made, tmp_path):
+    workspace, product = made
+    other = Workspace(root=shutil.copytree(workspace.root, tmp_path / "other"))
+    report.run(product, other, NoLog())
+    before = sha256_file(other.report("toy") / "report.json")
+    (other.manifest("toy") / "shortcuts.json").write_text("{")
+    with pytest.raises(ZeromissError, match="shortcuts.json is not valid JSON"):
+        report.run(product, other, NoLog())
+    assert sha256_file(other.report("toy") / "report.json") == before
 
 
 def test_the_same_run_gives_the_same_report(made, tmp_path):
@@ -312,4 +362,7 @@ def test_the_same_run_gives_the_same_report(made, tmp_path):
     other = Workspace(root=shutil.copytree(workspace.root, tmp_path / "other"))
     for place in (workspace, other):
         report.run(product, place, NoLog())
-    assert sha256_file(workspace.report("toy") / "index.html") == sha256_file(other.report("toy") / "index.html")
+    first, second = (
+        {path.relative_to(place.report("toy")): sha256_file(path) for path in place.report("toy").rglob("*.*")} for place in (workspace, other)
+    )
+    assert first == second and len(first) == 40  # report.json, six pictures of the run, eight images of four panels, one of samples

@@ -1,18 +1,24 @@
-"""Which images of the table the report shows, and their strips of panels (paper 1, Figs. 6, 11 and 13)."""
+"""Which images of the table the report shows, and their pictures (paper 1, Figs. 6, 11 and 13).
 
-from dataclasses import dataclass
+An image is shown as original, reconstruction, difference and patches; under each lies its worst region, the one
+around the most distant patch, enlarged.
+"""
+
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from zeromiss.files import atomic_path
 from zeromiss.inspection.inspector import Examination
-from zeromiss.inspection.overlay import draw_panels
+from zeromiss.inspection.overlay import colour_difference, draw_panels, draw_patches, enlarge, to_pixels
+from zeromiss.inspection.verdict import Patch
 
-SIDE, GAP = 384, 6  # pixels of a panel and between panels
-_QUALITY = 90
+SIDE, GAP = 320, 6  # pixels of a panel, and between a panel and its enlarged region
+PANELS = ("original", "reconstruction", "difference", "patches")
+_QUALITY = 86
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,45 +27,111 @@ class Choice:
 
     path: str
     label: str  # normal or defect
+    defect_type: str
     score: float  # pooled out-of-fold score in [0, 1]
     why: str
 
 
-def hardest_defect(pooled: pd.DataFrame) -> Choice:
-    """Return the defect with the lowest score: it sets the threshold. Ties: the first path."""
-    defects = _sorted(pooled, "defect")
-    return _choice(defects.iloc[0], "the lowest score of all defects: it sets the threshold")
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A square region of the judged image, in its pixels."""
+
+    x: int
+    y: int
+    side: int
 
 
-def spread(pooled: pd.DataFrame, label: str, count: int, *, skip: int = 0) -> list[Choice]:
-    """Return up to `count` images of a label, spread evenly over its ranks from lowest to highest score.
+def hardest_defects(pooled: pd.DataFrame, count: int) -> list[Choice]:
+    """Return the `count` defects with the lowest scores, the lowest first; it sets the threshold. Ties: by path.
 
-    pooled: columns path, label, probability (the winner's out-of-fold score, higher = more abnormal).
-    skip: how many of the lowest are left out, because they are shown elsewhere.
+    pooled: columns path, label, defect_type, probability (the winner's out-of-fold score, higher = more abnormal).
     """
-    rows = _sorted(pooled, label)
-    count = min(count, max(len(rows) - skip, 0))
-    ranks = np.unique(np.rint(np.linspace(skip, len(rows) - 1, count)).astype(int))
-    return [_choice(rows.iloc[rank], _rank_text(rank, len(rows), label)) for rank in ranks]
+    rows = _sorted(pooled, "defect")
+    first = "the lowest score of all defects: the threshold is set by it"
+    return [_choice(row, first if rank == 0 else f"defect {rank + 1} of {len(rows)}, from the lowest score") for rank, row in _head(rows, count)]
 
 
-def write_strip(path: Path, examination: Examination, *, boxes: int) -> None:
-    """Write original, reconstruction, difference and patches side by side as JPEG, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def worst_alarms(pooled: pd.DataFrame, threshold: float, count: int) -> list[Choice]:
+    """Return the `count` normal images with the highest scores among those at or above `threshold`, the highest first."""
+    rows = _sorted(pooled, "normal").iloc[::-1]
+    rows = rows[rows["probability"] >= threshold]
+    return [_choice(row, f"false alarm {rank + 1} of {len(rows)}, from the highest score") for rank, row in _head(rows, count)]
+
+
+def random_normals(pooled: pd.DataFrame, count: int, *, seed: int, skip: set[str]) -> list[Choice]:
+    """Return up to `count` normal images drawn by `seed`, by their scores; none of the paths in `skip`."""
+    rows = _sorted(pooled, "normal")
+    rows = rows[~rows["path"].isin(skip)]
+    drawn = rows.sample(n=min(count, len(rows)), random_state=seed).sort_values(["probability", "path"])
+    return [_choice(row, "drawn at random") for _, row in _head(drawn, count)]
+
+
+def worst_window(examination: Examination) -> Window:
+    """Return the region around the most distant patch: a sixth of the image's side, at least three times the patch."""
+    image = examination.verdict.side
+    patch = examination.verdict.patches[0]
+    side = min(max(image // 6, 3 * patch.size), image)
+    x, y = (min(max(start + patch.size // 2 - side // 2, 0), image - side) for start in (patch.x, patch.y))
+    return Window(x=x, y=y, side=side)
+
+
+def columns(examination: Examination, *, boxes: int) -> tuple[np.ndarray, ...]:
+    """Return the four panels, each above its worst region enlarged: uint8 RGB (2 * 320 + 6, 320, 3)."""
+    window = worst_window(examination)
+    scale = SIDE / examination.verdict.side
+    whole = [_framed(panel, window, scale) for panel in draw_panels(examination, boxes=boxes, side=SIDE)]
+    return tuple(_stacked(panel, zoom) for panel, zoom in zip(whole, _zoomed(examination, window, boxes), strict=True))
+
+
+def write_columns(folder: Path, stem: str, examination: Examination, *, boxes: int) -> tuple[str, ...]:
+    """Write the columns as JPEG files into `folder`, atomically, and return the files' names."""
+    names = []
+    for title, picture in zip(PANELS, columns(examination, boxes=boxes), strict=True):
+        names.append(f"{stem}-{title}.jpg")
+        save_jpeg(folder / names[-1], picture)
+    return tuple(names)
+
+
+def save_jpeg(path: Path, picture: np.ndarray) -> None:
+    """Write uint8 RGB (H, W, 3) as JPEG without thinning its colours, atomically."""
     with atomic_path(path) as temporary:
-        Image.fromarray(strip(draw_panels(examination, boxes=boxes, side=SIDE))).save(
-            temporary, format="JPEG", quality=_QUALITY, subsampling=0
-        )
+        Image.fromarray(picture).save(temporary, format="JPEG", quality=_QUALITY, subsampling=0, optimize=True)
 
 
-def strip(panels: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Return uint8 panels (side, side, 3) in a row on white, 6 pixels apart: (side, n * side + (n - 1) * 6, 3)."""
-    side, count = panels[0].shape[0], len(panels)
-    canvas = np.full((side, count * side + (count - 1) * GAP, 3), 255, dtype=np.uint8)
-    for index, panel in enumerate(panels):
-        left = index * (side + GAP)
-        canvas[:, left : left + side] = panel
-    return canvas
+def _zoomed(examination: Examination, window: Window, boxes: int) -> list[np.ndarray]:
+    """Return the region of each panel, enlarged to a panel's side."""
+    measurement = examination.measurement
+    difference = colour_difference(np.asarray(measurement.difference_HW, dtype=np.float32))
+    pictures = [to_pixels(examination.image_CHW), to_pixels(measurement.image_hat_CHW), difference]
+    cut = [enlarge(_cut(picture, window), SIDE) for picture in pictures]
+    moved = tuple(_moved(patch, window) for patch in examination.verdict.patches[:boxes])
+    return [*cut, draw_patches(cut[0], moved, scale=SIDE / window.side)]
+
+
+def _cut(picture: np.ndarray, window: Window) -> np.ndarray:
+    """Return the region of a picture (H, W, 3)."""
+    return np.ascontiguousarray(picture[window.y : window.y + window.side, window.x : window.x + window.side])
+
+
+def _moved(patch: Patch, window: Window) -> Patch:
+    """Return a patch in the region's own pixels."""
+    return replace(patch, x=patch.x - window.x, y=patch.y - window.y)
+
+
+def _framed(panel: np.ndarray, window: Window, scale: float) -> np.ndarray:
+    """Return a panel with a white frame in a black rim around the region."""
+    canvas = Image.fromarray(panel)
+    brush = ImageDraw.Draw(canvas)
+    box = [round(value * scale) for value in (window.x, window.y, window.x + window.side, window.y + window.side)]
+    left, top, right, bottom = box[0], box[1], min(box[2], SIDE) - 1, min(box[3], SIDE) - 1
+    brush.rectangle((left, top, right, bottom), outline=(0, 0, 0), width=4)
+    brush.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=(255, 255, 255), width=2)
+    return np.asarray(canvas)
+
+
+def _stacked(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """Return two panels above each other with white between."""
+    return np.concatenate((upper, np.full((GAP, upper.shape[1], 3), 255, dtype=np.uint8), lower))
 
 
 def _sorted(pooled: pd.DataFrame, label: str) -> pd.DataFrame:
@@ -67,13 +139,11 @@ def _sorted(pooled: pd.DataFrame, label: str) -> pd.DataFrame:
     return pooled[pooled["label"] == label].sort_values(["probability", "path"])
 
 
+def _head(rows: pd.DataFrame, count: int) -> list[tuple[int, pd.Series]]:
+    """Return the first rows with their ranks from 0."""
+    return [(rank, rows.iloc[rank]) for rank in range(min(count, len(rows)))]
+
+
 def _choice(row: pd.Series, why: str) -> Choice:
     """Return one row as a choice."""
-    return Choice(path=row["path"], label=row["label"], score=float(row["probability"]), why=why)
-
-
-def _rank_text(rank: int, count: int, label: str) -> str:
-    """Return the place of an image among those of its label."""
-    if rank == count - 1:
-        return f"the highest score of {count} {label} images"
-    return f"the lowest score of {count} {label} images" if rank == 0 else f"score {rank + 1} of {count}, from the lowest"
+    return Choice(path=row["path"], label=row["label"], defect_type=row["defect_type"] or "", score=float(row["probability"]), why=why)

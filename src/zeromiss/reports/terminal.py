@@ -1,10 +1,10 @@
 """The last words of a run: what the terminal shows, in at most 100 columns of plain text."""
 
 import textwrap
-from pathlib import Path
 from typing import Any
 
 from zeromiss.reports.families import FIGURES, HEADINGS, FamilyRow, family_rows, percent
+from zeromiss.reports.words import interval, whole
 
 WIDTH = 100
 _NAME, _CELL, _GAP = 12, 8, "  "
@@ -16,14 +16,16 @@ def render(
     summary: dict[str, Any],
     families: dict[str, Any],
     statement: str,
+    shortcuts: dict[str, Any] | None,
     promotion: dict[str, Any] | None,
     inspected: dict[str, Any] | None,
-    report: Path,
+    report: str | None,
     tracking: str,
 ) -> str:
     """Return the text that ends a run.
 
-    summary: content of summary.json; families: of families.json; statement: the threshold's, from bundle.json.
+    summary: content of summary.json; families: of families.json; statement: the threshold's, from bundle.json;
+    shortcuts: of shortcuts.json, None in runs made before. report: path of the page, None where none was made.
     promotion: `model` (name and version) with the gate's `promoted`, `statement`, `images` and `advice`, or None where
     the gate was not asked. inspected: `images`, `abnormal`, `normal`, `errors` (counts), `model`, `folder`, or None.
     tracking: the command that opens the tracking server's page.
@@ -33,6 +35,8 @@ def render(
         families_table(families),
         _composite(summary),
         _threshold(summary["threshold"], statement),
+        _honest(summary["composite"].get("honest")),
+        _shortcuts(shortcuts),
         _promotion(promotion),
         _inspected(inspected),
         _places(report, tracking),
@@ -93,12 +97,31 @@ def _threshold(threshold: dict[str, Any], statement: str) -> str:
     return _wrap(facts) + "\n" + _wrap(statement)
 
 
+def _honest(honest: dict[str, Any] | None) -> str:
+    """Return what outer folds found; nothing where they were left out."""
+    if honest is None:
+        return ""
+    return _wrap(
+        f"Honest protocol, {honest['repeats']} x {honest['folds']} outer folds: FNR {interval(honest['fnr'])}, FPR {interval(honest['fpr'])}; "
+        f"{honest['missed']} of {honest['defects']} defects missed."
+    )
+
+
+def _shortcuts(shortcuts: dict[str, Any] | None) -> str:
+    """Return the warning of the shortcut check where it found one."""
+    if not shortcuts or not shortcuts["findings"]:
+        return ""
+    return _wrap("WARNING, shortcut: " + whole(shortcuts["sentence"]))
+
+
 def _promotion(promotion: dict[str, Any] | None) -> str:
     """Return what the gate decided, which images decided it, and what an engineer can do."""
     if promotion is None:
         return ""
     outcome = "is champion now" if promotion["promoted"] else "was refused and stays challenger"
-    lines = [_wrap(f"Promotion: {promotion['model']} {outcome}. {promotion['statement']}")]
+    audit = promotion.get("audit_sentence", "")
+    why = audit if promotion["promoted"] and audit else f"{whole(promotion['statement'])} {audit}".rstrip()
+    lines = [_wrap(f"Promotion: {promotion['model']} {outcome}. {why}")]
     images = promotion.get("images", ())
     lines += [f"  {_image(image)}" for image in images[:_IMAGES]]
     if len(images) > _IMAGES:
@@ -124,9 +147,9 @@ def _inspected(inspected: dict[str, Any] | None) -> str:
     return _wrap(text) + f"\n  {inspected['folder']}"
 
 
-def _places(report: Path, tracking: str) -> str:
+def _places(report: str | None, tracking: str) -> str:
     """Return where to read on; paths are never broken over two lines."""
-    return f"Report:  {report}\nTracking page:  {tracking}\n" + "=" * WIDTH
+    return (f"Report:  {report}\n" if report else "") + f"Tracking page:  {tracking}\n" + "=" * WIDTH
 
 
 def _wrap(text: str) -> str:

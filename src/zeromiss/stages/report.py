@@ -1,14 +1,22 @@
-"""Stage `report`: one HTML page with the figures of a product's run, `index.html` beside `figures/`."""
+"""Stage `report`: figures, pictures and `report.json` of a product's run, of which its page is made once the gate has spoken."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
 from tqdm import tqdm
 
+from zeromiss.detectors.vqgan.codebook import usage
+from zeromiss.detectors.vqgan.evaluate import code_counts
+from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.files import read_json, sha256_file
 from zeromiss.images import manifest as manifests
+from zeromiss.images.load import load_image
 from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, SUMMARY, VQGAN, BundleRecord, open_bundle
 from zeromiss.inspection.folders import atomic_folder
 from zeromiss.inspection.inspector import Inspector
@@ -16,61 +24,78 @@ from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_SCHEMA
 from zeromiss.metrics import table as tables
 from zeromiss.params import Product
 from zeromiss.reports.composition import composition
-from zeromiss.reports.examples import Choice, hardest_defect, spread, write_strip
-from zeromiss.reports.families import family_rows
-from zeromiss.reports.figures import influence_bars, save_figure, score_distributions, training_curves
+from zeromiss.reports.examples import SIDE, Choice, hardest_defects, random_normals, save_jpeg, worst_alarms, write_columns
+from zeromiss.reports.facts import FILE, Codebook, Gallery, InUse, Metric, ReportFacts, Shown, write_facts
+from zeromiss.reports.figures import (
+    code_use, influence_bars, reliability_curve, roc_curve, save_figure, score_distributions, training_curves,
+)  # fmt: skip
 from zeromiss.reports.influence import influence
-from zeromiss.reports.page import Example, ReportData, write_page
+from zeromiss.selection.judge import rates_at
 from zeromiss.selection.store import load_classifier
 from zeromiss.stages.base import RunLog
 from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
-PAGE, FIGURES, SAMPLES = "index.html", "figures", "samples.png"
-SHOWN_DEFECTS, SHOWN_NORMALS, SHOWN_METRICS, REPEATS = 5, 4, 10, 3
+FIGURES, SAMPLES = "figures", "samples.png"
+SHOWN_DEFECTS, SHOWN_ALARMS, SHOWN_NORMALS, SHOWN_METRICS, REPEATS = 4, 4, 4, 10, 5
+SHOWN_PAIRS = 3  # of pictures for each shortcut found
+USAGE_IMAGES = 100  # normal images over which codes are counted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """What the earlier stages wrote, read."""
+    """What the earlier stages wrote, read; what a stage did not compute is None."""
 
     record: BundleRecord
     summary: dict[str, Any]
     families: dict[str, Any]
-    pooled: pd.DataFrame  # the winner's out-of-fold scores: path, part_id, label, family, probability
+    pooled: pd.DataFrame  # the winner's out-of-fold scores: path, part_id, label, defect_type, family, probability
     manifest: pd.DataFrame
     table: pd.DataFrame
-    types: list[dict[str, Any]]  # the threshold's entry of each defect type
+    threshold: dict[str, Any]
     training: dict[str, Any]
     history: pd.DataFrame
+    calibration: dict[str, Any] | None
+    shortcuts: dict[str, Any] | None
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
-    """Write the report of `product`, whole or not at all, and record the page and its figures with the run.
+    """Write `data/08_report/<product>/`, whole or not at all, and record its files with the run.
 
     Raises ZeromissError when an earlier stage's file is missing or the bundle is not as it was packed.
     """
-    results = _read(product.name, workspace)
-    target = workspace.report(product.name)
+    results, target = _read(product.name, workspace), workspace.report(product.name)
     with atomic_folder(target) as draft:
-        figures = _draw_figures(results, workspace.bundle(product.name), draft / FIGURES, seed=product.seed)
-        examples = _draw_examples(product, workspace, results.pooled, draft / FIGURES)
-        data = ReportData(
+        pictures = draft / FIGURES
+        pictures.mkdir()
+        ranked = _ranked(results, workspace.bundle(product.name), seed=product.seed)
+        counts = _count_codes(results, workspace.bundle(product.name), workspace.raw(product.name), product.size)
+        facts = ReportFacts(
+            product=product.name,
+            bundle=sha256_file(workspace.bundle(product.name) / MANIFEST),
             summary=results.summary,
-            statement=results.record.threshold.statement,
-            families=family_rows(results.families),
-            composition=composition(results.manifest),
-            defect_types=results.types,
-            figures=figures,
-            samples=[workspace.detector(product.name, VQGAN) / SAMPLES],
-            training=_training_facts(results.training),
-            provenance=_provenance(product, workspace, results.record),
-            **examples,
+            threshold=results.threshold,
+            families={key: results.families[key] for key in ("winner", "families")},
+            composition=tuple(composition(results.manifest)),
+            in_use=_in_use(results.pooled, results.record.threshold.value),
+            honest=_honest(results.threshold, results.families),
+            calibration=results.calibration,
+            shortcuts=_with_pictures(results.shortcuts, workspace.raw(product.name), pictures),
+            training=results.training,
+            codebook=_codebook(counts, min(USAGE_IMAGES, int((results.table["label"] == "normal").sum()))),
+            influence=tuple(Metric(name=str(name), mean=row["mean"], std=row["std"]) for name, row in ranked.iterrows()),
+            influence_repeats=REPEATS,
+            gallery=_draw_gallery(product, workspace, results, pictures),
+            figures=_draw_figures(results, ranked, counts, pictures),
+            samples=_copy_samples(workspace.detector(product.name, VQGAN) / SAMPLES, pictures),
+            params=product.model_dump(mode="json"),
+            files=_hashes(product.name, workspace, results.record),
+            versions=results.record.versions,
         )
-        write_page(draft / PAGE, data)
-    for path in (target / PAGE, *sorted((target / FIGURES).iterdir())):
+        write_facts(draft, facts)
+    for path in (target / FILE, *sorted((target / FIGURES).glob("*.svg"))):
         log.artifact(path)
-    return {"page": str(target / PAGE)}
+    return facts.model_dump(mode="json")
 
 
 def _read(name: str, workspace: Workspace) -> Results:
@@ -82,80 +107,140 @@ def _read(name: str, workspace: Workspace) -> Results:
         record=open_bundle(workspace.bundle(name)),
         summary=read_json(workspace.bundle(name) / SUMMARY, schema_version=SUMMARY_SCHEMA),
         families=families,
-        pooled=pooled[pooled["family"] == families["winner"]].reset_index(drop=True),
+        pooled=pooled[pooled["family"] == families["winner"]].fillna({"defect_type": ""}).reset_index(drop=True),
         manifest=read_table(workspace.manifest(name) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION),
         table=read_table(workspace.metrics(name) / tables.FILE, schema_version=tables.SCHEMA_VERSION),
-        types=read_json(workspace.threshold(name) / "threshold.json", schema_version=1)["types"],
+        threshold=read_json(workspace.threshold(name) / "threshold.json", schema_version=1),
         training=read_json(detector / "training.json", schema_version=1),
         history=read_table(detector / "history.parquet", schema_version=1),
+        calibration=_read_if_there(selection / "calibration.json"),
+        shortcuts=_read_if_there(workspace.manifest(name) / "shortcuts.json"),
     )
 
 
-def _draw_figures(results: Results, bundle: Path, folder: Path, *, seed: int) -> dict[str, Path]:
-    """Draw distributions, influence and training curves; return their files."""
-    folder.mkdir()
-    scores = results.pooled.groupby("label")["probability"]
-    columns = list(results.record.features)
+def _read_if_there(path: Path) -> dict[str, Any] | None:
+    """Read a file that runs made before did not write; a broken one is refused."""
+    return read_json(path, schema_version=1) if path.is_file() else None
+
+
+def _in_use(pooled: pd.DataFrame, threshold: float) -> InUse:
+    """Return the figures of the threshold in use on the winner's pooled scores."""
+    labels, scores = (pooled["label"] == "defect").to_numpy(dtype=int), pooled["probability"].to_numpy(dtype=float)
+    missed = int((scores[labels == 1] < threshold).sum())
+    return InUse(missed=missed, **asdict(rates_at(labels, scores, threshold)))
+
+
+def _honest(threshold: dict[str, Any], families: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the honest protocol's figures of the rule in use, None where it was left out or kept in the form used before."""
+    honest = threshold.get("honest", families.get("honest"))
+    return honest if honest and "repeats" in honest else None
+
+
+def _ranked(results: Results, bundle: Path, *, seed: int) -> pd.DataFrame:
+    """Return the metrics shown, the most influential first, with mean and std."""
     labels = (results.table["label"] == "defect").to_numpy(dtype=int)
-    classifier = load_classifier(bundle / CLASSIFIER)
-    ranked = influence(classifier, results.table[columns], labels, repeats=REPEATS, seed=seed)
+    features = results.table[list(results.record.features)]
+    return influence(load_classifier(bundle / CLASSIFIER), features, labels, repeats=REPEATS, seed=seed).head(SHOWN_METRICS)
+
+
+def _count_codes(results: Results, bundle: Path, raw: Path, size: int) -> np.ndarray:
+    """Return how often each code stands for a cell of the table's first normal images, (codes,)."""
+    paths = results.table.loc[results.table["label"] == "normal", "path"].head(USAGE_IMAGES)
+    images = (torch.from_numpy(load_image(raw / path, size)) for path in tqdm(paths, desc="codes", unit="image"))
+    return code_counts(load_vqgan(bundle / VQGAN), images).numpy()
+
+
+def _codebook(counts: np.ndarray, images: int) -> Codebook:
+    """Return the codebook's figures."""
+    _, perplexity = usage(torch.from_numpy(counts))
+    return Codebook(codes=len(counts), used=int((counts > 0).sum()), perplexity=perplexity, images=images)
+
+
+def _draw_figures(results: Results, ranked: pd.DataFrame, counts: np.ndarray, folder: Path) -> dict[str, str]:
+    """Draw the figures; return their files by name, relative to the report's folder."""
+    pooled, threshold = results.pooled, results.record.threshold.value
+    labels, scores = (pooled["label"] == "defect").to_numpy(dtype=int), pooled["probability"].to_numpy(dtype=float)
     drawn = {
-        "distributions": score_distributions(
-            scores.get_group("normal").to_numpy(), scores.get_group("defect").to_numpy(), results.record.threshold.value
-        ),
-        "influence": influence_bars(ranked.head(SHOWN_METRICS)),
+        "distributions": score_distributions(scores[labels == 0], scores[labels == 1], threshold),
+        "roc": roc_curve(labels, scores, threshold),
+        "influence": influence_bars(ranked),
+        "codebook": code_use(counts),
         "curves": training_curves(results.history, [name for name in results.history if name != "step"]),
     }
+    if results.calibration is not None:
+        drawn["calibration"] = _reliability(results.calibration)
     for name, figure in drawn.items():
         save_figure(folder / f"{name}.svg", figure)
-    return {name: folder / f"{name}.svg" for name in drawn}
+    return {name: f"{FIGURES}/{name}.svg" for name in drawn}
 
 
-def _draw_examples(product: Product, workspace: Workspace, pooled: pd.DataFrame, folder: Path) -> dict[str, Any]:
-    """Judge the chosen images of the table and write their strips; return the page's examples."""
-    inspector = Inspector.load(workspace.bundle(product.name))
-    hardest = hardest_defect(pooled)
+def _reliability(calibration: dict[str, Any]) -> Figure:
+    """Draw the reliability curve, with the calibrated probability where it helps."""
+    helps = calibration["helps"]
+    return reliability_curve(calibration["reliability"], (calibration["x"], calibration["y"]) if helps else ([], []))
+
+
+def _draw_gallery(product: Product, workspace: Workspace, results: Results, folder: Path) -> Gallery:
+    """Judge the chosen images of the table and draw their panels."""
+    inspector, pooled = Inspector.load(workspace.bundle(product.name)), results.pooled
+    alarms = worst_alarms(pooled, inspector.threshold, SHOWN_ALARMS)
     chosen = {
-        "hardest": [hardest],
-        "defects": spread(pooled, "defect", SHOWN_DEFECTS, skip=1),
-        "normals": spread(pooled, "normal", SHOWN_NORMALS),
+        "hardest": hardest_defects(pooled, SHOWN_DEFECTS),
+        "alarms": alarms,
+        "normals": random_normals(pooled, SHOWN_NORMALS, seed=product.seed, skip={choice.path for choice in alarms}),
     }
-    drawn: dict[str, list[Example]] = {name: [] for name in chosen}
-    pairs = [(name, choice) for name, choices in chosen.items() for choice in choices]
-    for name, choice in tqdm(pairs, desc="report", unit="image"):
-        strip = folder / f"{name}-{len(drawn[name]) + 1}.jpg"
-        write_strip(strip, inspector.examine(workspace.raw(product.name) / choice.path), boxes=product.inspection.boxes)
-        drawn[name].append(_example(choice, strip, inspector.threshold))
-    return {**drawn, "hardest": drawn["hardest"][0]}
+    tasks = [(name, place, choice) for name, choices in chosen.items() for place, choice in enumerate(choices, start=1)]
+    drawn: dict[str, list[Shown]] = {name: [] for name in chosen}
+    for name, place, choice in tqdm(tasks, desc="gallery", unit="image"):
+        examination = inspector.examine(workspace.raw(product.name) / choice.path)
+        panels = write_columns(folder, f"{name}-{place}", examination, boxes=product.inspection.boxes)
+        drawn[name].append(_shown(choice, panels, inspector.threshold))
+    return Gallery(**{name: tuple(shown) for name, shown in drawn.items()})
 
 
-def _example(choice: Choice, strip: Path, threshold: float) -> Example:
-    """Return a choice with its strip."""
-    return Example(choice=choice, strip=strip, abnormal=choice.score >= threshold)
+def _shown(choice: Choice, panels: tuple[str, ...], threshold: float) -> Shown:
+    """Return a choice with its pictures."""
+    files = tuple(f"{FIGURES}/{panel}" for panel in panels)
+    return Shown(**vars(choice), abnormal=choice.score >= threshold, panels=files)
 
 
-def _training_facts(training: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what is worth telling of the training, in words."""
-    quality = training["psnr_unseen_normal"]
-    return [
-        ("Steps", f"{training['steps']} in {training['seconds']:.0f} s"),
-        ("Weights", f"{training['parameters']:,}"),
-        ("PSNR on unseen normal images", "none were put aside" if quality is None else f"{quality:.2f} dB"),
-        ("Codes in use", f"{100 * training['codes_used']:.1f} % (perplexity {training['perplexity']:.0f})"),
-    ]
+def _with_pictures(shortcuts: dict[str, Any] | None, raw: Path, folder: Path) -> dict[str, Any] | None:
+    """Return the shortcut check with the pictures of the pairs behind what was found."""
+    if shortcuts is None:
+        return None
+    findings = []
+    for place, finding in enumerate(shortcuts["findings"], start=1):
+        pairs = []
+        for number, pair in enumerate(finding["pairs"][:SHOWN_PAIRS], start=1):
+            names = [f"shortcut-{place}-{number}-{side}.jpg" for side in ("a", "b")]
+            for name, side in zip(names, ("a", "b"), strict=True):
+                picture = load_image(raw / pair[side], SIDE).transpose(1, 2, 0)
+                save_jpeg(folder / name, np.rint(picture * 255.0).astype(np.uint8))
+            pairs.append(pair | {"pictures": [f"{FIGURES}/{name}" for name in names]})
+        findings.append(finding | {"pairs": pairs})
+    return shortcuts | {"findings": findings}
 
 
-def _provenance(product: Product, workspace: Workspace, record: BundleRecord) -> list[tuple[str, str]]:
-    """Return seed, SHA-256 of the files the figures rest on, and the libraries' versions."""
-    name = product.name
-    return [
-        ("product, profile, seed", f"{name}, {product.profile}, {product.seed}"),
-        ("side of the judged image", f"{product.size} pixels"),
-        ("SHA-256 of the manifest", sha256_file(workspace.manifest(name) / manifests.FILE)),
-        ("SHA-256 of the metric table", sha256_file(workspace.metrics(name) / tables.FILE)),
-        ("SHA-256 of the network", record.files[f"{VQGAN}/model.safetensors"]),
-        ("SHA-256 of the classifier", record.files[CLASSIFIER]),
-        ("SHA-256 of bundle.json", sha256_file(workspace.bundle(name) / MANIFEST)),
-        ("feature extractor", f"{record.backbone.name}, weights {record.backbone.fingerprint}"),
-        ("libraries", ", ".join(f"{library} {version}" for library, version in record.versions.items())),
-    ]
+def _copy_samples(samples: Path, folder: Path) -> str | None:
+    """Put the training's reconstructions among the figures, as JPEG; None where the training kept none."""
+    if not samples.is_file():
+        return None
+    save_jpeg(folder / "samples.jpg", _picture(samples))
+    return f"{FIGURES}/samples.jpg"
+
+
+def _picture(path: Path) -> np.ndarray:
+    """Return an image file as uint8 RGB (H, W, 3)."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _hashes(name: str, workspace: Workspace, record: BundleRecord) -> dict[str, str]:
+    """Return the SHA-256 of the files the page's figures rest on."""
+    return {
+        "manifest": sha256_file(workspace.manifest(name) / manifests.FILE),
+        "metric table": sha256_file(workspace.metrics(name) / tables.FILE),
+        "bundle.json": sha256_file(workspace.bundle(name) / MANIFEST),
+        **{f"bundle: {path}": digest for path, digest in sorted(record.files.items())},
+        f"weights of {record.backbone.name}": record.backbone.fingerprint,
+    }
