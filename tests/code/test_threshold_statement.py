@@ -71,7 +71,7 @@ def test_the_margin_is_told_and_claims_nothing() -> None:
     """A quarter below 0.4; the bounds are those of zfn."""
     facts = _facts({"rule": "margin", "margin": 0.25})
     assert facts["value"] == pytest.approx(0.3)
-    assert "The threshold lies 25 % below the lowest score of 4 known defects (3 parts); " in facts["statement"]
+    assert "The threshold lies 25 % below the lowest score of 4 known defects (3 parts); none of the known defects scored below it" in facts["statement"]
     assert facts["next_defect_miss_bound"] == 0.25 and facts["bound_is"] == "descriptive"
     assert facts["guarantee"].endswith("depends on the defects and is not claimed.")
 
@@ -101,7 +101,7 @@ def test_a_multiple_above_one_says_which_known_defects_it_misses() -> None:
     facts = _facts({"rule": "conformal", "target": 0.3}, outer=_outer([1.5] * 9))
     assert facts["value"] == pytest.approx(0.6) and facts["multiplier"] == 1.5
     assert (facts["missed_known"], facts["missed_known_parts"]) == (2, 1)
-    assert "of the known defects, 2 of which it misses in leave-one-out" in facts["statement"]
+    assert "; 2 of the known defects scored below it in leave-one-out." in facts["statement"]
     crack, scratch = facts["types"]
     assert (crack["missed_parts"], scratch["missed_parts"]) == (1, 0)
     assert (crack["miss_rate_bound_95"], crack["next_defect_miss_bound"]) == (1.0, 1.0)

@@ -23,8 +23,7 @@ def placement(facts: dict[str, Any]) -> str:
             f"ranks {_ordinal(facts['rank'])} from below among {_count(facts['defects_behind'], 'defective part')} judged in outer folds"
         )
         place += ", clipped to 1, the highest score there is" if facts["clipped"] else ""
-    missed = "none of which is missed" if not facts["missed_known"] else f"{facts['missed_known']} of which it misses"
-    return f"The threshold lies {place}; of the known defects, {missed} in leave-one-out."
+    return f"The threshold lies {place}; {facts['missed_known'] or 'none'} of the known defects scored below it in leave-one-out."
 
 
 def guarantee(facts: dict[str, Any]) -> str:
@@ -55,7 +54,7 @@ def guarantee(facts: dict[str, Any]) -> str:
 def assumption(facts: dict[str, Any]) -> str:
     """Return what must be true for the guarantee, or for the descriptive figures, to hold."""
     if facts["bound_is"] == "descriptive":
-        return f"Even then it would hold for defects like the known ones only, and {DRIFT}."
+        return f"Even then they would hold for defects like the known ones only, and {DRIFT}."
     return (
         "It holds where the scores of defects to come stand to this threshold as those of the outer folds stood to the thresholds of "
         f"their own folds, for defects like the known ones, and {DRIFT}."
