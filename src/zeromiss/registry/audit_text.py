@@ -6,6 +6,7 @@ from typing import Any
 from zeromiss.registry.lines import LABEL, WIDTH, figure, flat, paragraph, row, seconds, section, time, wrap
 
 _SHOWN = 10  # events of a kind that are shown, the latest; --json has all
+_HASH = 40  # characters from which on a fact is a hash
 _GAP = "not stored (registered by an older version of this program)"
 
 
@@ -130,13 +131,18 @@ def _latest(events: list[Mapping[str, Any]]) -> list[str]:
 
 
 def _event(event: Mapping[str, Any]) -> list[str]:
-    """Return one event with its facts."""
+    """Return one event with its facts, hashes shortened: --json has them whole."""
+    by = f"{event['who']} on {event['host']}"
     if "alias" in event:
-        moved = "taken from version " + event["before"] if event["version"] == "none" else f"to version {event['version']} (before: {event['before']})"
-        text = f"{event['alias']} {moved}, because {event['why']}; {event['who']} on {event['host']}"
+        gone = event["version"] == "none"
+        moved = f"taken from version {event['before']}" if gone else f"to version {event['version']} (before: {event['before']})"
+        told = f"{event['alias']} {moved}, because {event['why']}"
+    elif "sentence" in event:
+        told = f"{event['outcome']}: {event['sentence']}"
     else:
-        text = ", ".join(f"{key} {value}" for key, value in event.items() if key != "at")
-    return [paragraph(f"{time(event['at'])}  {text}")]
+        facts = {key: value for key, value in event.items() if key not in ("at", "who", "host")}
+        told = ", ".join(f"{key} {value if len(value) < _HASH else value[:12]}" for key, value in facts.items())
+    return [paragraph(f"{time(event['at'])}  {told}; {by}")]
 
 
 def _files(files: Mapping[str, str]) -> list[str]:

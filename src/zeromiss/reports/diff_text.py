@@ -67,7 +67,7 @@ def _figures(rows: list[Mapping[str, Any]]) -> list[str]:
 def _line(one: Mapping[str, Any]) -> str:
     """Return one figure's line."""
     difference = "" if one["difference"] is None else f"{one['difference']:+.6g}"
-    return f"  {one['figure']:<38}{figure(one['before']):>{_CELL}}{figure(one['after']):>{_CELL}}{difference:>{_CELL}}"
+    return f"  {one['figure']:<38}{figure(one['before']):>{_CELL}}{figure(one['after']):>{_CELL}}{difference:>{_CELL}}".rstrip()
 
 
 def _params(params: list[Mapping[str, Any]]) -> list[str]:
