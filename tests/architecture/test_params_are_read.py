@@ -1,12 +1,14 @@
 """Every parameter is read by some code: an option that nothing reads is a lie in params.yaml."""
 
 import ast
+import functools
 
 import pytest
 
 from zeromiss import params
 
 
+@functools.cache
 def attributes_read(repository):
     """Names of all attributes that code outside params.py reads."""
     names = set()
