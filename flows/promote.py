@@ -28,10 +28,18 @@ def run(product: str, root: Path, *, debug: bool = False) -> int:
 
 
 def words(record: dict[str, Any]) -> list[str]:
-    """Return a record as lines: the decision, the images behind it, what to do, what to know."""
+    """Return a record as lines: the decision, what the audit set says, the images behind it, what to do, what to know."""
     lines = [f"{record['model']}: {record['statement']}"]
+    if "audit_sentence" in record:  # not in records made before there was one
+        lines.append(f"  {record['audit_sentence']} {_openings(record['openings'], record['looks'])}")
     for image in record["images"]:
         score = "no score" if image["score"] is None else f"score {image['score']:.6g}, threshold {image['threshold']:.6g}"
         lines.append(f"  {image['why']}: {image['path']} ({score})")
     lines += [f"  - {advice}" for advice in record["advice"]]
     return lines + [f"  {note}" for note in record.get("notes", [])]
+
+
+def _openings(openings: int, looks: int) -> str:
+    """Return how often the audit set was used up to a decision."""
+    times, models = ("once" if openings == 1 else f"{openings} times"), ("one model" if looks == 1 else f"{looks} different models")
+    return f"It was opened {times} so far, for {models}."

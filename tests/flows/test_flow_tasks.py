@@ -122,3 +122,14 @@ def test_promotion_in_words():
         "  - do this",
         "  know that",
     ]
+
+
+def test_the_audit_set_in_words():
+    from flows.promote import words
+
+    record = {"model": "m version 2", "statement": "promoted: why", "images": [], "advice": [], "audit_sentence": "None of the 3 defects is missed."}
+    told = [words(record | {"openings": openings, "looks": looks})[1] for openings, looks in ((1, 1), (3, 2))]
+    assert told == [
+        "  None of the 3 defects is missed. It was opened once so far, for one model.",
+        "  None of the 3 defects is missed. It was opened 3 times so far, for 2 different models.",
+    ]
