@@ -56,13 +56,16 @@ def better_than_chance(verdicts: Sequence[AuditVerdict], limit: float) -> Criter
     defects, normals = len(defect_D), len(normal_M)
     if 1 / math.comb(defects + normals, defects) > limit:
         sentence = (
-            f"{counted(defects, 'defect')} and {counted(normals, 'normal part')} in the audit set are too few to tell any model from chance "
-            f"(p at most {limit:g}): {fewest_of_each(limit)} of each are needed"
+            f"{counted(defects, 'defect')} and {counted(normals, 'normal part')} in the audit set are too few to tell any model from "
+            f"chance (p at most {limit:g}): {fewest_of_each(limit)} of each are needed"
         )
         return Criterion(name="better_than_chance", value=None, limit=limit, passed=False, sentence=sentence)
     value, area = chance_of_ranking(defect_D, normal_M), ranking(defect_D, normal_M)
     if value > limit:
-        sentence = f"the scores do not rank audit defects above normal parts any better than chance does (area under the curve {area:.2f}, p = {value:.2g}, allowed {limit:g})"
+        sentence = (
+            "the scores do not rank audit defects above normal parts any better than chance does "
+            f"(area under the curve {area:.2f}, p = {value:.2g}, allowed {limit:g})"
+        )
     else:
         sentence = f"the scores rank audit defects above normal parts (area under the curve {area:.2f}, by chance with p = {value:.2g})"
     return Criterion(name="better_than_chance", value=value, limit=limit, passed=value <= limit, sentence=sentence)

@@ -33,7 +33,8 @@ def audit_sentence(found: Finding) -> str:
     if found.unjudged:
         return f"{words}, but {found.unjudged} could not be judged, so that no bound on the true miss rate holds."
     if found.bound is None:
-        return f"{words}, but the set is worn out: {found.looks} different models were judged on it, so that no bound on the true miss rate holds."
+        models = f"{found.looks} different models were judged on it"
+        return f"{words}, but the set is worn out: {models}, so that no bound on the true miss rate holds."
     words += f": with {percent(found.confidence)} confidence the true miss rate is {below(found.bound)}"
     if found.bound_parts < found.n_parts:
         words += f", counted on the {found.bound_parts} defects that were shown to the fewest models"
@@ -73,7 +74,10 @@ def advice(criteria: Sequence[Criterion], chance: float | None, *, fewest: int, 
     if "better_than_chance" in failed:
         yield _against_chance(failed["better_than_chance"])
     if "some_normals_pass" in failed and failed["some_normals_pass"].value is not None:
-        yield "look at the known defects with the lowest scores, which set the threshold: a wrong label or a defect that cannot be seen at this size pulls it below every normal part"
+        yield (
+            "look at the known defects with the lowest scores, which set the threshold: a wrong label or a defect that cannot be seen at "
+            "this size pulls it below every normal part"
+        )
     if "false_alarms" in failed:
         yield "train longer, or add normal images like those that raise a new false alarm"
 
@@ -82,7 +86,10 @@ def _after_misses(chance: float | None) -> Iterable[str]:
     """Yield what to do about missed defects."""
     yield "look at the missed defects: a wrong label or an image unlike all others explains many refusals"
     yield "retrain with more defects of these kinds: the threshold lies at the lowest score of those known"
-    yield "set threshold.rule: margin and threshold.margin, which puts the threshold below the lowest known score, at the price of more false alarms"
+    yield (
+        "set threshold.rule: margin and threshold.margin, which puts the threshold below the lowest known score, at the price of more "
+        "false alarms"
+    )
     if chance is not None:
         yield f"do not redraw the split until it passes: a good model is refused with probability {chance:.0%} on sets of this size"
 
@@ -91,7 +98,10 @@ def _against_chance(criterion: Criterion) -> str:
     """Return what to do about scores that could be chance."""
     if criterion.value is None:
         return "give the audit set more images: ingest more, or raise manifest.audit in params.yaml"
-    return "look whether the labels are right, whether the defects can be seen at the product's size (raise it), and whether normal parts look alike: the scores say nothing of the label yet"
+    return (
+        "look whether the labels are right, whether the defects can be seen at the product's size (raise it), and whether normal parts "
+        "look alike: the scores say nothing of the label yet"
+    )
 
 
 def notes(audit: int, known: int | None, chance: float | None, found: Finding, champion: Sequence[AuditVerdict] | None) -> Iterable[str]:
