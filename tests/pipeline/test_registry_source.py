@@ -112,3 +112,6 @@ def test_the_source_lies_with_the_run_and_its_tags_say_so(tiny, versioned):
     assert client.get_run(log.run_id).data.tags["source.complete"] == "true"
     names = sorted(one.path for one in client.list_artifacts(log.run_id, "source"))
     assert names == ["source/manifest.parquet", "source/params.yaml", "source/tiny.dvc"]
+    [used] = client.get_run(log.run_id).inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest, used.dataset.source_type) == ("tiny", "0123abcd.dir", "dvc")
+    assert json.loads(used.dataset.source) == {"path": "data/01_raw/tiny", "md5": "0123abcd.dir"}

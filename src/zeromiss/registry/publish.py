@@ -16,6 +16,7 @@ from zeromiss.inspection.bundle import MANIFEST, SUMMARY
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_VERSION
 from zeromiss.params import SECTIONS, Product
+from zeromiss.registry.card import card
 from zeromiss.registry.events import move_alias, user
 from zeromiss.registry.facts import provenance
 from zeromiss.registry.seal import MODEL, listing, log_seal
@@ -143,13 +144,14 @@ def download_bundle(client: "MlflowClient", product: str, version: str) -> Path:
 def _create(log: MlflowLog, product: Product, workspace: Workspace, *, example: Path | None, digest: str) -> str:
     """Log the bundle and its source with the run, register it, and return the new version."""
     client, name = log.client, model_name(product.name)
+    summary = read_json(workspace.bundle(product.name) / SUMMARY, schema_version=SUMMARY_VERSION)
     tags = version_tags(product.name, workspace) | {BUNDLE_TAG: digest} | log_source(log, product, workspace)
     model = _log(workspace.bundle(product.name), run_id=log.run_id, example=example)
     tags |= _seal(log, model.model_uri)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=f"Zero-miss visual inspection of {product.name}")
     made = client.create_model_version(
-        name, model.model_uri, run_id=log.run_id, tags=tags, description=describe(product.name, tags), model_id=model.model_id
+        name, model.model_uri, run_id=log.run_id, tags=tags, description=card(product.name, tags, summary), model_id=model.model_id
     )
     return str(made.version)
 
@@ -217,15 +219,6 @@ def version_tags(product: str, workspace: Workspace) -> dict[str, str]:
             run = read_json(workspace.run_file(product, stage), schema_version=RUN_VERSION)
             tags[f"run.{stage}"] = run["run_id"]
     return tags
-
-
-def describe(product: str, tags: dict[str, str]) -> str:
-    """Return a version's description for people who browse the registry."""
-    return (
-        f"{product}: abnormal at a score of {tags['threshold.value']} or above (rule {tags['threshold.rule']}, "
-        f"{tags['threshold.n_defects']} known defects, miss rate below {tags['threshold.miss_rate_bound_95']} with 95 % "
-        f"confidence, {tags['threshold.bound_is']}). Commit {tags['git.commit'][:12]}, data {tags['data.md5'][:12]}."
-    )
 
 
 def _example(path: Path | None) -> Any:

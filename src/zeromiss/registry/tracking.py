@@ -5,6 +5,7 @@ and stands alone without it; MLFLOW_RUN_ID is never handed down. A stage that DV
 each stage writes its run's id as one of its outputs.
 """
 
+import json
 import math
 import os
 import time
@@ -18,7 +19,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
 from zeromiss.params import SECTIONS, Product
 from zeromiss.registry.events import user
-from zeromiss.registry.facts import flat_params, provenance
+from zeromiss.registry.facts import NONE, flat_params, provenance
 from zeromiss.registry.store import experiment_id, prepare
 from zeromiss.workspace import Workspace
 
@@ -30,6 +31,7 @@ PARENT = "ZEROMISS_PARENT_RUN"
 _BATCH = 500  # metrics a request; the store takes 1000
 _SECONDS = 5.0  # between requests while a curve grows
 _LONGEST = 4000  # characters of a tag
+_DIGEST = 36  # most characters of a dataset's digest
 
 
 class MlflowLog:
@@ -126,6 +128,7 @@ def _run(
     run_id = client.create_run(experiment_id(client, product.name, workspace), tags=tags, run_name=name).info.run_id
     log = MlflowLog(client, run_id)
     try:
+        _name_data(client, run_id, product.name, tags["data.md5"])
         client.log_batch(run_id, params=[Param(key, value) for key, value in flat_params(product, sections).items()])
         yield log
         log.flush()
@@ -133,6 +136,16 @@ def _run(
         _fail(log, error)
         raise
     client.set_terminated(run_id, "FINISHED")
+
+
+def _name_data(client: "MlflowClient", run_id: str, product: str, version: str) -> None:
+    """Tell MLflow's pages which version of the raw images a run used; nothing before there is one."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    if version == NONE:
+        return
+    source = json.dumps({"path": f"data/01_raw/{product}", "md5": version})
+    client.log_inputs(run_id, [DatasetInput(Dataset(name=product, digest=version[:_DIGEST], source_type="dvc", source=source), [])])
 
 
 def _fail(log: MlflowLog, error: BaseException) -> None:
