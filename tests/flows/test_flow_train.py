@@ -12,6 +12,16 @@ def names(calls):
     return [name for name, _, _ in calls]
 
 
+def write_report(root):
+    """Write what the report stage would about the bundle in place."""
+    from tests.report_parts import old_facts
+    from zeromiss.files import sha256_file
+    from zeromiss.reports.facts import write_facts
+
+    digest, folder = sha256_file(root / "data/07_bundle/tiny/bundle.json"), root / "data/08_report/tiny"
+    write_facts(folder, old_facts(folder).model_copy(update={"product": "tiny", "bundle": digest}))
+
+
 def test_runs_through_in_dvcs_order_then_skips_what_is_unchanged(small, calls, record, capfd):
     from flows import train
     from zeromiss.registry.store import prepare
@@ -44,9 +54,15 @@ def test_runs_through_in_dvcs_order_then_skips_what_is_unchanged(small, calls, r
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=small, capture_output=True, text=True, check=True)
     assert changed.stdout.split() == ["??", "dvc.lock"]
 
+    write_report(small)
     assert train.run("tiny", small) == 0
     assert calls() == first
     told = capfd.readouterr().out
+    page = small / "data/08_report/tiny.html"
+    assert f"Report:  {page}" in told
+    assert "of the 3 defects in the locked audit set" in page.read_text()  # the gate's own record, though no model waited this time
+    run = client.get_model_version("zeromiss-tiny", "1").run_id
+    assert [one.path for one in client.list_artifacts(run, "report")] == ["report/tiny.html"]
     assert "the bundle is unchanged: it is zeromiss-tiny version 1 already" in told
     assert record()["outcome"] == "stays champion"
     assert len(list((small / "data/09_inspection/tiny").iterdir())) == 2
