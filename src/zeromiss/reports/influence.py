@@ -21,7 +21,7 @@ def influence(pipeline: Pipeline, features: pd.DataFrame, labels: np.ndarray, *,
     fitted on, not what would help a new model; of metrics that say nearly the same, preprocessing kept the first alone.
 
     Preprocessing works column by column once fitted, so that shuffling what comes out of it is shuffling what goes in:
-    only the columns it keeps are shuffled, a third of all.
+    only the columns it keeps are shuffled, about half of all, and the preprocessing runs once.
     """
     kept = features.columns[_kept(pipeline, features.shape[1])]
     found = permutation_importance(
