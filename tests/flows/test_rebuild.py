@@ -206,6 +206,10 @@ def test_what_differs_is_named_and_the_exit_code_says_so(root, stopped, again):
     tensors[name].reshape(-1)[0] += 0.25
     save_file(tensors, weights)
     threshold.write_text(json.dumps(json.loads(threshold.read_text()) | {"value": 0.125}))
+    going = json.loads((folder / "going.json").read_text())
+    lost = {f"data/{name}/tiny": "DVC's cache no longer holds it" for name in ("04_metrics", "05_selection")}
+    (folder / "going.json").write_text(json.dumps(going | {"missing": lost}))
+    shutil.rmtree(folder / "registered/data/05_selection")
     status, result = again(keep=True)
     assert status == 1
     assert result["sentence"] == "differs: threshold, weights; on the same kind of machine"
@@ -213,6 +217,8 @@ def test_what_differs_is_named_and_the_exit_code_says_so(root, stopped, again):
     assert found["weights"]["differing"] == 1
     assert found["weights"]["largest"] == pytest.approx(0.25, abs=1e-6)
     assert "value was" in found["threshold"]["detail"]
+    assert {found[path]["status"] for path in lost} == {"not compared"}
+    assert found["winner"]["detail"] in ("lr", "nb")  # as the bundles say it
     assert Path(result["kept"]).is_dir()
 
 
