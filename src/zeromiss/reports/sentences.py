@@ -73,7 +73,7 @@ def opened(gate: dict[str, Any]) -> str:
         return "How often the locked audit set had been opened was not recorded with this decision."
     words = f"The locked audit set had been opened {_times(openings)}, this one included, and {_models(looks)} on it."
     if gate.get("worn_out"):
-        words += " It is worn out: draw a new one from parts that nobody has judged."
+        words += " It is worn out: ingest new defects, of which the audit set takes its share."
     return words
 
 
