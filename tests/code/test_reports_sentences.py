@@ -29,7 +29,7 @@ def test_openings_are_counted(record, told):
 
 
 def test_a_worn_out_audit_set_is_told():
-    assert opened({"openings": 9, "looks": 9, "worn_out": True}).endswith("It is worn out: draw a new one from parts that nobody has judged.")
+    assert opened({"openings": 9, "looks": 9, "worn_out": True}).endswith("It is worn out: ingest new defects, of which the audit set takes its share.")
 
 
 def test_the_honest_protocol_against_the_papers():
