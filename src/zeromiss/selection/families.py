@@ -39,6 +39,7 @@ def _builder(kind: type[ClassifierMixin], *, seeded: bool = True, **fixed: Any) 
     """Return what builds a classifier of this kind from drawn parameters and the seed, if it takes one."""
 
     def build(params: dict[str, Any], seed: int) -> ClassifierMixin:
+        """Return the classifier, not fitted."""
         return kind(**fixed, **({"random_state": seed} if seeded else {}), **params)
 
     return build

@@ -53,10 +53,12 @@ class _Runner:
 
     @property
     def running(self) -> bool:
+        """Whether it goes on to the next fold."""
         return not self.error and not self.dropped
 
     @property
     def mean(self) -> float:
+        """Its mean score over the folds judged so far."""
         return float(np.mean(self.scores))
 
 
