@@ -26,7 +26,9 @@ GPU. Every variant is judged on the same outer folds, from the same seeds, as th
 paired: preprocessing, search, choice of the classifier and threshold see the inner part of a fold alone. *FPR at zero missed*
 and *AUROC* rank the outer part; *FPR*, *FNR* and *accuracy* are those at the inner part's zero-false-negative threshold.
 Fewer families and draws were searched than the profile `quick` has, so that all variants took minutes: what is compared is
-the method with a smaller search. How alike the modes `dense` and `crops` rank patches is in `benchmarks/RESULTS.md`.
+the method with a smaller search. The full system's network is one that an earlier commit trained with the same parameters;
+those of variants with a network of their own are new, so that part of what sets them apart is luck, as `other_seed` shows.
+How alike the modes `dense` and `crops` rank patches is in `benchmarks/RESULTS.md`.
 """
 
 
@@ -64,7 +66,8 @@ def _product(content: dict[str, Any]) -> str:
     full = [full_cell(content["full"]["figures"][name]) for name in TITLES]
     rows = [_row("**full system**", "", content["full"]["columns"], full)]
     rows += [_row(row["variant"], row["change"], row["columns"], [_cell(row["differences"][name]) for name in TITLES]) for row in content["variants"]]
-    left_out = [f"- {entry['variant']} is left out: {entry['reason']}" for entry in content["left_out"]]
+    left_out = [f"- {entry['variant']} is left out: {entry['reason']}." for entry in content["left_out"]]
+    left_out += [f"- Not measured: {', '.join(content['not_asked'])}."] if content["not_asked"] else []
     settings, compared = content["settings"], heading(content).removeprefix(f"{content['product']}: ")
     told = (
         f"Families searched: {', '.join(settings['families'])}; {settings['draws']} draws each, {settings['folds']} inner folds, seed "

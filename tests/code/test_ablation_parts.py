@@ -152,9 +152,10 @@ def test_the_text_fits_a_terminal_and_says_what_is_noise():
         "settings": {"outer_repeats": 2, "outer_folds": 5, "families": ["lr"], "draws": 3},
         "full": {"figures": dict.fromkeys(figures, {"mean": 1.0, "low": 1.0, "high": 1.0})},
         "left_out": [{"variant": "crops", "reason": "crops would take about 5 hours"}],
+        "not_asked": ["no_mask", "no_fid"],
     }  # fmt: skip
     text = render(content)
     assert max(len(line) for line in text.splitlines()) <= 100
     assert "double_codes -100.0 +/- 123.4 retrain" in text and "full system  100.0 [100.0, 100.0]" in text
-    assert "left out: crops: crops would take about 5 hours" in text
+    assert "left out: crops: crops would take about 5 hours" in text and "not asked for: no_mask, no_fid" in text
     assert "Of 40 such intervals, 2.0 would leave 0 out by chance alone" in " ".join(text.split())

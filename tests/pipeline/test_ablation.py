@@ -135,7 +135,7 @@ def test_planted_signal_is_missed_and_planted_noise_is_not(place, no_estimate, c
     assert critic["differences"]["fpr_at_zero_missed"]["verdict"] == "worse"
     assert {difference["verdict"] for difference in mask["differences"].values()} == {"noise"}
     assert found["left_out"][0]["reason"].startswith("SMOTE does not act here: the rarer class makes up 44.4 %")
-    assert found["intervals"] == 10
+    assert found["intervals"] == 10 and found["not_asked"][:3] == ["no_patches", "no_fid", "no_added"]
     text = capsys.readouterr().out
     assert "no_critic" in text and "left out: no_smote: SMOTE does not act here" in text
     assert max(len(line) for line in text.splitlines()) <= 100

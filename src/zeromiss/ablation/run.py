@@ -14,7 +14,7 @@ from zeromiss.ablation.compare import CONFIDENCE, HIGHER_IS_BETTER, Difference, 
 from zeromiss.ablation.derive import check_same_images, folder, is_made, make_table
 from zeromiss.ablation.estimate import fold_seconds, making_seconds
 from zeromiss.ablation.protocol import Judged, Task, count_missing, judge_all, repeats
-from zeromiss.ablation.variants import Variant, kept_columns, varied, why_not
+from zeromiss.ablation.variants import Variant, kept_columns, variants, varied, why_not
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.table import FILE, SCHEMA_VERSION
 from zeromiss.params import Product
@@ -68,7 +68,10 @@ def ablate(product: Product, workspace: Workspace, wanted: Sequence[Variant], *,
     for variant in fitting:
         if variant.stages:
             _judge_made(bench, variant)
-    return result(bench, [variant for variant in wanted if variant.name in bench.judged])
+    asked = {variant.name for variant in wanted}
+    return result(bench, [variant for variant in wanted if variant.name in bench.judged]) | {
+        "not_asked": [variant.name for variant in variants(product) if variant.name not in asked]
+    }
 
 
 def open_bench(product: Product, workspace: Workspace) -> Bench:

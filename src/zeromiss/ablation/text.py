@@ -25,6 +25,8 @@ def render(content: dict[str, Any]) -> str:
     blocks.append("\n".join(_wrap(f"{row['variant']}: {row['change']}") for row in content["variants"]))
     if content["left_out"]:
         blocks.append("\n".join(_wrap(f"left out: {entry['variant']}: {entry['reason']}") for entry in content["left_out"]))
+    if content["not_asked"]:
+        blocks.append(_wrap(f"not asked for: {', '.join(content['not_asked'])}"))
     blocks.append("\n".join(_wrap(line) for line in notes(content)))
     return "\n\n".join(blocks) + "\n"
 
