@@ -88,7 +88,7 @@ def test_boards_without_a_shortcut_have_none(found: Callable[..., dict]) -> None
     assert names(content) == set() and not any(check["found"] for check in content["checked"])
     assert len(content["checked"]) == 14  # 7 properties, both questions: no JPEG, no time stamp, no folder, one size
     assert content["limit"] == 0.8 and content["split_limit"] == 0.65
-    assert content["sentence"] == "none of 7 trivial properties tells defects from normal images, or training images from the table's"
+    assert content["sentence"] == "none of 7 trivial properties tells defects from normal images (AUC above 0.8), or training images from the table's (above 0.65)"
 
 
 def test_darker_defects_are_found_with_pairs_to_look_at(found: Callable[..., dict], boards: dict, tmp_path: Path) -> None:

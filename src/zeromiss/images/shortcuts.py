@@ -4,8 +4,9 @@ Two questions are asked of every property. `label`: does it tell the table's def
 a classifier may learn the lamp, not the defect? `split`: does it tell the images that train the network from the
 table's normal images, so that the network takes that difference for a defect? Audit images are never looked at.
 
-Of the second question nothing excuses an answer, since both groups are normal; of the first a defect may that
-darkens the whole part: each has a limit of its own.
+A property is found where its AUC lies above the question's limit and the interval leaves out chance. That does not
+prove that a detector uses it; it tells where to look. Of the second question nothing excuses an answer, since both
+groups are normal; of the first a defect may that darkens the whole part: each has a limit of its own.
 
 Not asked: file numbers, which sources give after sorting by label, and the time at which a file was written, which
 is that of ingest. Folders are asked for labels only, and where one at least holds both: otherwise they are the labels.
@@ -50,7 +51,7 @@ _NAMES = {  # of a property: in sentences, and what a detector may learn by it
 
 @dataclass(frozen=True, kw_only=True)
 class Check(Telling):
-    """How well one property answers one question; `found` where even the low end of the interval is above the limit."""
+    """How well one property answers one question; `found` where the AUC is above the limit and more than chance."""
 
     property: str
     question: Question
@@ -74,7 +75,7 @@ def find_shortcuts(rows: pd.DataFrame, raw: Path, *, limits: Mapping[Question, f
         "split_limit": limits["split"],
         "checked": [_entry(check) for check in checks],
         "findings": findings,
-        "sentence": _sentence(checks, findings),
+        "sentence": _sentence(checks, findings, limits),
     }
 
 
@@ -140,7 +141,7 @@ def _check(seen: pd.DataFrame, value: pd.Series, question: Question, *, doubt: f
     """Answer one question by one property; a part's images in one group count as one, their mean."""
     a, b = (value[seen["group"] == group].dropna().groupby(seen["part_id"]).mean().to_numpy() for group in _groups(question))
     told = tell(a, b, confidence=1.0 - doubt)
-    return Check(**asdict(told), property=str(value.name), question=question, found=told.low > limit)
+    return Check(**asdict(told), property=str(value.name), question=question, found=told.auc > limit and told.low > 0.5)
 
 
 def _entry(check: Check) -> dict[str, Any]:
@@ -174,10 +175,13 @@ def _pairs(seen: pd.DataFrame, value: pd.Series, question: Question) -> Iterator
         yield {"a": a, "b": b, "value_a": value_a, "value_b": value_b}
 
 
-def _sentence(checks: list[Check], findings: list[dict[str, Any]]) -> str:
+def _sentence(checks: list[Check], findings: list[dict[str, Any]], limits: Mapping[Question, float]) -> str:
     """Say in one sentence what was found."""
     if not findings:
         number = len({check.property for check in checks})
-        return f"none of {number} trivial properties tells defects from normal images, or training images from the table's"
+        return (
+            f"none of {number} trivial properties tells defects from normal images (AUC above {limits['label']:g}), "
+            f"or training images from the table's (above {limits['split']:g})"
+        )
     more = f"; {len(findings) - 1} more are in {FILE}" if len(findings) > 1 else ""
     return findings[0]["sentence"] + more
