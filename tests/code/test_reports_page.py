@@ -84,6 +84,7 @@ def test_nothing_is_fetched_and_every_picture_has_words(page):
     assert "http" not in re.sub(r'"data:[^"]*"', "", page)
     images = re.findall(r"<img [^>]*>", page)
     assert len(images) == 6 + 4 * 4 + 2  # figures, panels, a pair of pictures
+    assert re.findall(r'alt="(\w+: images/[dn].png)"', page) == ["defect: images/d.png", "normal: images/n.png"]  # which is which
     assert all(re.search(r'alt="[^"]{8,}"', image) for image in images)
 
 
