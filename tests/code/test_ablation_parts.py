@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from zeromiss.ablation.compare import Difference, Rate, judge, paired_difference, rate_over_folds
+from zeromiss.ablation.compare import Difference, judge, paired_difference
 from zeromiss.ablation.digest import digest
 from zeromiss.ablation.text import render
 from zeromiss.ablation.variants import kept_columns, pick, varied, variants, why_not
@@ -13,6 +13,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.metrics.aggregates import AGGREGATES
 from zeromiss.metrics.columns import PATCH_METRICS, feature_columns
 from zeromiss.params import Product
+from zeromiss.selection.honest_rates import Interval, fold_interval
 
 
 def product(**sections):
@@ -44,9 +45,9 @@ def test_pairing_takes_out_what_both_share():
 
 def test_a_rate_by_hand_is_clipped():
     """0.1, 0.2, 0.3: the same reach of 0.329, of which no rate goes below 0."""
-    found = rate_over_folds([0.1, 0.2, 0.3], 0.8)
+    found = fold_interval([0.1, 0.2, 0.3], 0.8)
     assert (found.mean, found.low, found.high) == pytest.approx((0.2, 0.0, 0.2 + 4.302653 * 0.1 * math.sqrt(1 / 3 + 0.25)), abs=1e-6)
-    assert rate_over_folds([1.0, 1.0], 0.8) == Rate(mean=1.0, low=1.0, high=1.0)
+    assert fold_interval([1.0, 1.0], 0.8) == Interval(mean=1.0, low=1.0, high=1.0)
 
 
 @pytest.mark.parametrize(("mine", "full"), [([0.1], [0.2]), ([0.1, 0.2], [0.3])])

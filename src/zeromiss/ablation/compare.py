@@ -1,14 +1,13 @@
 """Paired differences between a variant and the full system over the same outer folds. Axis F: outer folds."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import t as student_t
 
-CONFIDENCE = 0.95
+from zeromiss.selection.honest_rates import reach_over_folds
+
 HIGHER_IS_BETTER = {"fpr_at_zero_missed": False, "image_auroc": True, "fpr": False, "fnr": False, "accuracy": True}
 Verdict = Literal["noise", "better", "worse", "retrain"]
 
@@ -27,35 +26,16 @@ class Difference:
         return self.low <= 0.0 <= self.high
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rate:
-    """A figure's mean over outer folds and its interval, all in [0, 1]."""
+def paired_difference(variant_F: Sequence[float], full_F: Sequence[float], train_share: float) -> Difference:
+    """Return the mean difference over folds and its 95 % interval, `reach_over_folds` to both sides.
 
-    mean: float
-    low: float
-    high: float
-
-
-def rate_over_folds(values_F: Sequence[float], train_share: float) -> Rate:
-    """Return mean and interval of a figure in [0, 1], as `paired_difference` to 0, clipped to [0, 1]."""
-    found = paired_difference(values_F, np.zeros(len(values_F)), train_share)
-    return Rate(mean=found.mean, low=max(0.0, found.low), high=min(1.0, found.high))
-
-
-def paired_difference(variant_F: Sequence[float], full_F: Sequence[float], train_share: float, confidence: float = CONFIDENCE) -> Difference:
-    """Return the mean difference over folds and its interval.
-
-    Folds share training images and are not independent: Student's t with the variance of Nadeau and Bengio
-    (2003), s^2 (1 / folds + judged / trained), s^2 the variance of the folds' differences. train_share: of the
-    images, in (0, 1). Raises ValueError for fewer than two folds, or when the two have not the same number.
+    train_share: of the images, in (0, 1). Raises ValueError for fewer than two folds, or when the two have not the
+    same number.
     """
-    difference_F = np.subtract(variant_F, full_F)
-    count = len(difference_F)
-    if count < 2 or len(variant_F) != len(full_F):
+    if len(variant_F) < 2 or len(variant_F) != len(full_F):
         raise ValueError(f"a paired difference needs two folds or more, the same for both; there are {len(variant_F)} and {len(full_F)}")
-    mean = float(difference_F.mean())
-    error = float(difference_F.std(ddof=1)) * math.sqrt(1 / count + (1 - train_share) / train_share)
-    reach = float(student_t.ppf(0.5 + confidence / 2, count - 1)) * error
+    difference_F = np.subtract(variant_F, full_F)
+    mean, reach = float(difference_F.mean()), reach_over_folds(difference_F, train_share)
     return Difference(mean=mean, low=mean - reach, high=mean + reach)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zeromiss.ablation.compare import CONFIDENCE, HIGHER_IS_BETTER, Difference, judge, paired_difference, rate_over_folds
+from zeromiss.ablation.compare import HIGHER_IS_BETTER, Difference, judge, paired_difference
 from zeromiss.ablation.derive import check_same_images, folder, is_made, make_table
 from zeromiss.ablation.estimate import fold_seconds, making_seconds
 from zeromiss.ablation.protocol import Judged, Task, count_missing, judge_all, repeats
@@ -18,6 +18,7 @@ from zeromiss.ablation.variants import Variant, kept_columns, variants, varied, 
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.table import FILE, SCHEMA_VERSION
 from zeromiss.params import Product
+from zeromiss.selection.honest_rates import CONFIDENCE, fold_interval
 from zeromiss.selection.source import FACTS, Source, read_source
 from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
@@ -217,7 +218,7 @@ def _differences(bench: Bench, variant: str, share: float) -> dict[str, Differen
 def _figures(folds: dict[str, Judged], share: float) -> dict[str, Any]:
     """Return a system's figures over its outer folds, which families won how often, and the folds themselves."""
     return {
-        "figures": {name: asdict(rate_over_folds([fold["figures"][name] for fold in folds.values()], share)) for name in HIGHER_IS_BETTER},
+        "figures": {name: asdict(fold_interval([fold["figures"][name] for fold in folds.values()], share)) for name in HIGHER_IS_BETTER},
         "winners": dict(Counter(fold["winner"] for fold in folds.values()).most_common()),
         "folds": {name: fold["figures"] for name, fold in folds.items()},
     }

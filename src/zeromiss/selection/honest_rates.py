@@ -68,15 +68,24 @@ def rate_interval(outer: pd.DataFrame, counted_N: np.ndarray, hit_N: np.ndarray)
 def fold_interval(values: Sequence[float], train_share: float) -> Interval:
     """Return mean and interval of rates from repeated folds, clipped to [0, 1].
 
-    Folds share training images and are not independent: Student's t with the variance of Nadeau and Bengio
-    (2003), s^2 (1 / folds + judged / trained). A single value gives the widest interval, [0, 1].
+    A single value gives the widest interval, [0, 1].
     """
-    mean, count = float(np.mean(values)), len(values)
-    if count < 2:
+    mean = float(np.mean(values))
+    if len(values) < 2:
         return Interval(mean=mean, low=0.0, high=1.0)
-    error = float(np.std(values, ddof=1)) * math.sqrt(1 / count + (1 - train_share) / train_share)
-    reach = float(student_t.ppf(0.5 + CONFIDENCE / 2, count - 1)) * error
+    reach = reach_over_folds(values, train_share)
     return Interval(mean=mean, low=max(0.0, mean - reach), high=min(1.0, mean + reach))
+
+
+def reach_over_folds(values: Sequence[float], train_share: float) -> float:
+    """Return by how much the mean of figures from two repeated folds or more may be off with 95 % confidence, >= 0.
+
+    Folds share training images and are not independent: Student's t with the variance of Nadeau and Bengio
+    (2003), s^2 (1 / folds + judged / trained). train_share: of the images, in (0, 1).
+    """
+    count = len(values)
+    error = float(np.std(values, ddof=1)) * math.sqrt(1 / count + (1 - train_share) / train_share)
+    return float(student_t.ppf(0.5 + CONFIDENCE / 2, count - 1)) * error
 
 
 def part_interval(counted: pd.DataFrame) -> tuple[float, float]:
