@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.workspace_parts import PROFILE
 from zeromiss import cli
 from zeromiss.params import Product, VqganParams
 from zeromiss.planning import plan as plans
@@ -14,10 +15,7 @@ from zeromiss.planning.paper_step import Memory
 from zeromiss.planning.pipeline import Extraction, Fits
 from zeromiss.planning.text import render
 
-PARAMS = """schema_version: 1
-profiles:
-  quick: {size: 64, manifest: {}, vqgan: {}, metrics: {}, selection: {}, threshold: {}, promotion: {}, inspection: {}}
-products:
+PARAMS = PROFILE + """\
   tiny:
     profile: quick
     source: {kind: csv, path: images.csv}

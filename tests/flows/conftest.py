@@ -8,15 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.workspace_parts import git_and_dvc
+from tests.workspace_parts import PROFILE, git_and_dvc
 
 os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 
-PARAMS = """schema_version: 1
-profiles:
-  quick: {size: 64, manifest: {}, vqgan: {}, metrics: {}, selection: {}, threshold: {}, promotion: {}, inspection: {}}
-products:
+PARAMS = PROFILE + """\
   tiny:
     profile: quick
     seed: 0

@@ -4,12 +4,9 @@ import shutil
 
 import pytest
 
-from tests.workspace_parts import git_and_dvc
+from tests.workspace_parts import PROFILE, git_and_dvc
 
-PARAMS = """schema_version: 1
-profiles:
-  quick: {size: 64, manifest: {}, vqgan: {}, metrics: {}, selection: {}, threshold: {}, promotion: {}, inspection: {}}
-products:
+PARAMS = PROFILE + """\
   tiny:
     profile: quick
     seed: 7

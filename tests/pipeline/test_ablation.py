@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.workspace_parts import PROFILE
 from zeromiss import cli
 from zeromiss.ablation import command, derive, estimate, protocol, run
 from zeromiss.errors import ZeromissError
@@ -17,10 +18,7 @@ from zeromiss.stages.base import NoLog
 from zeromiss.tables import write_table
 from zeromiss.workspace import Workspace
 
-PARAMS = """schema_version: 1
-profiles:
-  quick: {size: 64, manifest: {}, vqgan: {}, metrics: {}, selection: {}, threshold: {}, promotion: {}, inspection: {}}
-products:
+PARAMS = PROFILE + """\
   tiny:
     profile: quick
     seed: 7
