@@ -1,10 +1,10 @@
 """An ablation as the terminal shows it, in at most 100 columns; differences in points of per cent."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-WIDTH = 100
+from zeromiss.registry.lines import wrap
+
 TABLES = (
     ("Ranking the outer parts", ("fpr_at_zero_missed", "image_auroc")),
     ("At the threshold of the inner parts (zero false negatives there)", ("fpr", "fnr", "accuracy")),
@@ -83,4 +83,4 @@ def _line(name: str, cells: Sequence[str]) -> str:
 
 
 def _wrap(text: str) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return wrap(text, hanging=4)

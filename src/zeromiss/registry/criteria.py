@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import mannwhitneyu, permutation_test, rankdata
 
+from zeromiss.images.words import counted
 from zeromiss.registry.verdict import AuditVerdict, Criterion
 
 _DRAWS, _BATCH = 9_999, 500  # permutations where scores are tied: the smallest p-value is 1/10,000
@@ -149,8 +150,3 @@ def false_positive_rate(normals: Sequence[AuditVerdict]) -> float | None:
 def alarms(normals: Sequence[AuditVerdict]) -> int:
     """Count the normal images that were not passed as good."""
     return sum(not verdict.normal for verdict in normals)
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

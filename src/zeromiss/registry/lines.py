@@ -53,6 +53,6 @@ def paragraph(text: str, indent: int = 2) -> str:
     return textwrap.fill(text, WIDTH, initial_indent=start, subsequent_indent=f"{start}  ", break_on_hyphens=False)
 
 
-def wrap(text: str) -> str:
-    """Return text broken to the width."""
-    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+def wrap(text: str, *, hanging: int = 0) -> str:
+    """Return text broken to the width, its later lines `hanging` columns further in."""
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from zeromiss.registry.criteria import counted
+from zeromiss.images.words import counted
 from zeromiss.registry.verdict import AuditVerdict, Criterion
 
 

@@ -3,10 +3,10 @@
 import textwrap
 from typing import Any
 
+from zeromiss.registry.lines import WIDTH, wrap
 from zeromiss.reports.families import FIGURES, HEADINGS, FamilyRow, family_rows, percent
 from zeromiss.reports.words import interval, whole
 
-WIDTH = 100
 _NAME, _CELL, _GAP = 12, 8, "  "
 _IMAGES = 8  # images named that decided a refusal
 
@@ -73,7 +73,7 @@ def _heading(summary: dict[str, Any]) -> str:
         f"{summary['product']}: the network learned from {summary['n_train_normal']} normal images; "
         f"the table below rests on {summary['n_normal']} normal and {summary['n_defects']} defect images."
     )
-    return "=" * WIDTH + "\n" + _wrap(text)
+    return "=" * WIDTH + "\n" + wrap(text)
 
 
 def _composite(summary: dict[str, Any]) -> str:
@@ -83,7 +83,7 @@ def _composite(summary: dict[str, Any]) -> str:
         f"{name} alone {figures['image_auroc']:.4f}, its FPR with no miss {percent(figures['fpr_at_zero_missed'])} %"
         for name, figures in summary["detectors"].items()
     )
-    return _wrap(f"Image AUROC: composite score {composite['image_auroc']:.4f}; {alone}.")
+    return wrap(f"Image AUROC: composite score {composite['image_auroc']:.4f}; {alone}.")
 
 
 def _threshold(threshold: dict[str, Any], statement: str) -> str:
@@ -94,14 +94,14 @@ def _threshold(threshold: dict[str, Any], statement: str) -> str:
         f"miss rate {percent(threshold['miss_rate_bound_95'])} % at 95 % confidence; next defect missed with probability "
         f"{percent(threshold['next_defect_miss_bound'])} %."
     )
-    return _wrap(facts) + "\n" + _wrap(statement)
+    return wrap(facts) + "\n" + wrap(statement)
 
 
 def _honest(honest: dict[str, Any] | None) -> str:
     """Return what outer folds found; nothing where they were left out."""
     if honest is None:
         return ""
-    return _wrap(
+    return wrap(
         f"Honest protocol, {honest['repeats']} x {honest['folds']} outer folds: FNR {interval(honest['fnr'])}, FPR {interval(honest['fpr'])}; "
         f"{honest['missed']} of {honest['defects']} defects missed."
     )
@@ -111,7 +111,7 @@ def _shortcuts(shortcuts: dict[str, Any] | None) -> str:
     """Return the warning of the shortcut check where it found one."""
     if not shortcuts or not shortcuts["findings"]:
         return ""
-    return _wrap("WARNING, shortcut: " + whole(shortcuts["sentence"]))
+    return wrap("WARNING, shortcut: " + whole(shortcuts["sentence"]))
 
 
 def _promotion(promotion: dict[str, Any] | None) -> str:
@@ -121,7 +121,7 @@ def _promotion(promotion: dict[str, Any] | None) -> str:
     outcome = "is champion now" if promotion["promoted"] else "was refused and stays challenger"
     audit = promotion.get("audit_sentence", "")
     why = audit if promotion["promoted"] and audit else f"{whole(promotion['statement'])} {audit}".rstrip()
-    lines = [_wrap(f"Promotion: {promotion['model']} {outcome}. {why}")]
+    lines = [wrap(f"Promotion: {promotion['model']} {outcome}. {why}")]
     images = promotion.get("images", ())
     lines += [f"  {_image(image)}" for image in images[:_IMAGES]]
     if len(images) > _IMAGES:
@@ -144,14 +144,9 @@ def _inspected(inspected: dict[str, Any] | None) -> str:
         f"Inspection: {inspected['model']} judged {inspected['images']} new images: {inspected['abnormal']} abnormal, "
         f"{inspected['normal']} normal, {inspected['errors']} that could not be judged."
     )
-    return _wrap(text) + f"\n  {inspected['folder']}"
+    return wrap(text) + f"\n  {inspected['folder']}"
 
 
 def _places(report: str | None, tracking: str) -> str:
     """Return where to read on; paths are never broken over two lines."""
     return (f"Report:  {report}\n" if report else "") + f"Tracking page:  {tracking}\n" + "=" * WIDTH
-
-
-def _wrap(text: str) -> str:
-    """Return text broken to the width."""
-    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from zeromiss.images.words import counted
+
 DRIFT = "as long as the parts, the camera and the light stay as they were: drift breaks it"
 
 
@@ -20,7 +22,7 @@ def placement(facts: dict[str, Any]) -> str:
     if place is None:
         place = (
             f"at {facts['multiplier']:.4g} times the lowest score of {known}, which is the ratio of score to threshold that "
-            f"ranks {_ordinal(facts['rank'])} from below among {_count(facts['defects_behind'], 'defective part')} judged in outer folds"
+            f"ranks {_ordinal(facts['rank'])} from below among {counted(facts['defects_behind'], 'defective part')} judged in outer folds"
         )
         place += ", clipped to 1, the highest score there is" if facts["clipped"] else ""
     return f"The threshold lies {place}; {facts['missed_known'] or 'none'} of the known defects scored below it in leave-one-out."
@@ -35,11 +37,11 @@ def guarantee(facts: dict[str, Any]) -> str:
         return (
             f"Were the leave-one-out scores of {_known(facts)} independent and the classifier fixed beforehand, the next defective part "
             f"would be missed with probability up to {following} and, with {confidence} "
-            f"{_count(facts['n_candidates'], 'compared classifier')}, the share of misses would be up to {share}; both were chosen on the "
+            f"{counted(facts['n_candidates'], 'compared classifier')}, the share of misses would be up to {share}; both were chosen on the "
             f"same defects: these figures are descriptive, not a guarantee.{margin}"
         )
     confidence = f"{confidence} {facts['doubt_shared_among']}, twice the outer folds,"
-    rest = f"this rests on {_count(behind, 'defective part')}, each judged in outer folds by models that knew nothing of it"
+    rest = f"this rests on {counted(behind, 'defective part')}, each judged in outer folds by models that knew nothing of it"
     if facts["rule"] == "conformal":
         return (
             f"The next defective part is missed with probability up to {following}, within the target of {percent(facts['target'])}, and "
@@ -65,9 +67,9 @@ def outer_folds_found(honest: dict[str, Any] | None) -> str:
     """Return what the honest protocol found of the rule, empty without it; images are counted over all repeats."""
     if honest is None:
         return ""
-    rate, repeats = honest["fnr"], _count(honest["repeats"], "repeat")
+    rate, repeats = honest["fnr"], counted(honest["repeats"], "repeat")
     return (
-        f"In outer folds the same rule missed {honest['missed']} of {_count(honest['defects'], 'defect')} judged in {repeats} of "
+        f"In outer folds the same rule missed {honest['missed']} of {counted(honest['defects'], 'defect')} judged in {repeats} of "
         f"{honest['folds']} folds: a miss rate of {percent(rate['mean'])}, 95 % interval {percent(rate['low'])} to {percent(rate['high'])}."
     )
 
@@ -80,12 +82,7 @@ def percent(share: float) -> str:
 def _known(facts: dict[str, Any]) -> str:
     """Return the number of known defects, with their parts where images and parts differ."""
     images, parts = facts["n_defects"], facts["n_defect_parts"]
-    return _count(images, "known defect") + (f" ({_count(parts, 'part')})" if parts != images else "")
-
-
-def _count(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return counted(images, "known defect") + (f" ({counted(parts, 'part')})" if parts != images else "")
 
 
 def _ordinal(number: int) -> str:
