@@ -23,7 +23,8 @@ from benchmarks.growth.line import p99, workers_needed
 from benchmarks.growth.page import write_page
 from benchmarks.growth.real_step import NETWORKS
 from benchmarks.measure import FOLDER, RESULTS, Figure
-from zeromiss.params import VqganParams, read_params
+from zeromiss.detector_params import VqganParams
+from zeromiss.params import read_params
 from zeromiss.planning.devices import CARDS, GIB, seconds
 from zeromiss.planning.paper_step import paper_step
 

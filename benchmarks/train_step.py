@@ -19,10 +19,11 @@ from tqdm import tqdm
 from benchmarks.measure import Figure, paired, speedup
 from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.load import load_backbone
-from zeromiss.detectors.vqgan.batches import Batches
+from zeromiss.detectors.batches import Batches
 from zeromiss.detectors.vqgan.trainer import Trainer
 from zeromiss.detectors.vqgan.vqgan import Vqgan
-from zeromiss.params import VqganParams, read_params
+from zeromiss.detector_params import VqganParams
+from zeromiss.params import read_params
 from zeromiss.planning.tally import Tally
 
 SIDE, LEAST = 256, 5.0

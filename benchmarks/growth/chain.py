@@ -17,7 +17,8 @@ from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.images.ingest import ingest
 from zeromiss.inspection.batch import VERDICTS, inspect_paths
 from zeromiss.inspection.inspector import Inspector
-from zeromiss.params import Product, VqganParams, resolve_product
+from zeromiss.detector_params import VqganParams
+from zeromiss.params import Product, resolve_product
 from zeromiss.planning.counts import count_images
 from zeromiss.stages import bundle, manifest, metrics, report, selection, threshold, vqgan
 from zeromiss.stages.base import NoLog

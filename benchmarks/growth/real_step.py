@@ -6,7 +6,7 @@ import resource
 import sys
 
 from benchmarks.growth.chain import step_seconds
-from zeromiss.params import VqganParams
+from zeromiss.detector_params import VqganParams
 from zeromiss.planning.devices import measured_cpu, seconds
 from zeromiss.planning.paper_step import paper_step
 

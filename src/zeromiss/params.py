@@ -7,27 +7,30 @@ key is an error. Values not given come from the product's profile, then from the
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from zeromiss.detector_params import (
+    DETECTORS,
+    CpcaeParams,
+    CycleganParams,
+    DetectorName,
+    EfficientadParams,
+    FAnoganParams,
+    GanodipParams,
+    GanomalyParams,
+    PadimParams,
+    PatchcoreParams,
+    SimplenetParams,
+    VqganParams,
+)
 from zeromiss.errors import ZeromissError
+from zeromiss.sections import Section, first_fault
 
 SCHEMA_VERSION = 1
 FAMILIES = ("dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda", "wmw")
 Family = Literal["dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda", "wmw"]
-
-
-def first_fault(error: ValidationError) -> tuple[str, str]:
-    """Return the dotted key of the first value that does not fit, and what is wrong with it."""
-    first = error.errors()[0]
-    return ".".join(str(part) for part in first["loc"]), first["msg"].lower()
-
-
-class Section(BaseModel):
-    """A frozen group of parameters in which unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class SourceParams(Section):
@@ -55,39 +58,6 @@ class ManifestParams(Section):
     # defects from normal images, and one that tells training images from the table's, both normal
     shortcut_limit: float = Field(default=0.8, ge=0.5, le=1.0)
     shift_limit: float = Field(default=0.65, ge=0.5, le=1.0)
-
-
-class VqganParams(Section):
-    """The VQGAN (paper 1, section 3.1.1): network, loss and training."""
-
-    stem: Literal["conv", "unshuffle"] = "unshuffle"
-    channels: tuple[int, ...] = (48, 96)  # width of each resolution, from the finest
-    blocks: int = Field(default=1, ge=1)  # residual blocks a resolution
-    template: bool = False  # fixed positions only: the network redraws deviations from the mean good part
-    attention: bool = False  # at the lowest resolution; learned on crops, it misleads on whole images
-    codes: int = Field(default=256, ge=2)
-    code_dim: int = Field(default=32, ge=1)
-    codebook: Literal["ema", "gradient"] = "ema"
-    beta: float = Field(default=0.05, ge=0.0)  # weight of the commitment term
-    codebook_start: int = Field(default=300, ge=0)  # step at which quantising begins; before, a plain autoencoder
-    dead_after: int = Field(default=50, ge=1)  # steps without use after which a code is revived
-    backbone: str = "efficientnet_lite0"  # of the perceptual loss
-    backbone_path: str | None = None
-    perceptual: float = Field(default=0.001, ge=0.0)
-    critic_channels: int = Field(default=16, ge=1)
-    critic_layers: int = Field(default=2, ge=1)
-    critic_warmup: int = Field(default=100, ge=0)  # steps the discriminator trains before it counts
-    critic_start: int = Field(default=1100, ge=0)  # step at which its own training begins
-    adversarial: float = Field(default=0.5, ge=0.0)  # factor on the adaptive weight lambda
-    crop: int | None = 96  # training crops; None = whole images
-    batch: int = Field(default=4, ge=1)
-    steps: int = Field(default=1600, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0.0)
-    precision: Literal["bf16", "fp32"] = "bf16"  # of the training step; judging is always fp32
-    checkpoint_every: int = Field(default=250, ge=1)
-    devices: int = Field(default=1, ge=1)  # GPUs, or processes without one, that share each batch; the result stays, up to rounding
-    gradient_checkpointing: bool = False  # less memory for more time: 1024 pixels at full width on one GPU
-    compile: bool = False  # torch.compile of the networks' bodies: minutes at the start, pays on a GPU in long trainings
 
 
 class TilesParams(Section):
@@ -128,6 +98,7 @@ class MetricsParams(Section):
 class SelectionParams(Section):
     """Preprocessing, randomised search and leave-one-out (paper 1, section 3.3)."""
 
+    detectors: tuple[DetectorName, ...] | None = Field(default=None, min_length=1)  # whose columns the composite rests on; null: all of them
     families: tuple[Family, ...] = FAMILIES
     draws: int = Field(default=500, ge=1)  # of the randomised search, a family
     # what a draw is judged by on a fold: at 0.5 (the paper), at the fold's lowest defect score, or by rank from a sensitivity of 0.9 on
@@ -191,12 +162,32 @@ class Product(Section):
     size: int = Field(default=256, ge=32)  # pixels of the square image that is judged
     source: SourceParams
     manifest: ManifestParams
-    vqgan: VqganParams
+    detectors: tuple[DetectorName, ...] = Field(default=("vqgan",), min_length=1)  # what learns the good parts; the first one's boxes are shown
+    vqgan: VqganParams = VqganParams()
+    ganodip: GanodipParams = GanodipParams()
+    f_anogan: FAnoganParams = FAnoganParams()
+    cyclegan: CycleganParams = CycleganParams()
+    cpcae: CpcaeParams = CpcaeParams()
+    simplenet: SimplenetParams = SimplenetParams()
+    padim: PadimParams = PadimParams()
+    patchcore: PatchcoreParams = PatchcoreParams()
+    efficientad: EfficientadParams = EfficientadParams()
+    ganomaly: GanomalyParams = GanomalyParams()
     metrics: MetricsParams
     selection: SelectionParams
     threshold: ThresholdParams
     promotion: PromotionParams
     inspection: InspectionParams
+
+    @model_validator(mode="after")
+    def _detectors_once(self) -> "Product":
+        """A detector listed twice would be learned once and counted twice."""
+        if len(set(self.detectors)) < len(self.detectors):
+            raise ValueError(f"detectors lists a name twice: {', '.join(self.detectors)}")
+        stray = set(self.selection.detectors or ()) - set(self.detectors)
+        if stray:
+            raise ValueError(f"selection.detectors names {sorted(stray)[0]}, which detectors does not list: add it there")
+        return self
 
     @model_validator(mode="after")
     def _tiles_fit(self) -> "Product":
@@ -205,6 +196,8 @@ class Product(Section):
             raise ValueError("metrics.tiles and vqgan.template exclude each other: set one of them to null or false")
         if self.metrics.tiles is not None and self.size % 32:
             raise ValueError(f"metrics.tiles needs a size that is a multiple of 32, not {self.size}")
+        if self.metrics.tiles is not None and self.detectors != ("vqgan",):
+            raise ValueError("metrics.tiles works with the detector vqgan alone: set it to null or detectors to [vqgan]")
         return self
 
     @model_validator(mode="after")
@@ -215,7 +208,7 @@ class Product(Section):
         return self
 
 
-SECTIONS = ("manifest", "vqgan", "metrics", "selection", "threshold", "promotion", "inspection")
+SECTIONS = ("manifest", "metrics", "selection", "threshold", "promotion", "inspection")
 
 
 def read_params(path: Path) -> dict[str, Any]:
@@ -271,13 +264,13 @@ def resolve_product(tree: dict[str, Any], name: str, *, origin: Path) -> Product
     if profile_name not in tree["profiles"]:
         raise ZeromissError(f"{origin}: products.{name}.profile: no profile is called {profile_name!r}")
     profile = tree["profiles"][profile_name] or {}
-    stray = set(profile) - set(SECTIONS) - {"size"}
+    stray = set(profile) - set(SECTIONS) - set(DETECTORS) - {"size"}
     if stray:
         raise ZeromissError(f"{origin}: profiles.{profile_name}.{sorted(stray)[0]} is not a known key")
     merged = {**own, "name": name, "profile": profile_name}
     if merged.get("size") is None:
         merged["size"] = profile.get("size", 256)
-    for section in SECTIONS:
+    for section in (*SECTIONS, *DETECTORS):
         merged[section] = {**(profile.get(section) or {}), **(own.get(section) or {})}
     try:
         return Product.model_validate(merged)

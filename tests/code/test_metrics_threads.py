@@ -9,7 +9,7 @@ from torch.nn import functional
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.metrics import threads
 from zeromiss.metrics.threads import Banded, Lanes, one_thread, row_bands
-from zeromiss.params import VqganParams
+from zeromiss.detector_params import VqganParams
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (4, 2, 1), (4, 1, 1), (1, 1, 0), (5, 2, 2), (3, 1, 0)])

@@ -7,7 +7,8 @@ import pytest
 
 from tests.workspace_parts import PROFILE
 from zeromiss import cli
-from zeromiss.params import Product, VqganParams
+from zeromiss.detector_params import VqganParams
+from zeromiss.params import Product
 from zeromiss.planning import plan as plans
 from zeromiss.planning.counts import Counts
 from zeromiss.planning.devices import CARDS, GIB

@@ -6,7 +6,7 @@ import torch
 from zeromiss.backbones.load import build_backbone
 from zeromiss.detectors.vqgan.trainer import Trainer
 from zeromiss.detectors.vqgan.vqgan import Vqgan
-from zeromiss.params import VqganParams
+from zeromiss.detector_params import VqganParams
 from zeromiss.planning.paper_step import paper_step, phase_starts
 from zeromiss.planning.tally import Tally
 

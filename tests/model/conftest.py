@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tests.model.vqgan_parts import load_tiny
 from zeromiss.backbones.base import Backbone
-from zeromiss.params import VqganParams
+from zeromiss.detector_params import VqganParams
 
 
 @pytest.fixture

@@ -15,15 +15,15 @@ from torch.multiprocessing import ProcessRaisedException
 
 from tests.model.vqgan_parts import load_tiny
 from zeromiss.backbones.base import Backbone
-from zeromiss.detectors.vqgan.batches import Batches
-from zeromiss.detectors.vqgan.checkpoint import checkpoint_key
+from zeromiss.detectors.batches import Batches
+from zeromiss.detectors.checkpoint import checkpoint_key
 from zeromiss.detectors.vqgan.codebook import Codebook
 from zeromiss.detectors.vqgan.launch import _here, _launch, _sentence, train_on_devices
 from zeromiss.detectors.vqgan.train import train
 from zeromiss.detectors.vqgan.trainer import Trainer
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
-from zeromiss.params import VqganParams
+from zeromiss.detector_params import VqganParams
 
 SUMMED = {"rtol": 1e-4, "atol": 1e-6}  # fp32: the same gradients, summed in another order
 LEARNED = {"rtol": 1e-3, "atol": 2e-4}  # weights after eight steps of that, a fiftieth of what one step at 1e-3 moves

@@ -10,7 +10,8 @@ from zeromiss.detectors.vqgan.critic import Critic
 from zeromiss.detectors.vqgan.network import Attention, Decoder, Encoder, Norm, Plan, ResidualBlock, Upsample, reduction
 from zeromiss.detectors.vqgan.trainer import Trainer
 from zeromiss.detectors.vqgan.vqgan import Vqgan
-from zeromiss.params import VqganParams, read_params
+from zeromiss.detector_params import VqganParams
+from zeromiss.params import read_params
 
 
 @pytest.mark.parametrize(

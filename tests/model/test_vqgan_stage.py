@@ -14,7 +14,8 @@ from zeromiss.detectors.vqgan.evaluate import mean_psnr
 from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json
-from zeromiss.params import Product, VqganParams, load_product
+from zeromiss.detector_params import VqganParams
+from zeromiss.params import Product, load_product
 from zeromiss.stages import vqgan as stage
 from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
@@ -108,7 +109,7 @@ def test_images_that_do_not_fit_into_memory_are_read_as_needed(
     model = workspace.detector("drawn", "vqgan") / "model.safetensors"
     stage.run(product, workspace, KeptLog())
     first = model.read_bytes()
-    monkeypatch.setattr(stage, "_MEMORY", 0)
+    monkeypatch.setattr(stage, "MEMORY", 0)
     monkeypatch.setattr(stage, "_LOADERS", 0)
     stage.run(product, workspace, KeptLog())
     assert model.read_bytes() == first

@@ -10,7 +10,7 @@ from zeromiss.detectors.vqgan.store import load_vqgan, save_vqgan
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, write_json
-from zeromiss.params import VqganParams
+from zeromiss.detector_params import VqganParams
 
 
 @pytest.fixture

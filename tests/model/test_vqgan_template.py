@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from zeromiss.backbones.base import Backbone
-from zeromiss.detectors.vqgan.batches import Batches, WithTemplate, mean_image
+from zeromiss.detectors.batches import Batches, WithTemplate, mean_image
 from zeromiss.detectors.vqgan.store import load_vqgan, save_vqgan
 from zeromiss.detectors.vqgan.train import train
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
-from zeromiss.params import VqganParams
+from zeromiss.detector_params import VqganParams
 
 
 @pytest.fixture

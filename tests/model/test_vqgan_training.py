@@ -8,14 +8,14 @@ from safetensors import safe_open
 from torch import Tensor
 
 from zeromiss.backbones.base import Backbone
-from zeromiss.detectors.vqgan.batches import Batches
-from zeromiss.detectors.vqgan.checkpoint import checkpoint_key
+from zeromiss.detectors.batches import Batches
+from zeromiss.detectors.checkpoint import checkpoint_key
 from zeromiss.detectors.vqgan.evaluate import code_usage, mean_psnr
 from zeromiss.detectors.vqgan.train import train
 from zeromiss.detectors.vqgan.trainer import Trainer
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
-from zeromiss.params import VqganParams
+from zeromiss.detector_params import VqganParams
 
 
 def weights(vqgan: Vqgan) -> dict[str, Tensor]:

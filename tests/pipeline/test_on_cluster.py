@@ -20,7 +20,8 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file
 from zeromiss.metrics import chunks
 from zeromiss.parallel import run_all
-from zeromiss.params import Product, VqganParams, resolve_product
+from zeromiss.detector_params import VqganParams
+from zeromiss.params import Product, resolve_product
 from zeromiss.stages import metrics, selection
 from zeromiss.stages.base import NoLog
 from zeromiss.tables import read_table, write_table

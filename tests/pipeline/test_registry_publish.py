@@ -47,7 +47,8 @@ def real_bundle(tmp_path_factory, images):
     from zeromiss.images.load import load_image
     from zeromiss.inspection.bundle import Contents, ThresholdRecord, fingerprint, pack
     from zeromiss.metrics.measure import Measurer
-    from zeromiss.params import MetricsParams, VqganParams
+    from zeromiss.detector_params import VqganParams
+from zeromiss.params import MetricsParams
     from zeromiss.selection.fit import Recipe, fit_pipeline
     from zeromiss.selection.store import save_classifier
 

@@ -18,7 +18,8 @@ from zeromiss.images.load import load_image, load_mask
 from zeromiss.metrics.columns import KEY_COLUMNS, feature_columns
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measure import Measurer
-from zeromiss.params import Product, VqganParams, resolve_product
+from zeromiss.detector_params import VqganParams
+from zeromiss.params import Product, resolve_product
 from zeromiss.stages import metrics as stage
 from zeromiss.stages.base import NoLog
 from zeromiss.tables import read_table, write_table

@@ -83,7 +83,7 @@ if __name__ == "__main__":
     import tempfile
 
     from zeromiss.detectors.vqgan.vqgan import Vqgan
-    from zeromiss.params import VqganParams
+    from zeromiss.detector_params import VqganParams
 
     state = Vqgan(VqganParams.model_validate(WEIGHTS), seed=0).state_dict()
     written = {"shapes": {name: [list(t.shape), str(t.dtype).removeprefix("torch.")] for name, t in sorted(state.items())}}

@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from zeromiss.errors import ZeromissError
-from zeromiss.params import Product, first_fault
+from zeromiss.params import Product
+from zeromiss.sections import first_fault
 from zeromiss.selection.resample import is_imbalanced
 
 STEP = 32  # pixels: an input size is a multiple of it, so that every network and every tile fits

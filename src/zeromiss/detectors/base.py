@@ -1,9 +1,9 @@
-"""What every reconstructing detector gives: a picture of the part as it should be.
+"""What every detector gives: a score and a map of how abnormal an image is, and, if it redraws, the part as it should be.
 
 Axes: B images, C channels, H rows, W columns.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from torch import Tensor
@@ -13,18 +13,45 @@ Precision = Literal["fp32", "bf16"]
 
 @dataclass(frozen=True, kw_only=True)
 class Reconstruction:
-    """What a detector made of a batch of images."""
+    """What a detector made of a batch of images; None is what it has no network for."""
 
     image_hat_BCHW: Tensor  # RGB in [0, 1], the size of the input
-    quantisation_B: Tensor  # mean squared distance of E(x) from its codes, >= 0 (higher = stranger)
-    critic_B: Tensor  # mean discriminator output on x (higher = more real)
-    critic_hat_B: Tensor  # the same on the reconstruction
+    quantisation_B: Tensor | None = None  # mean squared distance of E(x) from its codes, >= 0 (higher = stranger)
+    critic_B: Tensor | None = None  # mean discriminator output on x (higher = more real)
+    critic_hat_B: Tensor | None = None  # the same on the reconstruction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """What a detector says of a batch of images by its own paper's formula; all finite, higher = more abnormal."""
+
+    score_B: Tensor  # the native score
+    map_BHW: Tensor  # the native anomaly map, >= 0, the size of the input
+    scores: dict[str, Tensor] = field(default_factory=dict)  # further scores of the paper, (B,) each, under the names of `score_names`
+
+
+class EmbeddingDetector(Protocol):
+    """A trained detector that compares an image's features with normal ones."""
+
+    name: str
+    score_names: tuple[str, ...]  # of `Detection.scores`, in the order of their columns
+
+    def detect(self, image_BCHW: Tensor) -> Detection:
+        """Judge RGB images in [0, 1]: no gradient, evaluation mode, repeatable bit for bit, each image for itself."""
 
 
 class ReconstructingDetector(Protocol):
     """A trained detector that repaints an image as a normal one."""
 
     name: str
+    score_names: tuple[str, ...]
+    image_metrics: tuple[str, ...]  # of quantisation_mse, critic, critic_hat: those its reconstructions come with
 
     def reconstruct(self, image_BCHW: Tensor, precision: Precision = "fp32") -> Reconstruction:
-        """Reconstruct RGB images in [0, 1]: no gradient, evaluation mode, repeatable bit for bit."""
+        """Reconstruct RGB images in [0, 1]: no gradient, evaluation mode, repeatable bit for bit, each image for itself."""
+
+    def score(self, image_BCHW: Tensor, reconstruction: Reconstruction) -> Detection | None:
+        """Judge images beside their reconstruction; None where the metric table's patch distance is the native score."""
+
+
+Detector = EmbeddingDetector | ReconstructingDetector

@@ -27,7 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file, write_json
 from zeromiss.inspection.folders import atomic_folder
-from zeromiss.params import MetricsParams, first_fault
+from zeromiss.params import MetricsParams
+from zeromiss.sections import first_fault
 from zeromiss.selection.curve import Curve, shift_share
 
 SCHEMA_VERSION = 1

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zeromiss.errors import ZeromissError
-from zeromiss.params import first_fault
+from zeromiss.sections import first_fault
 
 SCHEMA_VERSION = 1
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]

@@ -18,7 +18,7 @@ from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.load import build_backbone
 from zeromiss.detectors.vqgan.trainer import Trainer
 from zeromiss.detectors.vqgan.vqgan import Vqgan
-from zeromiss.params import VqganParams
+from zeromiss.detector_params import VqganParams
 from zeromiss.planning.tally import Tally, Work
 
 

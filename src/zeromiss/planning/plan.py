@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from zeromiss.params import Product, VqganParams
+from zeromiss.detector_params import VqganParams
+from zeromiss.params import Product
 from zeromiss.planning.counts import Counts, count_images
 from zeromiss.planning.devices import GIB, Device, find_device, measured_cpu, seconds
 from zeromiss.planning.paper_step import Memory, PaperStep, Phase, paper_step

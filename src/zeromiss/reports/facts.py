@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, write_json
-from zeromiss.params import first_fault
+from zeromiss.sections import first_fault
 
 SCHEMA_VERSION = 1
 FILE = "report.json"

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from zeromiss.backbones.load import load_backbone
-from zeromiss.detectors.vqgan.checkpoint import checkpoint_key
+from zeromiss.detectors.checkpoint import checkpoint_key
+from zeromiss.detectors.images import LOADERS, MEMORY, ImageFiles, floats
 from zeromiss.detectors.vqgan.evaluate import code_usage, mean_psnr
 from zeromiss.detectors.vqgan.launch import train_on_devices
 from zeromiss.detectors.vqgan.store import load_vqgan, save_vqgan
@@ -24,7 +24,6 @@ from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, sha256_file, write_json
 from zeromiss.images import manifest as manifests
-from zeromiss.images.load import load_image
 from zeromiss.images.staging import Staging
 from zeromiss.params import Product
 from zeromiss.stages.base import RunLog
@@ -33,32 +32,8 @@ from zeromiss.workspace import Workspace
 
 HISTORY_FILE, TRAINING_FILE, SAMPLES_FILE = "history.parquet", "training.json", "samples.png"
 SCHEMA_VERSION = 1
-_MEMORY = 2 << 30  # bytes of training images kept decoded, over all processes; more are read as they are needed
 _USAGE_IMAGES = 100  # training images over which codes are counted
 _SAMPLES = 6  # reconstructions shown
-_LOADERS = 2  # processes that read images when they do not fit into memory
-
-
-class ImageFiles:
-    """Images read when asked for, as bytes (3, size, size); with `keep`, once."""
-
-    def __init__(self, paths: list[Path], size: int, *, keep: bool = False) -> None:
-        """Name the files and the side they are brought to."""
-        self._paths, self._size, self._keep = paths, size, keep
-        self._kept: dict[int, Tensor] = {}
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self._paths)
-
-    def __getitem__(self, index: int) -> Tensor:
-        """Return one image, uint8 (3, size, size)."""
-        if index in self._kept:
-            return self._kept[index]
-        image_CHW = torch.from_numpy(np.rint(load_image(self._paths[index], self._size) * 255).astype(np.uint8))
-        if self._keep:
-            self._kept[index] = image_CHW
-        return image_CHW
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
@@ -73,7 +48,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     taught, unseen = (_paths(manifest, raw, split) for split in ("train", "mask"))
     if not taught:
         raise ZeromissError(f"product {product.name!r} has no image in the split train: ingest normal images")
-    fits = len(taught) * 3 * product.size**2 * product.vqgan.devices <= _MEMORY
+    fits = len(taught) * 3 * product.size**2 * product.vqgan.devices <= MEMORY
     images = ImageFiles(taught, product.size, keep=fits)
     key = checkpoint_key(
         product.vqgan, size=product.size, seed=product.seed, manifest_sha256=sha256_file(manifest_file)
@@ -86,7 +61,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         seed=product.seed,
         log=log,
         checkpoint=checkpoint,
-        workers=0 if fits else _LOADERS,
+        workers=0 if fits else LOADERS,
     )
     training = _write(trained, images, ImageFiles(unseen, product.size), workspace.detector(product.name, "vqgan"))
     checkpoint.unlink(missing_ok=True)
@@ -108,10 +83,10 @@ def _write(trained: Trained, taught: ImageFiles, unseen: ImageFiles, target: Pat
         vqgan = load_vqgan(staging.folder)
         history = pd.DataFrame(trained.history)
         write_table(staging.folder / HISTORY_FILE, history, schema_version=SCHEMA_VERSION)
-        floats = [_float(image) for image in unseen]
-        used, perplexity = code_usage(vqgan, (_float(taught[i]) for i in range(min(len(taught), _USAGE_IMAGES))))
+        pictures = [floats(image) for image in unseen]
+        used, perplexity = code_usage(vqgan, (floats(taught[i]) for i in range(min(len(taught), _USAGE_IMAGES))))
         training = {
-            "psnr_unseen_normal": mean_psnr(vqgan, floats),
+            "psnr_unseen_normal": mean_psnr(vqgan, pictures),
             "codes_used": used,
             "perplexity": perplexity,
             "seconds": trained.seconds,
@@ -119,14 +94,10 @@ def _write(trained: Trained, taught: ImageFiles, unseen: ImageFiles, target: Pat
             "parameters": sum(weight.numel() for weight in vqgan.parameters()),
         }
         write_json(staging.folder / TRAINING_FILE, training, schema_version=SCHEMA_VERSION)
-        shown = floats or [_float(taught[i]) for i in range(min(len(taught), _SAMPLES))]
+        shown = pictures or [floats(taught[i]) for i in range(min(len(taught), _SAMPLES))]
         write_samples(staging.folder / SAMPLES_FILE, vqgan, shown[:_SAMPLES])
         staging.swap()
     return training
-
-
-def _float(image_CHW: Tensor) -> Tensor:
-    return image_CHW.float() / 255
 
 
 def write_samples(path: Path, vqgan: Vqgan, images_CHW: list[Tensor]) -> None:

@@ -20,10 +20,10 @@ from lightning_fabric.strategies import DDPStrategy
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from zeromiss.backbones.base import Backbone
-from zeromiss.detectors.vqgan.batches import Images
+from zeromiss.detectors.batches import Images
 from zeromiss.detectors.vqgan.train import Curves, Trained, accelerator, train
 from zeromiss.errors import ZeromissError
-from zeromiss.params import VqganParams
+from zeromiss.detector_params import VqganParams
 
 _HERE = {"MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}  # processes of one machine talk over loopback
 _GO_ON = "start it again and it goes on from its last checkpoint"

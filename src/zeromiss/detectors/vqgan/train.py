@@ -12,12 +12,12 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from zeromiss.backbones.base import Backbone
-from zeromiss.detectors.vqgan.batches import Batches, Images, WithTemplate, mean_image
-from zeromiss.detectors.vqgan.checkpoint import History, load_checkpoint, save_checkpoint
+from zeromiss.detectors.batches import Batches, Images, WithTemplate, mean_image
+from zeromiss.detectors.checkpoint import History, load_checkpoint, save_checkpoint
 from zeromiss.detectors.vqgan.trainer import Trainer
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
-from zeromiss.params import VqganParams
+from zeromiss.detector_params import VqganParams
 
 _LOG_EVERY = 25
 

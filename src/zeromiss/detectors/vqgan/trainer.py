@@ -13,7 +13,7 @@ from torch.nn import functional
 from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.load import perceptual_mse
 from zeromiss.detectors.vqgan import loss as losses
-from zeromiss.detectors.vqgan.batches import generator_at
+from zeromiss.detectors.batches import generator_at
 from zeromiss.detectors.vqgan.generator import Generator, Redrawn
 from zeromiss.detectors.vqgan.vqgan import Vqgan, signed
 
@@ -51,6 +51,7 @@ class Trainer:
         second = torch.optim.Adam(vqgan.critic.parameters(), lr=rate, betas=(0.5, 0.9), fused=True)
         self._generator, maker = self._fabric.setup(generator, first)
         self._critic, judge = self._fabric.setup(vqgan.critic, second)
+        self.modules = {"model": vqgan}
         self.optimisers = {"generator": maker, "critic": judge}
         vqgan.codebook.others = Peers(self._fabric)
 

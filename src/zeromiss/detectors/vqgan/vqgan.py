@@ -16,7 +16,7 @@ from zeromiss.detectors.vqgan.codebook import Codebook, Quantised
 from zeromiss.detectors.vqgan.critic import Critic
 from zeromiss.detectors.vqgan.network import Decoder, Encoder, Plan, reduction
 from zeromiss.errors import ZeromissError
-from zeromiss.params import VqganParams
+from zeromiss.detector_params import VqganParams
 
 
 def signed(image_BCHW: Tensor) -> Tensor:
@@ -28,6 +28,8 @@ class Vqgan(nn.Module):
     """Encoder E, codebook Z, decoder G and patch discriminator D (paper 1, section 3.1.1)."""
 
     name = "vqgan"
+    score_names: tuple[str, ...] = ()
+    image_metrics = ("quantisation_mse", "critic", "critic_hat")
 
     def __init__(self, params: VqganParams, *, seed: int = 0, side: int = 0) -> None:
         """Build the networks with weights drawn from `seed`; the global generator is left alone.
@@ -137,3 +139,6 @@ class Vqgan(nn.Module):
             critic_B=logits[0].mean(dim=(1, 2, 3)),
             critic_hat_B=logits[1].mean(dim=(1, 2, 3)),
         )
+
+    def score(self, image_BCHW: Tensor, reconstruction: Reconstruction) -> None:
+        """Return None: the native score is the mean distance of the most different patches, which the metrics find."""

@@ -6,34 +6,42 @@ drawn from the seed and the step (see `batches`), so no generator's state needs 
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from zeromiss.detectors.vqgan.trainer import Trainer
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path
-from zeromiss.params import VqganParams
+from zeromiss.sections import Section
 
 SCHEMA_VERSION = 1
 History = list[dict[str, float]]
+_HOW = {"devices", "gradient_checkpointing", "compile"}  # parameters that say how, not what: a training may go on otherwise
 
 
-def checkpoint_key(params: VqganParams, *, size: int, seed: int, manifest_sha256: str) -> str:
+class Learner(Protocol):
+    """A training: what it learns and how far its optimisers are, each part by its name."""
+
+    modules: Mapping[str, nn.Module]
+    optimisers: Mapping[str, torch.optim.Optimizer]
+
+
+def checkpoint_key(params: Section, *, size: int, seed: int, manifest_sha256: str) -> str:
     """Return the name of a training: the same for the same parameters, images and seed, else another."""
-    learned = params.model_dump(exclude={"devices", "gradient_checkpointing", "compile"})  # how, not what: it may go on otherwise
+    learned = params.model_dump(exclude=_HOW)
     parts = {"params": learned, "size": size, "seed": seed, "manifest": manifest_sha256}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def save_checkpoint(path: Path, trainer: Trainer, *, step: int, seconds: float, history: History) -> None:
+def save_checkpoint(path: Path, learner: Learner, *, step: int, seconds: float, history: History) -> None:
     """Write the state after `step` steps; whatever stood at `path` stays until the new one is whole."""
-    tensors = {f"model.{key}": value for key, value in trainer.vqgan.state_dict().items()}
-    for name, optimiser in trainer.optimisers.items():
+    tensors = {f"{name}.{key}": value for name, module in learner.modules.items() for key, value in module.state_dict().items()}
+    for name, optimiser in learner.optimisers.items():
         for index, state in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{name}.{index}.{key}": value for key, value in state.items()}
     header = {"schema_version": SCHEMA_VERSION, "step": step, "seconds": seconds, "history": history}
@@ -41,8 +49,8 @@ def save_checkpoint(path: Path, trainer: Trainer, *, step: int, seconds: float, 
         save_file({key: value.cpu().contiguous() for key, value in tensors.items()}, temporary, {"zeromiss": json.dumps(header)})
 
 
-def load_checkpoint(path: Path, trainer: Trainer) -> tuple[int, float, History]:
-    """Put the state at `path` into `trainer`; return its steps done, seconds and history.
+def load_checkpoint(path: Path, learner: Learner) -> tuple[int, float, History]:
+    """Put the state at `path` into `learner`; return its steps done, seconds and history.
 
     Without a file: (0, 0.0, []), nothing changed. Raises ZeromissError when the file is damaged.
     """
@@ -54,12 +62,13 @@ def load_checkpoint(path: Path, trainer: Trainer) -> tuple[int, float, History]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}
         if header["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema version {header['schema_version']}")
-        model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
-        trainer.vqgan.load_state_dict(model, strict=True)
+        for name, module in learner.modules.items():
+            prefix = f"{name}."
+            module.load_state_dict({key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}, strict=True)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise ZeromissError(f"checkpoint {path} cannot be resumed ({reason}): delete it to train anew") from None
-    for name, optimiser in trainer.optimisers.items():
+    for name, optimiser in learner.optimisers.items():
         _load_optimiser(optimiser, tensors, f"optimiser.{name}.")
     return int(header["step"]), float(header["seconds"]), header["history"]
 

@@ -61,9 +61,9 @@ class Batches(Dataset[Tensor]):
     """
 
     def __init__(
-        self, images: Images, *, batch: int, crop: int | None, seed: int, steps: int, rank: int = 0, processes: int = 1
+        self, images: Images, *, batch: int, crop: int | None, seed: int, steps: int, rank: int = 0, processes: int = 1, name: str = "vqgan"
     ) -> None:
-        """Draw `batch` images with replacement a step, each with its own place of the crop; `rank` counts from 0.
+        """Draw `batch` images with replacement a step, each with its own place of the crop; `rank` counts from 0, `name` is the detector's.
 
         Raises ZeromissError without images, or with a crop larger than they are.
         """
@@ -72,7 +72,7 @@ class Batches(Dataset[Tensor]):
         self._sides = images[0].shape[-2:]  # of every image
         side = min(self._sides)
         if crop is not None and crop > side:
-            raise ZeromissError(f"vqgan.crop is {crop} but the images have {side} pixels a side: lower it or raise size")
+            raise ZeromissError(f"{name}.crop is {crop} but the images have {side} pixels a side: lower it or raise size")
         self._images, self._batch, self._crop, self._seed, self._steps = images, batch, crop, seed, steps
         share = batch // processes
         self._own = range(rank * share, (rank + 1) * share)

@@ -1,0 +1,43 @@
+"""Training images: files that are read when a batch asks for them.
+
+Axes: C channels, H rows, W columns.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zeromiss.images.load import load_image
+
+MEMORY = 2 << 30  # bytes of training images kept decoded, over all processes; more are read as they are needed
+LOADERS = 2  # processes that read images when they do not fit into memory
+
+
+class ImageFiles:
+    """Images read when asked for, as bytes (3, size, size); with `keep`, once."""
+
+    def __init__(self, paths: Sequence[Path], size: int, *, keep: bool = False) -> None:
+        """Name the files and the side they are brought to."""
+        self._paths, self._size, self._keep = list(paths), size, keep
+        self._kept: dict[int, Tensor] = {}
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Return one image, uint8 (3, size, size)."""
+        if index in self._kept:
+            return self._kept[index]
+        image_CHW = torch.from_numpy(np.rint(load_image(self._paths[index], self._size) * 255).astype(np.uint8))
+        if self._keep:
+            self._kept[index] = image_CHW
+        return image_CHW
+
+
+def floats(image_CHW: Tensor) -> Tensor:
+    """Return an image of bytes as float32 in [0, 1]."""
+    return image_CHW.float() / 255

@@ -1,0 +1,96 @@
+"""The loop in which detectors learn by gradients: seeded batches, curves, checkpoints, a bar with rate and time left."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+from tqdm import tqdm
+
+from zeromiss.detectors.base import Detector
+from zeromiss.detectors.checkpoint import History, load_checkpoint, save_checkpoint
+from zeromiss.errors import ZeromissError
+
+_LOG_EVERY = 25  # steps
+
+
+class Curves(Protocol):
+    """Where points of the training curves go (a stage's RunLog is one)."""
+
+    def metrics(self, values: dict[str, float], *, step: int | None = None) -> None:
+        """Take finite numbers at a step."""
+
+
+class Stepper(Protocol):
+    """A training that learns one batch at a time: modules and optimisers by name, so that a checkpoint holds all its state."""
+
+    modules: Mapping[str, nn.Module]
+    optimisers: Mapping[str, torch.optim.Optimizer]
+
+    def step(self, batch: Tensor, step: int) -> dict[str, Tensor]:
+        """Learn from the batch of `step` (from 0) and return scalars for the curves, the same names at every step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A finished training."""
+
+    detector: Detector  # on the CPU, in evaluation mode
+    history: History  # one row every 25 steps; empty where nothing was learned by steps
+    seconds: float  # of training, over all the runs it took
+
+
+def device() -> torch.device:
+    """Return what learns here: the GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def learn(
+    learner: Stepper,
+    batches: Dataset[Tensor],
+    *,
+    name: str,
+    steps: int,
+    checkpoint_every: int,
+    log: Curves | None = None,
+    checkpoint: Path | None = None,
+    workers: int = 0,
+    stop_after: int | None = None,
+) -> tuple[History, float]:
+    """Take `steps` steps, item i of `batches` at step i; return the curves and the seconds over all the runs it took.
+
+    With `checkpoint`, the state is written there every `checkpoint_every` steps and taken up from there: the same
+    weights come out as without a stop, if `step` draws from seed and step alone. `stop_after` ends early, as a kill
+    would, after that many steps (for tests). Raises ZeromissError when a scalar is no longer finite.
+    """
+    done, before, history = load_checkpoint(checkpoint, learner) if checkpoint else (0, 0.0, [])
+    started = monotonic()
+    remaining = DataLoader(Subset(batches, range(done, steps)), batch_size=None, num_workers=workers)
+    with tqdm(total=steps, initial=done, desc=name, unit="step", dynamic_ncols=True) as bar:
+        for step, batch in enumerate(remaining, start=done):
+            values = learner.step(batch, step)
+            bar.update()
+            if (step + 1) % _LOG_EVERY == 0 or step + 1 == steps:
+                history.append(_point(values, name, step))
+                bar.set_postfix({key: f"{value:.4f}" for key, value in list(history[-1].items())[1:3]})
+                if log:
+                    log.metrics({key: value for key, value in history[-1].items() if key != "step"}, step=step + 1)
+            if checkpoint and (step + 1) % checkpoint_every == 0:
+                save_checkpoint(checkpoint, learner, step=step + 1, seconds=before + monotonic() - started, history=history)
+            if step + 1 == stop_after:
+                break
+    return history, before + monotonic() - started
+
+
+def _point(values: Mapping[str, Tensor], name: str, step: int) -> dict[str, float]:
+    """Return one row of the history; refuse to go on with a value that is not finite."""
+    row = {key: float(value.detach()) for key, value in values.items()}
+    for key, value in row.items():
+        if not math.isfinite(value):
+            raise ZeromissError(f"training of {name} lost its way at step {step + 1} ({key} is {value}): lower {name}.learning_rate")
+    return {"step": float(step + 1), **row}
