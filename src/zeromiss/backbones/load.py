@@ -13,6 +13,7 @@ _CLASSES = {  # each in the module of its name, beside the `load` that knows whe
     "vgg16": "Vgg16",
     "vgg16_torchvision": "Vgg16Torchvision",
     "inception_v3": "InceptionV3",
+    "xception": "Xception",
 }
 NAMES = tuple(_CLASSES)
 
