@@ -51,6 +51,9 @@ class ManifestParams(Section):
     train: float = Field(default=0.5, gt=0.0, lt=1.0)  # share of the normals that trains the network
     mask: int = Field(default=30, ge=0)  # m: unseen normals for the normal-variation mask; 0 = no mask
     audit: float = Field(default=0.2, ge=0.0, lt=1.0)  # share of the defects, and of the normals that don't train, locked away
+    # share of the defects that teaches a detector that learns from them (cyclegan), drawn from those the audit leaves; no
+    # detector is measured on them. 0: none. 0.2 suits cyclegan
+    abnormal: float = Field(default=0.0, ge=0.0, lt=1.0)
     min_defects: int = Field(default=8, ge=2)
     min_side: int = Field(default=32, ge=16)
     max_side: int = Field(default=8192, ge=16)
@@ -58,6 +61,13 @@ class ManifestParams(Section):
     # defects from normal images, and one that tells training images from the table's, both normal
     shortcut_limit: float = Field(default=0.8, ge=0.5, le=1.0)
     shift_limit: float = Field(default=0.65, ge=0.5, le=1.0)
+
+    @model_validator(mode="after")
+    def _defects_left(self) -> "ManifestParams":
+        """Audit and teaching together must leave the table some."""
+        if self.audit + self.abnormal >= 1.0:
+            raise ValueError(f"audit {self.audit:g} and abnormal {self.abnormal:g} leave the metric table no defect: lower one of them")
+        return self
 
 
 class TilesParams(Section):
@@ -187,6 +197,13 @@ class Product(Section):
         stray = set(self.selection.detectors or ()) - set(self.detectors)
         if stray:
             raise ValueError(f"selection.detectors names {sorted(stray)[0]}, which detectors does not list: add it there")
+        return self
+
+    @model_validator(mode="after")
+    def _abnormal_for_cyclegan(self) -> "Product":
+        """One detector learns from defects, and from none that others are measured on."""
+        if "cyclegan" in self.detectors and not self.manifest.abnormal:
+            raise ValueError("detectors lists cyclegan, which learns from abnormal images too, and manifest.abnormal is 0: set it, to 0.2 for example")
         return self
 
     @model_validator(mode="after")

@@ -97,12 +97,13 @@ def test_the_manifest_holds_facts_and_splits(
     expected = {
         "train": {"normal": 10, "defect": 0},
         "mask": {"normal": 4, "defect": 0},
+        "abnormal": {"normal": 0, "defect": 0},
         "table": {"normal": 4, "defect": 8},
         "audit": {"normal": 2, "defect": 2},
     }
     written = json.loads((workspace.manifest("part") / "counts.json").read_text())
     assert written == {"schema_version": 1, "seed": 5, "counts": expected}
-    assert log.values["table_defect"] == 8.0 and len(log.values) == 8
+    assert log.values["table_defect"] == 8.0 and len(log.values) == 10
     assert capsys.readouterr().out == (
         "manifest: 10 normal images train, 4 make the mask, 4 and 8 defects are the metric table, "
         "2 and 2 defects are locked away\n"
@@ -257,8 +258,8 @@ def test_too_few_defects_in_the_table_stop_the_run(
     product = make_product(manifest={"mask": 2, "audit": 0.7, "train": 0.2, "min_defects": 2})
     rewrite(raw, lambda entry: entry if int(entry.part_id[1:]) < 23 else None)
     assert refusal(product, workspace)[0] == (
-        "only 1 image with a defect is left for the metric table and 2 are needed: lower manifest.audit, "
-        "or add defects"
+        "only 1 image with a defect is left for the metric table and 2 are needed: lower manifest.audit or "
+        "manifest.abnormal, or add defects"
     )
 
 

@@ -1,5 +1,7 @@
 """Which image serves for what: training, the normal-variation mask, the metric table, or the locked audit.
 
+Defects may train too, for a detector that learns from them (paper 3): they are then in no other split.
+
 Parts are ordered by a hash of seed and name and taken from the front until a count of images is reached, so the
 draw is random, the same on every machine, and moves few images when others are added.
 """
@@ -43,7 +45,7 @@ class Part:
 
 
 def assign_splits(images: pd.DataFrame, *, params: ManifestParams, mask: int, seed: int) -> pd.Series:
-    """Return each image's split (train, mask, table or audit); `images` has label, defect_type, part_id, source_split.
+    """Return each image's split (train, mask, abnormal, table or audit); `images` has label, defect_type, part_id, source_split.
 
     `paper` (section 4.1): the share `train` of the normal images, among parts without any defect, trains the
     network. Of the rest of these, and of the parts with a defect, the share `audit` is locked away; `mask` of the
@@ -54,7 +56,12 @@ def assign_splits(images: pd.DataFrame, *, params: ManifestParams, mask: int, se
     goes as a whole: it is taken while fewer images than the count (of one of its types, among parts with a defect) were
     taken before it. Only in `official` can a part come in two splits, when the source has it in both folders.
 
-    Raises ZeromissError, naming the key to change, when there are too few normal images.
+    The share `abnormal` of the defects teaches detectors that learn from them. It is drawn once the audit set is, which
+    stays the same whatever that share is, and in the same way; the last part left that shows a type stays in the table,
+    since the threshold must know that type. The table has what remains.
+
+    Raises ZeromissError, naming the key to change, when there are too few normal images, or abnormal ones are asked
+    for and too few can be had.
     """
     official = params.split == "official"
     keys = [(part, folder if official else "") for part, folder in zip(images["part_id"], images["source_split"])]
@@ -112,9 +119,9 @@ def _paper(parts: list[Part], *, params: ManifestParams, mask: int) -> dict[Key,
     audit, rest = _take(rest, share(params.audit, _normals(rest)))
     masked, rest = _take(rest, mask)
     _refuse_mask(_normals(masked), mask, "after training and audit", "manifest.train, manifest.audit or manifest.mask")
-    locked, known = _take_defects(faulty, params.audit)
+    locked, abnormal, known = _part_defects(faulty, params)
     _refuse_few(_normals(rest + known), *_TABLE)
-    return _placed(train=train, mask=masked, audit=audit + locked, table=rest + known)
+    return _placed(train=train, mask=masked, abnormal=abnormal, audit=audit + locked, table=rest + known)
 
 
 def _official(parts: list[Part], *, params: ManifestParams, mask: int) -> dict[Key, str]:
@@ -124,9 +131,9 @@ def _official(parts: list[Part], *, params: ManifestParams, mask: int) -> dict[K
     _refuse_few(_normals(train), *_TRAINING, "add some or lower manifest.mask")
     clean, faulty = _by_defect([part for part in parts if part.key[1] == "test"])
     audit, rest = _take(clean, share(params.audit, _normals(clean)))
-    locked, known = _take_defects(faulty, params.audit)
+    locked, abnormal, known = _part_defects(faulty, params)
     _refuse_few(_normals(rest + known), *_TABLE)
-    return _placed(train=train, mask=masked, audit=audit + locked, table=rest + known)
+    return _placed(train=train, mask=masked, abnormal=abnormal, audit=audit + locked, table=rest + known)
 
 
 def _by_defect(parts: list[Part]) -> tuple[list[Part], list[Part]]:
@@ -144,10 +151,32 @@ def _take(parts: list[Part], wanted: int) -> tuple[list[Part], list[Part]]:
     return parts, []
 
 
-def _take_defects(parts: list[Part], fraction: float) -> tuple[list[Part], list[Part]]:
-    """Take parts until every type of defect has given its share of `fraction` of the images; return them and the rest."""
+def _part_defects(parts: list[Part], params: ManifestParams) -> tuple[list[Part], list[Part], list[Part]]:
+    """Part those with a defect that are locked away from those that teach, and from the rest, which the table gets."""
     images = sum((part.types for part in parts), Counter[str]())
-    wanted = shares(fraction, images, Counter(name for part in parts for name in part.types))
+    locked, left = _take_defects(parts, shares(params.audit, images, _parts_of(parts)))
+    if not params.abnormal:
+        return locked, [], left
+    several = {name: count for name, count in _parts_of(left).items() if count > 1}
+    wanted = shares(params.abnormal, {name: images[name] for name in several}, several)
+    abnormal, _ = _take_defects([part for part in left if part.types.keys() <= several.keys()], wanted)
+    found = sum(part.defects for part in abnormal)
+    if found < FEWEST:
+        raise ZeromissError(
+            f"manifest.abnormal {params.abnormal:g} of {counted(images.total(), 'image')} with a defect gives {found} and at least "
+            f"{FEWEST} are needed: raise it, or add defects"
+        )
+    taken = {part.key for part in abnormal}
+    return locked, abnormal, [part for part in left if part.key not in taken]
+
+
+def _parts_of(parts: list[Part]) -> Counter[str]:
+    """Count the parts that show each type of defect."""
+    return Counter(name for part in parts for name in part.types)
+
+
+def _take_defects(parts: list[Part], wanted: Mapping[str, int]) -> tuple[list[Part], list[Part]]:
+    """Take parts until every type of defect has given the images that `wanted` says ; return them and the rest."""
     given: Counter[str] = Counter()
     taken, rest = [], []
     for part in parts:

@@ -136,7 +136,7 @@ def _split_checks(folder: Path) -> list[Check]:
             lambda _, failure: (
                 f"only {counted(failure.observed, 'image')} with a defect {'is' if failure.observed == 1 else 'are'} "
                 f"left for the metric table and {FEWEST_IN_TABLE} "
-                "are needed: lower manifest.audit, or add defects"
+                "are needed: lower manifest.audit or manifest.abnormal, or add defects"
             ),
         ),
     ]

@@ -4,10 +4,11 @@ from typing import Any
 
 import pandas as pd
 
-SPLITS = ("train", "mask", "table", "audit")
+SPLITS = ("train", "mask", "abnormal", "table", "audit")
 _MEANING = {
     "train": "train: teaches the network",
     "mask": "mask: makes the normal-variation mask",
+    "abnormal": "abnormal: teaches what is to be redrawn",
     "table": "table: chooses the classifier, sets the threshold",
     "audit": "audit: locked away for the promotion gate",
 }
@@ -16,9 +17,11 @@ _MEANING = {
 def composition(manifest: pd.DataFrame) -> list[dict[str, Any]]:
     """Return one row a split, in the order of use, with its images by label and its parts; then the sum of all.
 
+    `abnormal`, which most products have not, is left out where it is empty.
     manifest: columns split, label (normal or defect), part_id.
     """
-    rows = [_count(_MEANING[split], manifest[manifest["split"] == split]) for split in SPLITS]
+    shown = [split for split in SPLITS if split != "abnormal" or (manifest["split"] == split).any()]
+    rows = [_count(_MEANING[split], manifest[manifest["split"] == split]) for split in shown]
     return [*rows, _count("all", manifest)]
 
 

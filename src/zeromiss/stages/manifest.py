@@ -66,9 +66,10 @@ def count(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 def sentence(counts: dict[str, dict[str, int]]) -> str:
     """Say in one line what the splits hold."""
-    train, mask, table, audit = (counts[split] for split in SPLITS)
+    train, mask, abnormal, table, audit = (counts[split] for split in SPLITS)
+    teach = f"{abnormal['defect']} defects teach what to redraw, " if abnormal["defect"] else ""
     return (
-        f"manifest: {train['normal']} normal images train, {mask['normal']} make the mask, {table['normal']} and "
+        f"manifest: {train['normal']} normal images train, {mask['normal']} make the mask, {teach}{table['normal']} and "
         f"{table['defect']} defects are the metric table, {audit['normal']} and {audit['defect']} defects are locked "
         "away"
     )
