@@ -5,15 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from zeromiss.ablation.compare import Difference, judge, paired_difference
-from zeromiss.ablation.digest import digest
+from zeromiss.ablation.compare import judge
 from zeromiss.ablation.text import render
 from zeromiss.ablation.variants import kept_columns, pick, varied, variants, why_not
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.aggregates import AGGREGATES
 from zeromiss.metrics.columns import PATCH_METRICS, feature_columns
 from zeromiss.params import Product
+from zeromiss.selection.digest import digest
 from zeromiss.selection.honest_rates import Interval, fold_interval
+from zeromiss.selection.paired import Difference, paired_difference
 
 
 def product(**sections):

@@ -10,10 +10,11 @@ import pytest
 
 from tests.workspace_parts import PROFILE
 from zeromiss import cli
-from zeromiss.ablation import command, derive, estimate, protocol, run
+from zeromiss.ablation import command, derive, estimate, run
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
 from zeromiss.params import load_product
+from zeromiss.selection import protocol
 from zeromiss.stages.base import NoLog
 from zeromiss.tables import write_table
 from zeromiss.workspace import Workspace
@@ -69,7 +70,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command, "act_run", lambda name, product, workspace: nullcontext(NoLog()))
-    monkeypatch.setattr("zeromiss.ablation.digest._sources", lambda code: [])  # someone may be editing the code
+    monkeypatch.setattr("zeromiss.selection.digest._sources", lambda code: [])  # someone may be editing the code
     return fill(Workspace(root=tmp_path))
 
 
@@ -156,7 +157,7 @@ def test_the_folds_are_those_of_the_honest_protocol(place):
 
     product = load_product(place.params_file, "tiny")
     bench = run.open_bench(product, place)
-    mine, refused = protocol.judge_all([bench.task(None, bench.source)], jobs=1)
+    mine, refused = protocol.judge_all([bench.task(None, bench.source)], jobs=1, title="folds")
     rows = judge_outer_folds(bench.source, product.selection.model_copy(update={"outer_repeats": 2}), product.seed)
     theirs = [fold for _, fold in rows.groupby(["repeat", "fold"])]
     assert refused == {} and len(theirs) == 6

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-from zeromiss.ablation.compare import HIGHER_IS_BETTER
 from zeromiss.ablation.run import ablate
 from zeromiss.ablation.text import render
 from zeromiss.ablation.variants import pick
@@ -11,6 +10,7 @@ from zeromiss.files import write_json
 from zeromiss.images.staging import locked
 from zeromiss.params import load_product
 from zeromiss.registry.tracking import act_run
+from zeromiss.selection.paired import HIGHER_IS_BETTER
 from zeromiss.workspace import Workspace
 
 RESULT, SCHEMA_VERSION = "ablation.json", 1

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from zeromiss.ablation.digest import digest
 from zeromiss.ablation.variants import Variant, varied
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file, write_json
 from zeromiss.images import manifest as manifests
 from zeromiss.metrics.table import FILE, SCHEMA_VERSION
 from zeromiss.params import Product
+from zeromiss.selection.digest import digest
 from zeromiss.stages.base import NoLog
 from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zeromiss.ablation.compare import HIGHER_IS_BETTER, Difference, judge, paired_difference
+from zeromiss.ablation.compare import judge
 from zeromiss.ablation.derive import check_same_images, folder, is_made, make_table
 from zeromiss.ablation.estimate import fold_seconds, making_seconds
-from zeromiss.ablation.protocol import Judged, Task, count_missing, judge_all, repeats
 from zeromiss.ablation.variants import Variant, kept_columns, variants, varied, why_not
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.table import FILE, SCHEMA_VERSION
 from zeromiss.params import Product
 from zeromiss.selection.honest_rates import CONFIDENCE, fold_interval
+from zeromiss.selection.paired import HIGHER_IS_BETTER, Difference, paired_difference
+from zeromiss.selection.protocol import Judged, Task, count_missing, judge_all, repeats
 from zeromiss.selection.source import FACTS, Source, read_source
 from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
@@ -43,14 +44,14 @@ class Bench:
         """Return the outer folds of a variant's table as a task; None is the full system."""
         name, product = (FULL, self.product) if variant is None else (variant.name, varied(self.product, variant))
         file = folder(self.workspace, self.product.name, name) / _FOLDS_FILE
-        return Task(variant=name, source=source, params=product.selection, seed=self.product.seed, file=file)
+        return Task(system=name, source=source, params=product.selection, seed=self.product.seed, file=file)
 
     def judge(self, tasks: Sequence[Task]) -> None:
         """Judge tasks, and note those that were refused."""
-        judged, refused = judge_all(tasks, jobs=self.product.selection.jobs)
+        judged, refused = judge_all(tasks, jobs=self.product.selection.jobs, title="ablation, outer folds")
         self.judged |= judged
         self.left_out |= refused
-        self.columns |= {task.variant: task.source.features.shape[1] for task in tasks if task.variant in judged}
+        self.columns |= {task.system: task.source.features.shape[1] for task in tasks if task.system in judged}
 
 
 def ablate(product: Product, workspace: Workspace, wanted: Sequence[Variant], *, hours: float) -> dict[str, Any]:
