@@ -43,20 +43,72 @@ class VqganParams(Section):
     compile: bool = False  # torch.compile of the networks' bodies: minutes at the start, pays on a GPU in long trainings
 
 
-class GanodipParams(Section):
+class WganParams(Section):
+    """What GanoDIP and f-AnoGAN share: a WGAN with gradient penalty, then an encoder into its latent space (paper 2, section 5.1)."""
+
+    latent: int = Field(default=90, ge=1)  # numbers of z ~ N(0, I)
+    channels: tuple[int, ...] = Field(default=(16, 32, 64, 64), min_length=1)  # width of each level, from the finest; each halves the side
+    penalty: float = Field(default=10.0, ge=0.0)  # lambda of equation 1
+    kappa: float = Field(default=1.0, ge=0.0)  # of equation 2: weight of D's features beside the pixels
+    critic_steps: int = Field(default=3, ge=1)  # of the critic for each of the generator
+    batch: int = Field(default=16, ge=1)
+    gan_steps: int = Field(default=1000, ge=1)  # batches of the first phase: the critic learns from each
+    encoder_steps: int = Field(default=600, ge=1)  # batches of the second
+    learning_rate: float = Field(default=5e-4, gt=0.0)  # of generator and critic
+    encoder_learning_rate: float = Field(default=1e-3, gt=0.0)
+    checkpoint_every: int = Field(default=250, ge=1)
+
+
+class GanodipParams(WganParams):
     """GanoDIP: a WGAN whose frozen generator an encoder learns to steer (paper 2, section 5)."""
 
+    side: int = Field(default=64, ge=8)  # pixels a side inside the networks; reconstructions are enlarged to the image's size
+    patch: int = Field(default=4, ge=1)  # pixels a side of an intermediate patch
+    alpha: float = Field(default=0.0015, gt=0.0, le=1.0)  # share of patches, the worst, that the score averages
 
-class FAnoganParams(Section):
+
+class FAnoganParams(WganParams):
     """f-AnoGAN: the same, learned and judged on small patches (paper 2, section 5.1)."""
+
+    tile: int = Field(default=64, ge=8)  # pixels a side of a patch, learned at random places and judged on a fixed grid
 
 
 class CycleganParams(Section):
     """CycleGAN-AD: abnormal images redrawn as normal ones, learned from both (paper 3)."""
 
+    side: int = Field(default=64, ge=32, multiple_of=4)  # pixels a side at which it redraws; what it changes is enlarged
+    channels: int = Field(default=32, ge=1)  # width of the generators at full resolution
+    blocks: int = Field(default=3, ge=0)  # their residual blocks, at a quarter of the resolution
+    correction: bool = True  # what they draw is added to the image: learned in minutes; false: it is the image
+    critic_channels: int = Field(default=32, ge=1)
+    critic_layers: int = Field(default=2, ge=1)
+    cycle: float = Field(default=10.0, ge=0.0)  # lambda, weight of the cycle loss beside the adversarial one
+    identity: float = Field(default=0.5, ge=0.0)  # weight of the identity loss, as a share of lambda
+    backbone: str = "efficientnet_lite0"  # of the FID score
+    backbone_path: str | None = None
+    batch: int = Field(default=4, ge=1)  # images of each kind a step
+    steps: int = Field(default=1500, ge=1)
+    learning_rate: float = Field(default=2e-4, gt=0.0)
+    precision: Literal["bf16", "fp32"] = "bf16"  # of the training step; judging is always fp32
+    checkpoint_every: int = Field(default=250, ge=1)
+
 
 class CpcaeParams(Section):
     """Conditional patch autoencoder and neighbours among its error maps (paper 4, section 3)."""
+
+    downsize: float = Field(default=2.0, ge=1.0)  # the autoencoder sees images this many times smaller
+    patch: int = Field(default=32, ge=4)  # pixels of a patch's side, after downsizing
+    patch_step: int = Field(default=16, ge=1)  # pixels from one patch to the next; below `patch`, they overlap
+    channels: tuple[int, ...] = Field(default=(16, 32, 64), min_length=1)  # width of each strided convolution
+    code: int = Field(default=64, ge=1)  # width of the dense bottleneck
+    sparsity: float = Field(default=0.1, ge=0.0)  # lambda: weight of the code's L1 norm against the summed squared error
+    batch: int = Field(default=64, ge=1)  # patches
+    steps: int = Field(default=2000, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0.0)
+    checkpoint_every: int = Field(default=500, ge=1)
+    neighbors: int = Field(default=15, ge=1)  # k: training images whose error maps an image's is compared with
+    backbone: str = "efficientnet_lite0"  # that looks at the error map
+    backbone_path: str | None = None
 
 
 class SimplenetParams(Section):

@@ -1,0 +1,24 @@
+"""A trained f-AnoGAN on disk: its parameters as JSON, its weights as safetensors, loaded strictly."""
+
+from pathlib import Path
+
+from zeromiss.backbones.base import load_strictly
+from zeromiss.detector_params import FAnoganParams
+from zeromiss.detectors.f_anogan.f_anogan import FAnogan
+from zeromiss.detectors.store import MODEL, read_detector, write_detector
+
+
+def save_f_anogan(folder: Path, f_anogan: FAnogan) -> None:
+    """Write `config.json` and `model.safetensors` into `folder`."""
+    write_detector(folder, f_anogan.name, f_anogan.params, f_anogan)
+
+
+def load_f_anogan(folder: Path) -> FAnogan:
+    """Return the detector in `folder`, on the CPU, in evaluation mode.
+
+    Raises ZeromissError when a file is missing or damaged, or the weights are not exactly those that `config.json` describes.
+    """
+    params, weights, _ = read_detector(folder, FAnoganParams)
+    f_anogan = FAnogan(params)
+    load_strictly(f_anogan, weights, origin=str(folder / MODEL))
+    return f_anogan.requires_grad_(False).eval()
