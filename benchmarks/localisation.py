@@ -21,6 +21,7 @@ from torch import Tensor
 from benchmarks.measure import Figure, Paired, paired, speedup
 from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.load import load_backbone
+from zeromiss.metrics.columns import OWN_METRICS
 from zeromiss.detectors.base import Precision, Reconstruction
 from zeromiss.metrics.aggregates import aggregate
 from zeromiss.metrics.distances import patch_distances
@@ -54,6 +55,8 @@ class Given:
     """A detector whose reconstruction was made before."""
 
     name = "vqgan"
+    score_names = None
+    image_metrics = OWN_METRICS
 
     def __init__(self, x_hat_CHW: Tensor) -> None:
         """Keep the reconstruction."""

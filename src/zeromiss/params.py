@@ -70,6 +70,35 @@ class ManifestParams(Section):
         return self
 
 
+class AlignParams(Section):
+    """Laying each image over a reference before anything is learned or judged (GanoDIP, sections 3 and 6.1; CPCAE, section 3)."""
+
+    mode: Literal["none", "fiducial", "reference"] = "none"  # by nothing, by marks of the part, by all that is seen
+    motion: Literal["translation", "euclidean"] = "euclidean"  # a shift, or a shift and a turn
+    reference: str | None = None  # image to align to, its path as in index.csv; null: the training image nearest to their mean
+    # fiducial: places (x, y) in the reference, shares of its width and height from the upper left corner
+    marks: tuple[tuple[float, float], ...] = Field(default=(), max_length=6)
+    mark_side: float = Field(default=0.06, gt=0.0, le=0.3)  # fiducial: of the square patch that is a mark, share of the picture's longer side
+    max_shift: float = Field(default=0.1, gt=0.0, le=0.25)  # of the picture's middle, share of its longer side; beyond it an image is refused
+    max_rotation: float = Field(default=5.0, gt=0.0, le=20.0)  # euclidean: degrees; beyond them an image is refused
+    min_correlation: float = Field(default=0.6, ge=0.0, lt=1.0)  # with the reference once aligned (fiducial: of every mark); below it an image is refused
+
+    @model_validator(mode="after")
+    def _says_nothing_in_vain(self) -> "AlignParams":
+        """A key that the mode does not read is refused, and so is a mark that is missing."""
+        unread = {"none": AlignParams.model_fields.keys() - {"mode"}, "reference": {"marks", "mark_side"}, "fiducial": set()}[self.mode]
+        if self.motion == "translation":
+            unread = unread | {"max_rotation"}
+        for key in sorted(unread & self.model_fields_set):
+            if getattr(self, key) != AlignParams.model_fields[key].default:
+                raise ValueError(f"align.{key} is set, but align.mode {self.mode} with align.motion {self.motion} does not read it: remove it or change the mode")
+        if self.mode == "fiducial" and (len(set(self.marks)) < 2 or self.reference is None):
+            raise ValueError("align.mode fiducial needs align.reference and two different align.marks in it or more: name them")
+        if any(not 0.0 < share < 1.0 for mark in self.marks for share in mark):
+            raise ValueError("align.marks are shares of the reference's width and height, above 0 and below 1: mend them")
+        return self
+
+
 class TilesParams(Section):
     """Tiles in which an image too large for the memory is reconstructed and looked at."""
 
@@ -172,6 +201,7 @@ class Product(Section):
     size: int = Field(default=256, ge=32)  # pixels of the square image that is judged
     source: SourceParams
     manifest: ManifestParams
+    align: AlignParams
     detectors: tuple[DetectorName, ...] = Field(default=("vqgan",), min_length=1)  # what learns the good parts; the first one's boxes are shown
     vqgan: VqganParams = VqganParams()
     ganodip: GanodipParams = GanodipParams()
@@ -225,7 +255,7 @@ class Product(Section):
         return self
 
 
-SECTIONS = ("manifest", "metrics", "selection", "threshold", "promotion", "inspection")
+SECTIONS = ("manifest", "align", "metrics", "selection", "threshold", "promotion", "inspection")
 
 
 def read_params(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import functools
 
 import pytest
 
-from zeromiss import params
+from zeromiss import detector_params, params
 
 
 @functools.cache
@@ -14,7 +14,7 @@ def attributes_read(repository):
     names = set()
     for folder in ("src", "flows", "tasks"):
         for path in (repository / folder).rglob("*.py"):
-            if path.name != "params.py":
+            if path.name not in ("params.py", "detector_params.py"):
                 tree = ast.parse(path.read_text(encoding="utf-8"))
                 names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     return names
@@ -24,8 +24,8 @@ def attributes_read(repository):
     ("section", "key"),
     [
         (model.__name__, key)
-        for model in vars(params).values()
-        if isinstance(model, type) and issubclass(model, params.Section)
+        for model in sorted({one for module in (params, detector_params) for one in vars(module).values() if isinstance(one, type)}, key=lambda one: one.__name__)
+        if issubclass(model, params.Section)
         for key in model.model_fields
     ],
 )
@@ -37,5 +37,6 @@ def test_every_section_is_a_key_of_every_product_and_profile(repository):
     tree = params.read_params(repository / "params.yaml")
     for group in ("products", "profiles"):
         for name, entry in tree[group].items():
-            missing = [section for section in params.SECTIONS if section not in entry]
+            listed = entry.get("detectors", []) if group == "products" else {name for one in tree["products"].values() for name in one["detectors"]}
+            missing = [section for section in (*params.SECTIONS, *sorted(listed)) if section not in entry]
             assert missing == [], f"{group}.{name} lacks {missing}: DVC tracks each section by its name"

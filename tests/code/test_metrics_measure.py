@@ -14,9 +14,10 @@ from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.load import load_backbone, perceptual_mse
 from zeromiss.detectors.base import Reconstruction
 from zeromiss.errors import ZeromissError
-from zeromiss.metrics.columns import feature_columns
+from zeromiss.metrics.columns import OWN_METRICS, feature_columns
 from zeromiss.metrics.distances import patch_distances
-from zeromiss.metrics.measure import Measurement, Measurer
+from zeromiss.metrics.measure import Measurer
+from zeromiss.metrics.measurement import Measurement
 from zeromiss.metrics.table import measured
 from zeromiss.metrics.threads import one_thread
 from zeromiss.params import MetricsParams, TilesParams
@@ -40,6 +41,8 @@ class Blur:
     """A detector that repaints an image without its details, a little too bright."""
 
     name = "vqgan"
+    score_names = None
+    image_metrics = OWN_METRICS
 
     def __init__(self, quantisation: float = 0.5) -> None:
         self.quantisation = quantisation

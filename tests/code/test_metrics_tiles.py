@@ -13,7 +13,8 @@ from zeromiss.backbones.inception_v3 import InceptionV3
 from zeromiss.backbones.load import load_backbone
 from zeromiss.detectors.base import Reconstruction
 from zeromiss.errors import ZeromissError
-from zeromiss.metrics.measure import Measurement, Measurer
+from zeromiss.metrics.measure import Measurer
+from zeromiss.metrics.measurement import Measurement
 from zeromiss.metrics.tiles import lay_tiles
 from zeromiss.params import MetricsParams, TilesParams, resolve_product
 

@@ -55,7 +55,7 @@ def drawn_table(normals=40, defects=32, names=NAMES):
 def fill(workspace):
     """Write a drawn metric table and what the product's run leaves beside it; return the workspace."""
     write_table(workspace.metrics("tiny") / "table.parquet", drawn_table(), schema_version=1)
-    write_json(workspace.metrics("tiny") / "native.json", {"seconds": 60.0}, schema_version=1)
+    write_json(workspace.metrics("tiny") / "native.json", {"seconds": 60.0}, schema_version=2)
     write_json(workspace.detector("tiny", "vqgan") / "training.json", {"seconds": 240.0}, schema_version=1)
     (workspace.detector("tiny", "vqgan") / "model.safetensors").write_bytes(b"weights")
     write_table(workspace.manifest("tiny") / "manifest.parquet", drawn_table()[["path", "label"]], schema_version=1)

@@ -109,11 +109,12 @@ def address(cluster: "LocalCluster") -> str:
 
 def same_metrics(one: Workspace, other: Workspace) -> None:
     """Check that both hold the same table, mask and ranking, bit for bit."""
-    for name in ("table.parquet", "mask.safetensors"):
+    for name in ("table.parquet", "native.parquet", "vqgan/mask.safetensors"):
         assert (one.metrics("tiny") / name).read_bytes() == (other.metrics("tiny") / name).read_bytes()
-    found = [read_json(workspace.metrics("tiny") / "native.json", schema_version=1) for workspace in (one, other)]
-    figures = ("image_auroc", "average_precision", "fpr_at_zero_missed", "pixel_auroc", "pro", "images")
-    assert all(found[0][name] == found[1][name] is not None for name in figures)
+    found = [read_json(workspace.metrics("tiny") / "native.json", schema_version=2) for workspace in (one, other)]
+    figures = ("image_auroc", "average_precision", "fpr_at_zero_missed", "pixel_auroc", "pro")
+    assert found[0]["images"] == found[1]["images"]
+    assert all(found[0]["detectors"]["vqgan"][name] == found[1]["detectors"]["vqgan"][name] is not None for name in figures)
 
 
 def same_selection(one: Workspace, other: Workspace) -> None:

@@ -48,7 +48,7 @@ def real_bundle(tmp_path_factory, images):
     from zeromiss.inspection.bundle import Contents, ThresholdRecord, fingerprint, pack
     from zeromiss.metrics.measure import Measurer
     from zeromiss.detector_params import VqganParams
-from zeromiss.params import MetricsParams
+    from zeromiss.params import MetricsParams
     from zeromiss.selection.fit import Recipe, fit_pipeline
     from zeromiss.selection.store import save_classifier
 
@@ -64,7 +64,7 @@ from zeromiss.params import MetricsParams
     contents = Contents(
         product="tiny", size=64, seed=7, metrics=params, features=tuple(rows.columns), fingerprint=fingerprint(backbone),
         threshold=ThresholdRecord(value=0.4, rule="zfn", statement="what it guarantees"),
-        vqgan=folder / "vqgan", classifier=folder / "classifier.skops", mask=None,
+        detectors={"vqgan": folder / "vqgan"}, classifier=folder / "classifier.skops", masks={},
     )  # fmt: skip
     target = folder / "bundle"
     pack(target, contents, finish=lambda draft: write_json(draft / "summary.json", {"threshold": THRESHOLD}, schema_version=1))

@@ -151,7 +151,7 @@ def test_the_summary_says_what_the_files_say(made):
     check_summary(summary)
     families = read_json(workspace.selection("toy") / "families.json", schema_version=1)
     winner = families["families"][families["winner"]]
-    native = read_json(workspace.metrics("toy") / "native.json", schema_version=1)
+    native = read_json(workspace.metrics("toy") / "native.json", schema_version=2)["detectors"]["vqgan"]
     assert [summary[key] for key in ("product", "n_train_normal", "n_normal", "n_defects")] == ["toy", 3, NORMALS, DEFECTS]
     assert summary["composite"]["paper"] == {"std": winner["std"], "zfn": winner["zfn"]}
     assert summary["composite"]["paper"]["zfn"]["fnr"] == 0.0
@@ -188,11 +188,11 @@ def test_every_file_but_the_summary_is_under_its_hash_and_none_is_a_pickle(made)
     record = open_bundle(folder)
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert set(record.files) == files - {"bundle.json", "summary.json"}
-    assert set(record.files) == {"classifier.skops", "mask.safetensors", "vqgan/config.json", "vqgan/model.safetensors"}
+    assert set(record.files) == {"classifier.skops", "vqgan/mask.safetensors", "vqgan/config.json", "vqgan/model.safetensors"}
     assert all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in record.files.items())
 
 
-@pytest.mark.parametrize("name", ["classifier.skops", "mask.safetensors", "vqgan/config.json", "vqgan/model.safetensors"])
+@pytest.mark.parametrize("name", ["classifier.skops", "vqgan/mask.safetensors", "vqgan/config.json", "vqgan/model.safetensors"])
 def test_a_tampered_file_is_refused(copy, name):
     content = bytearray((copy / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -202,8 +202,8 @@ def test_a_tampered_file_is_refused(copy, name):
 
 
 def test_a_missing_file_is_refused(copy):
-    (copy / "mask.safetensors").unlink()
-    with pytest.raises(ZeromissError, match="mask.safetensors is missing from the bundle"):
+    (copy / "vqgan/mask.safetensors").unlink()
+    with pytest.raises(ZeromissError, match="vqgan/mask.safetensors is missing from the bundle"):
         Inspector.load(copy)
 
 
@@ -242,8 +242,8 @@ def test_a_bundle_that_measures_otherwise_than_the_table_never_appears(made, tmp
     workspace, product = made
     other = Workspace(root=shutil.copytree(workspace.root, tmp_path / "other"))
     shutil.rmtree(other.bundle("toy"))
-    mask = load_file(other.metrics("toy") / "mask.safetensors")["mask"]
-    save_file({"mask": mask * 0.5}, other.metrics("toy") / "mask.safetensors")
+    mask = load_file(other.metrics("toy") / "vqgan/mask.safetensors")["mask"]
+    save_file({"mask": mask * 0.5}, other.metrics("toy") / "vqgan/mask.safetensors")
     with pytest.raises(ZeromissError, match=r"the bundle measures vqgan\.\S+ of images/table_\S+ as .*, the table holds"):
         bundle.run(product, other, NoLog())
     assert list(other.bundle("toy").parent.iterdir()) == []

@@ -26,7 +26,7 @@ from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
 
 SIZE = 64
-NATIVE = ("image_auroc", "average_precision", "fpr_at_zero_missed", "pixel_auroc", "pro", "seconds", "images", "seconds_per_image")
+NATIVE = ("image_auroc", "average_precision", "fpr_at_zero_missed", "pixel_auroc", "pro", "seconds_per_image")
 
 
 class Listener(NoLog):
@@ -101,7 +101,8 @@ def test_only_rows_of_the_table_split_in_the_manifest_s_order(done: tuple[Worksp
 
 def test_files_of_the_stage_and_nothing_beside_them(done: tuple[Workspace, Listener]) -> None:
     folder = done[0].metrics("tiny")
-    assert sorted(file.name for file in folder.iterdir()) == ["mask.safetensors", "native.json", "table.parquet"]
+    assert sorted(file.name for file in folder.iterdir()) == ["native.json", "native.parquet", "table.parquet", "vqgan"]
+    assert [file.name for file in (folder / "vqgan").iterdir()] == ["mask.safetensors"]
     assert [file.name for file in folder.parent.iterdir()] == ["tiny"]
     assert (done[0].quality("tiny") / "metrics" / "index.html").is_file()
 
@@ -113,7 +114,7 @@ def test_the_mask_is_made_of_the_mask_split_alone(done: tuple[Workspace, Listene
         x = torch.from_numpy(load_image(workspace.raw("tiny") / "images" / f"{name}.png", SIZE))
         total += (x - vqgan.reconstruct(x[None]).image_hat_BCHW[0].clamp(0, 1)).abs().mean(0)
     expected = 1 - (total - total.min()) / (total.max() - total.min())
-    found = load_mask_file(workspace.metrics("tiny") / "mask.safetensors")
+    found = load_mask_file(workspace.metrics("tiny") / "vqgan/mask.safetensors")
     np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-6)
 
 
@@ -123,7 +124,7 @@ def test_a_row_is_bit_equal_to_measuring_its_image_alone(done: tuple[Workspace, 
         detector=load_vqgan(workspace.detector("tiny", "vqgan")),
         backbone=load_backbone("efficientnet_lite0"),
         params=product().metrics,
-        mask_HW=load_mask_file(workspace.metrics("tiny") / "mask.safetensors"),
+        mask_HW=load_mask_file(workspace.metrics("tiny") / "vqgan/mask.safetensors"),
     )
     row = table[table["path"] == "images/d1.png"].iloc[0]
     alone = measurer.measure(torch.from_numpy(load_image(workspace.raw("tiny") / "images/d1.png", SIZE)))
@@ -133,12 +134,15 @@ def test_a_row_is_bit_equal_to_measuring_its_image_alone(done: tuple[Workspace, 
 
 def test_native_ranking_of_the_images(done: tuple[Workspace, Listener]) -> None:
     workspace, log = done
-    native, table = read_json(workspace.metrics("tiny") / "native.json", schema_version=1), read(done[0])
+    native, table = read_json(workspace.metrics("tiny") / "native.json", schema_version=2), read(done[0])
     labels = table["label"] == "defect"
-    assert native["image_auroc"] == pytest.approx(roc_auc_score(labels, table["native_score"]))
+    own, whole = native["detectors"]["vqgan"], ("seconds", "images", "seconds_per_image")
+    assert own["image_auroc"] == pytest.approx(roc_auc_score(labels, table["native_score"]))
     assert native["images"] == 6 and native["seconds_per_image"] == pytest.approx(native["seconds"] / 6)
-    assert set(native) == {"schema_version", *NATIVE}
-    assert log.seen == {name: native[name] for name in NATIVE}
+    assert set(native) == {"schema_version", "detectors", *whole} and set(own) == set(NATIVE)
+    assert log.seen == {name: native[name] for name in whole} | {f"vqgan.{name}": own[name] for name in NATIVE}
+    natives = read_table(workspace.metrics("tiny") / "native.parquet", schema_version=2)
+    assert natives[["path", "label"]].equals(table[["path", "label"]]) and natives["vqgan"].equals(table["native_score"].rename("vqgan"))
 
 
 def test_native_ranking_of_the_pixels_agrees_with_the_exact_one(done: tuple[Workspace, Listener]) -> None:
@@ -147,14 +151,15 @@ def test_native_ranking_of_the_pixels_agrees_with_the_exact_one(done: tuple[Work
         detector=load_vqgan(workspace.detector("tiny", "vqgan")),
         backbone=load_backbone("efficientnet_lite0"),
         params=product().metrics,
-        mask_HW=load_mask_file(workspace.metrics("tiny") / "mask.safetensors"),
+        mask_HW=load_mask_file(workspace.metrics("tiny") / "vqgan/mask.safetensors"),
     )
     values, marked = [], []
     for path in read(workspace)["path"]:
         values.append(measurer.measure(torch.from_numpy(load_image(workspace.raw("tiny") / path, SIZE))).map_HW.numpy())
         mask = workspace.raw("tiny") / path.replace("images", "masks")
         marked.append(load_mask(mask, SIZE) if mask.exists() else np.zeros((SIZE, SIZE), bool))
-    native = read_json(workspace.metrics("tiny") / "native.json", schema_version=1)
+    native = read_json(workspace.metrics("tiny") / "native.json", schema_version=2)
+    native = native["detectors"]["vqgan"]
     assert native["pixel_auroc"] == pytest.approx(roc_auc_score(np.ravel(marked), np.ravel(values)), abs=1e-3)
     assert 0 <= native["pro"] <= 1
 
@@ -168,9 +173,10 @@ def test_the_same_files_give_the_same_table_again(done: tuple[Workspace, Listene
 def test_without_masks_and_fixed_positions(tmp_path: Path) -> None:
     workspace = fill(tmp_path, masks=False)
     stage.run(product(fixed_position=False), workspace, NoLog())
-    native = read_json(workspace.metrics("tiny") / "native.json", schema_version=1)
+    native = read_json(workspace.metrics("tiny") / "native.json", schema_version=2)
+    native = native["detectors"]["vqgan"]
     assert native["pixel_auroc"] is None and native["pro"] is None
-    assert not (workspace.metrics("tiny") / "mask.safetensors").exists()
+    assert not (workspace.metrics("tiny") / "vqgan/mask.safetensors").exists()
     assert list(read(workspace).columns) == [*KEY_COLUMNS, *feature_columns("vqgan", masked=False)]
 
 

@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from zeromiss.backbones.load import load_backbone
-from zeromiss.detectors.vqgan.store import CONFIG, MODEL, load_vqgan
+from zeromiss.detectors.store import CONFIG, MODEL
+from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.metrics.measure import Measurer
 from zeromiss.params import MetricsParams
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from zeromiss.ablation.run import ablate
 from zeromiss.ablation.text import render
-from zeromiss.ablation.variants import pick
+from zeromiss.ablation.variants import of_vqgan, pick
 from zeromiss.files import write_json
 from zeromiss.images.staging import locked
 from zeromiss.params import load_product
@@ -23,7 +23,7 @@ def run(product: str, workspace: Workspace, *, only: list[str] | None, as_json: 
     data, parameters and code are not computed again. hours: longer ones are left out, and said so. Raises
     ZeromissError for an unknown product or variant, without a metric table, or when nothing can be compared.
     """
-    params = load_product(workspace.params_file, product)
+    params = of_vqgan(load_product(workspace.params_file, product))
     wanted = pick(params, only)
     place = workspace.ablation(product)
     place.mkdir(parents=True, exist_ok=True)

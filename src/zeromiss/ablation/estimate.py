@@ -8,13 +8,14 @@ import numpy as np
 
 from zeromiss.ablation.variants import Variant, varied
 from zeromiss.files import read_json
+from zeromiss.metrics.table import NATIVE_FILE, NATIVE_SCHEMA
 from zeromiss.params import Product
 from zeromiss.planning.counts import Counts
 from zeromiss.planning.pipeline import count_draws, fit_seconds, measure_seconds
 from zeromiss.selection.source import Source
 from zeromiss.workspace import Workspace
 
-_VERSION = 1  # of training.json and native.json
+_VERSION = 1  # of training.json
 
 
 def fold_seconds(product: Product, source: Source) -> float:
@@ -38,5 +39,5 @@ def making_seconds(product: Product, variant: Variant, images: int, workspace: W
     if not variant.trained:
         return images * measure_seconds(varied(product, variant)) / len(os.sched_getaffinity(0))
     training = read_json(workspace.detector(product.name, "vqgan") / "training.json", schema_version=_VERSION)
-    native = read_json(workspace.metrics(product.name) / "native.json", schema_version=_VERSION)
+    native = read_json(workspace.metrics(product.name) / NATIVE_FILE, schema_version=NATIVE_SCHEMA)
     return float(training["seconds"]) + float(native["seconds"])

@@ -79,7 +79,7 @@ def ablate(product: Product, workspace: Workspace, wanted: Sequence[Variant], *,
 def open_bench(product: Product, workspace: Workspace) -> Bench:
     """Read the product's metric table; raises ZeromissError when it is missing or nothing can be learned from it."""
     table = read_table(workspace.metrics(product.name) / FILE, schema_version=SCHEMA_VERSION)
-    return Bench(product=product, workspace=workspace, full=table, source=read_source(table))
+    return Bench(product=product, workspace=workspace, full=table, source=read_source(table, product.detectors))
 
 
 def _acting(bench: Bench, wanted: Sequence[Variant]) -> list[Variant]:

@@ -12,6 +12,7 @@ from zeromiss.params import Product
 from zeromiss.sections import first_fault
 from zeromiss.selection.resample import is_imbalanced
 
+VQGAN = "vqgan"
 STEP = 32  # pixels: an input size is a multiple of it, so that every network and every tile fits
 _ADDED = ("map", "context")  # image-level maps that paper 1 has not
 
@@ -30,7 +31,18 @@ class Variant:
     @property
     def trained(self) -> bool:
         """Whether a network of its own is trained."""
-        return "vqgan" in self.stages
+        return VQGAN in self.stages
+
+
+def of_vqgan(product: Product) -> Product:
+    """Return the product with the VQGAN as its only detector: its method is what an ablation takes apart.
+
+    Raises ZeromissError when the product does not list it.
+    """
+    if VQGAN not in product.detectors:
+        raise ZeromissError(f"an ablation takes the VQGAN's method apart, and product {product.name!r} does not list vqgan under detectors")
+    alone = product.selection.model_copy(update={"detectors": None})
+    return product.model_copy(update={"detectors": (VQGAN,), "selection": alone})
 
 
 def variants(product: Product) -> list[Variant]:

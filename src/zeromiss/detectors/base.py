@@ -44,14 +44,14 @@ class ReconstructingDetector(Protocol):
     """A trained detector that repaints an image as a normal one."""
 
     name: str
-    score_names: tuple[str, ...]
+    score_names: tuple[str, ...] | None  # None: no score of its own, the metric table's patch distance is the native one
     image_metrics: tuple[str, ...]  # of quantisation_mse, critic, critic_hat: those its reconstructions come with
 
     def reconstruct(self, image_BCHW: Tensor, precision: Precision = "fp32") -> Reconstruction:
         """Reconstruct RGB images in [0, 1]: no gradient, evaluation mode, repeatable bit for bit, each image for itself."""
 
-    def score(self, image_BCHW: Tensor, reconstruction: Reconstruction) -> Detection | None:
-        """Judge images beside their reconstruction; None where the metric table's patch distance is the native score."""
+    def score(self, image_BCHW: Tensor, reconstruction: Reconstruction) -> Detection:
+        """Judge images beside their reconstruction; never asked of a detector without `score_names`."""
 
 
 Detector = EmbeddingDetector | ReconstructingDetector

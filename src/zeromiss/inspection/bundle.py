@@ -1,8 +1,8 @@
 """What a bundle is: one folder with all that an inspection needs, each file under its SHA-256.
 
     bundle.json          what this page describes; its own SHA-256 identifies the whole bundle
-    vqgan/               config.json and model.safetensors
-    mask.safetensors     the normal-variation mask, where the product has one
+    <detector>/          config.json and model.safetensors of each detector that the classifier reads
+    <detector>/mask.safetensors   its normal-variation mask, where the product has one
     classifier.skops     preprocessing and the winning classifier, fitted
     backbone/<file>      the feature extractor's weights, only if they were given by path
     summary.json         the figures of the run; no inspection reads it, so it isn't under a hash
@@ -24,9 +24,11 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from zeromiss.detectors.store import FILES
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file, write_json
 from zeromiss.inspection.folders import atomic_folder
+from zeromiss.metrics.table import mask_file
 from zeromiss.params import MetricsParams
 from zeromiss.sections import first_fault
 from zeromiss.selection.curve import Curve, shift_share
@@ -34,14 +36,13 @@ from zeromiss.selection.curve import Curve, shift_share
 SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
 CLASSIFIER = "classifier.skops"
-MASK = "mask.safetensors"
+MASK = "mask.safetensors"  # of bundles made when there was one detector
 VQGAN = "vqgan"
 SUMMARY = "summary.json"
 LIBRARIES = (
     "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "scipy", "pandas",
-    "scikit-learn", "lightgbm", "xgboost", "skops", "safetensors", "zeromiss",
+    "scikit-learn", "lightgbm", "xgboost", "skops", "safetensors", "anomalib", "zeromiss",
 )  # fmt: skip
-_VQGAN_FILES = ("config.json", "model.safetensors")
 
 
 class _Record(BaseModel):
@@ -93,9 +94,15 @@ class BundleRecord(_Record):
     threshold: ThresholdRecord
     calibration: CalibrationRecord | None = None
     backbone: BackboneRecord
-    mask: bool
+    detectors: tuple[str, ...] = Field(default=(VQGAN,), min_length=1)  # the first one's boxes are shown
+    mask: bool = False  # of bundles made when there was one detector: its mask lies in MASK
+    masked: tuple[str, ...] = ()  # detectors with a mask
     versions: dict[str, str]
     files: dict[str, str]  # path inside the bundle -> SHA-256
+
+    def masks(self) -> dict[str, str]:
+        """Return the file of each detector's mask."""
+        return {VQGAN: MASK} if self.mask else {name: mask_file(name) for name in self.masked}
 
 
 class Contents(_Record):
@@ -111,9 +118,9 @@ class Contents(_Record):
     threshold: ThresholdRecord
     calibration: CalibrationRecord | None = None
     fingerprint: str  # of the backbone, see `fingerprint`
-    vqgan: Path  # folder
+    detectors: dict[str, Path]  # folders by name, in the order of their columns
     classifier: Path
-    mask: Path | None
+    masks: dict[str, Path]  # by detector
 
 
 def fingerprint(module: torch.nn.Module) -> str:
@@ -137,7 +144,8 @@ def pack(target: Path, contents: Contents, *, finish: Callable[[Path], None] | N
             **contents.model_dump(include={"product", "size", "seed", "features", "threshold", "calibration"}),
             metrics=contents.metrics.model_copy(update={"backbone_path": None}),  # no path of this machine
             backbone=backbone,
-            mask=contents.mask is not None,
+            detectors=tuple(contents.detectors),
+            masked=tuple(contents.masks),
             versions=library_versions(),
             files={path: sha256_file(draft / path) for path in _listing(draft)},
         )
@@ -169,9 +177,7 @@ def open_bundle(folder: Path) -> BundleRecord:
 
 def required_files(record: BundleRecord) -> set[str]:
     """Return the files without which such a bundle can judge nothing."""
-    names = {f"{VQGAN}/{name}" for name in _VQGAN_FILES} | {CLASSIFIER}
-    if record.mask:
-        names.add(MASK)
+    names = {f"{detector}/{name}" for detector in record.detectors for name in FILES} | {CLASSIFIER, *record.masks().values()}
     if record.backbone.file is not None:
         names.add(record.backbone.file)
     return names
@@ -190,12 +196,13 @@ def library_versions() -> dict[str, str]:
 
 def _copy_files(draft: Path, contents: Contents) -> BackboneRecord:
     """Copy the packed files into `draft`."""
-    (draft / VQGAN).mkdir()
-    for name in _VQGAN_FILES:
-        _copy(contents.vqgan / name, draft / VQGAN / name)
+    for detector, folder in contents.detectors.items():
+        (draft / detector).mkdir()
+        for name in FILES:
+            _copy(folder / name, draft / detector / name)
     _copy(contents.classifier, draft / CLASSIFIER)
-    if contents.mask is not None:
-        _copy(contents.mask, draft / MASK)
+    for detector, mask in contents.masks.items():
+        _copy(mask, draft / mask_file(detector))
     given, file = contents.metrics.backbone_path, None
     if given is not None:
         file = f"backbone/{Path(given).name}"

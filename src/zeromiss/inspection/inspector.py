@@ -18,13 +18,14 @@ import pandas as pd
 import torch
 
 from zeromiss.backbones.load import load_backbone
-from zeromiss.detectors.vqgan.store import load_vqgan
+from zeromiss.detectors.load import load_detector
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
-from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, MASK, VQGAN, BundleRecord, CalibrationRecord, fingerprint, open_bundle
+from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, CalibrationRecord, fingerprint, open_bundle
 from zeromiss.inspection.verdict import ModelName, Verdict, decide, to_patches
 from zeromiss.metrics.mask import load_mask_file
-from zeromiss.metrics.measure import Measurement, Measurer
+from zeromiss.metrics.measurement import Measurement, Measures
+from zeromiss.metrics.stack import Stack, stack_of
 from zeromiss.metrics.table import read_tensor
 from zeromiss.selection.fit import defect_probability
 from zeromiss.selection.store import load_classifier
@@ -58,7 +59,7 @@ class Inspector:
     def __init__(
         self,
         *,
-        measurer: Measurer,
+        measurer: Measures,
         classifier: Classifier,
         features: tuple[str, ...],
         threshold: float,
@@ -149,12 +150,12 @@ class Inspector:
                 for future in waiting:
                     future.cancel()
 
-    def _examine_file(self, path: Path, measurer: Measurer) -> Examination:
+    def _examine_file(self, path: Path, measurer: Measures) -> Examination:
         """Read, check and judge one file."""
         image_CHW = self._checked(read_tensor(path, self.size, measurer.params.decode))
         return self._examine(image_CHW, measurer, path=str(path), sha256=sha256_file(path))
 
-    def _examine(self, image_CHW: torch.Tensor, measurer: Measurer, *, path: str, sha256: str) -> Examination:
+    def _examine(self, image_CHW: torch.Tensor, measurer: Measures, *, path: str, sha256: str) -> Examination:
         """Measure, score and decide."""
         measurement = measurer.measure(image_CHW)
         score = self.score(measurement.features)
@@ -202,13 +203,13 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _load_measurer(bundle: Path, record: BundleRecord) -> Measurer:
-    """Load networks and mask of a verified bundle."""
-    return Measurer(
-        detector=load_vqgan(bundle / VQGAN),
+def _load_measurer(bundle: Path, record: BundleRecord) -> Stack:
+    """Load networks and masks of a verified bundle."""
+    return stack_of(
+        [load_detector(bundle / name) for name in record.detectors],
         backbone=_load_backbone(bundle, record),
         params=record.metrics,
-        mask_HW=load_mask_file(bundle / MASK) if record.mask else None,
+        masks={name: load_mask_file(bundle / file) for name, file in record.masks().items()},
     )
 
 

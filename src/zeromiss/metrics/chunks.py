@@ -1,10 +1,10 @@
-"""Measuring on a cluster's workers: a few images in, their rows and pixel counts out; no map leaves a worker.
+"""Measuring on a cluster's workers: a few images in, their rows, native scores and pixel counts out; no map leaves a worker.
 
 A worker reads images and networks itself, from the paths of the machine it works for, and refuses files
 of another content. It measures one image at a time with the code that measures here: the same bits come out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,19 +15,30 @@ import pandas as pd
 import torch
 
 from zeromiss.backbones.load import load_backbone
-from zeromiss.detectors.vqgan.store import load_vqgan
+from zeromiss.detectors.load import load_detector
+from zeromiss.detectors.store import FILES
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
 from zeromiss.images.load import load_mask
-from zeromiss.metrics.measure import Measurer
+from zeromiss.metrics.measurement import Measurement
 from zeromiss.metrics.ranking import PixelCounts, PixelRanking
+from zeromiss.metrics.stack import Stack
 from zeromiss.metrics.table import measured, table_row
 from zeromiss.parallel import run_each
 from zeromiss.params import MetricsParams
 
 CHUNK = 8  # images a task: about a second of work
 
-Counted = tuple[dict[str, Any], PixelCounts | None]  # a row of the table, and its pixels where they are ranked
+Masks = tuple[tuple[str, tuple[int, ...], bytes], ...]  # detector, shape and float32 bytes of each normal-variation mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """A measured image: its row of the table, and by detector its native score and its pixels where they are ranked."""
+
+    row: dict[str, Any]
+    natives: dict[str, float]
+    pixels: dict[str, PixelCounts]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,48 +46,64 @@ class Recipe:
     """What a worker needs to measure as this machine does."""
 
     raw: Path
-    detector: Path
+    detectors: tuple[Path, ...]  # folders, in the order of the columns
     digests: tuple[tuple[str, str], ...]  # path and SHA-256 of every file of the networks
     params: MetricsParams
     size: int  # pixels of a side
-    scale: float | None  # of the pixel ranking's bins; None: pixels are not ranked
+    scales: tuple[tuple[str, float], ...]  # of the pixel rankings' bins, by detector; empty: pixels are not ranked
 
 
-def write_recipe(*, raw: Path, detector: Path, params: MetricsParams, size: int, scale: float | None) -> Recipe:
+def write_recipe(
+    *, raw: Path, detectors: Sequence[Path], params: MetricsParams, size: int, scales: Mapping[str, float]
+) -> Recipe:
     """Return the recipe, with the digests of this machine's files."""
-    files = sorted(path for path in detector.rglob("*") if path.is_file())
+    files = sorted(folder / name for folder in detectors for name in FILES)
     if params.backbone_path is not None:
         files.append(Path(params.backbone_path).absolute())
     digests = tuple((str(path), sha256_file(path)) for path in files)
-    return Recipe(raw=raw, detector=detector, digests=digests, params=params, size=size, scale=scale)
+    return Recipe(raw=raw, detectors=tuple(detectors), digests=digests, params=params, size=size, scales=tuple(scales.items()))
 
 
-def measured_there(table: pd.DataFrame, recipe: Recipe, mask_HW: np.ndarray | None) -> Iterator[Counted]:
-    """Yield the rows of the images of `table` (a manifest's rows) in its order, measured by the cluster's workers.
+def pack_masks(masks: Mapping[str, torch.Tensor]) -> Masks:
+    """Return masks (H, W) in a form that travels and can be compared."""
+    return tuple((name, tuple(mask_HW.shape), mask_HW.numpy().tobytes()) for name, mask_HW in masks.items())
+
+
+def measured_there(table: pd.DataFrame, recipe: Recipe, masks: Mapping[str, torch.Tensor]) -> Iterator[Counted]:
+    """Yield the images of `table` (a manifest's rows) in its order, measured by the cluster's workers.
 
     Raises ZeromissError, naming the worker, for what it lacks or cannot judge.
     """
-    rows = table.to_dict(orient="records")
-    chunks = [(recipe, mask_HW, rows[start : start + CHUNK]) for start in range(0, len(rows), CHUNK)]
+    rows, packed = table.to_dict(orient="records"), pack_masks(masks)
+    chunks = [(recipe, packed, rows[start : start + CHUNK]) for start in range(0, len(rows), CHUNK)]
     for counted in run_each(measure_chunk, chunks, jobs=-1, title="metrics", unit=f"{CHUNK} images"):
         yield from counted
 
 
-def measure_chunk(recipe: Recipe, mask_HW: np.ndarray | None, rows: list[dict[str, Any]]) -> list[Counted]:
+def measure_chunk(recipe: Recipe, masks: Masks, rows: list[dict[str, Any]]) -> list[Counted]:
     """Measure the images of a manifest's rows in this process; the networks are loaded once.
 
     Raises ZeromissError for a file that is missing here, or has another content than the manifest or the recipe says.
     """
     for row in rows:
         _refuse_other(recipe.raw / row["path"], row["sha256"])
-    measurer = _measurer(recipe.detector, recipe.digests, recipe.params, None if mask_HW is None else (mask_HW.shape, mask_HW.tobytes()))
-    ranking = None if recipe.scale is None else PixelRanking(scale=recipe.scale)
-    counted = []
+    measurer = _measurer(recipe.detectors, recipe.digests, recipe.params, masks)
+    rankings = {name: PixelRanking(scale=scale) for name, scale in recipe.scales}
     results = measured(pd.DataFrame(rows), measurer, raw=recipe.raw, size=recipe.size, workers=1)
-    for row, (_, measurement) in zip(rows, results, strict=True):
-        counts = count_pixels(ranking, row, measurement.map_HW.numpy(), raw=recipe.raw, size=recipe.size)
-        counted.append((table_row(row, measurement), counts))
-    return counted
+    return [count(row, measurement, rankings, raw=recipe.raw, size=recipe.size) for row, (_, measurement) in zip(rows, results, strict=True)]
+
+
+def count(
+    row: dict[str, Any], measurement: Measurement, rankings: Mapping[str, PixelRanking], *, raw: Path, size: int
+) -> Counted:
+    """Return what the table and the rankings keep of a measured image."""
+    each = measurement.each()
+    pixels = {
+        one.detector: counts
+        for one in each
+        if (counts := count_pixels(rankings.get(one.detector), row, one.map_HW.numpy(), raw=raw, size=size)) is not None
+    }
+    return Counted(row=table_row(row, measurement), natives={one.detector: one.native_score for one in each}, pixels=pixels)
 
 
 def count_pixels(
@@ -91,15 +118,13 @@ def count_pixels(
 
 
 @lru_cache(maxsize=1)
-def _measurer(
-    detector: Path, digests: tuple[tuple[str, str], ...], params: MetricsParams, mask: tuple[tuple[int, ...], bytes] | None
-) -> Measurer:
+def _measurer(detectors: tuple[Path, ...], digests: tuple[tuple[str, str], ...], params: MetricsParams, masks: Masks) -> Stack:
     """Return the measurer of a recipe, its files checked."""
     for path, digest in digests:
         _refuse_other(Path(path), digest)
-    mask_HW = None if mask is None else torch.from_numpy(np.frombuffer(mask[1], dtype=np.float32).reshape(mask[0]).copy())
+    unpacked = {name: torch.from_numpy(np.frombuffer(data, dtype=np.float32).reshape(shape).copy()) for name, shape, data in masks}
     backbone = load_backbone(params.backbone, params.backbone_path)
-    return Measurer(detector=load_vqgan(detector), backbone=backbone, params=params, mask_HW=mask_HW)
+    return stack_of([load_detector(folder) for folder in detectors], backbone=backbone, params=params, masks=unpacked)
 
 
 def _refuse_other(path: Path, digest: str) -> None:

@@ -3,33 +3,51 @@
 `<detector>.<level>.<metric>[.<aggregate>][.masked]`, for instance `vqgan.patch.ssim.sum.masked`.
 """
 
+from collections.abc import Collection, Sequence
+
 from zeromiss.metrics.aggregates import AGGREGATES
 from zeromiss.metrics.distances import DISTANCES
 
+OWN_METRICS = ("quantisation_mse", "critic", "critic_hat")  # that only some detectors' reconstructions come with
 IMAGE_METRICS = ("mse", "perceptual_mse", "quantisation_mse", "critic", "critic_hat", "orb", "orb_no_keypoints")
 PATCH_METRICS = ("fid", *DISTANCES)
 WHOLE_IMAGE = ("difference", "map", "context")  # per-pixel values aggregated over the image
+MASKED = ".masked"  # how the columns that were measured after the mask end
 KEY_COLUMNS = ("path", "sha256", "label", "defect_type", "part_id", "native_score")  # before the features
 
 
-def image_columns(detector: str) -> list[str]:
+def image_columns(detector: str, own: Collection[str] = OWN_METRICS) -> list[str]:
     """Return the columns of the image level: single metrics, aggregates of the difference, aggregates of two maps.
 
     The paper has the first two; added are the aggregates of the (unmasked) perceptual anomaly map and of its
-    like from the backbone's coarser levels, which see the surroundings of a place (`context`).
+    like from the backbone's coarser levels, which see the surroundings of a place (`context`). `own`: those of
+    OWN_METRICS that the detector has.
     """
-    single = [f"{detector}.image.{metric}" for metric in IMAGE_METRICS]
+    single = [f"{detector}.image.{metric}" for metric in IMAGE_METRICS if metric in own or metric not in OWN_METRICS]
     return single + [f"{detector}.image.{values}.{name}" for values in WHOLE_IMAGE for name in AGGREGATES]
+
+
+def score_columns(detector: str, score_names: Sequence[str] | None) -> list[str]:
+    """Return the columns of a detector's own scores, the native one first; none where it has no score of its own."""
+    return [] if score_names is None else [f"{detector}.image.{name}" for name in ("score", *score_names)]
 
 
 def localised_columns(detector: str, *, masked: bool) -> list[str]:
     """Return the columns of the pixel and patch levels, plain or after the mask."""
-    suffix = ".masked" if masked else ""
+    suffix = MASKED if masked else ""
     pixel = [f"{detector}.pixel.difference.{name}{suffix}" for name in AGGREGATES]
     return pixel + [f"{detector}.patch.{metric}.{name}{suffix}" for metric in PATCH_METRICS for name in AGGREGATES]
 
 
-def feature_columns(detector: str, *, masked: bool) -> list[str]:
-    """Return all columns of one detector; with `masked`, pixel and patch levels exist twice."""
-    columns = image_columns(detector) + localised_columns(detector, masked=False)
+def feature_columns(
+    detector: str, *, masked: bool, own: Collection[str] = OWN_METRICS, score_names: Sequence[str] | None = None
+) -> list[str]:
+    """Return all columns of a detector that redraws; with `masked`, pixel and patch levels exist twice."""
+    columns = image_columns(detector, own) + score_columns(detector, score_names) + localised_columns(detector, masked=False)
     return columns + (localised_columns(detector, masked=True) if masked else [])
+
+
+def map_columns(detector: str, score_names: Sequence[str]) -> list[str]:
+    """Return all columns of a detector that gives a score and a map: its scores, aggregates of the map and of its largest pixels."""
+    aggregated = [f"{detector}.{level}.map.{name}" for level in ("image", "pixel") for name in AGGREGATES]
+    return score_columns(detector, score_names) + aggregated

@@ -1,4 +1,4 @@
-"""One image in, all its metrics out: the same code for the table and for an inspection.
+"""One image and its reconstruction in, all metrics out: the same code for the table and for an inspection.
 
 Axes: B images (always 1, so that a score never depends on other images), C channels, H, W pixels,
 Q patches, boxes (x0, y0, x1, y1) half open.
@@ -14,32 +14,20 @@ from torch import Tensor
 
 from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.faster import faster
-from zeromiss.detectors.base import Reconstruction, ReconstructingDetector
+from zeromiss.detectors.base import Detection, Reconstruction, ReconstructingDetector
 from zeromiss.errors import ZeromissError
 from zeromiss.memory import keep_freed_memory
 from zeromiss.metrics.aggregates import aggregate
-from zeromiss.metrics.columns import feature_columns
+from zeromiss.metrics.columns import OWN_METRICS, feature_columns
 from zeromiss.metrics.distances import patch_distances
 from zeromiss.metrics.features import CROP_SIDE, CROP_SIDES, crop_distances
 from zeromiss.metrics.image_level import mse, orb_difference
 from zeromiss.metrics.localise import candidate_boxes, keep_largest, top_pixels
+from zeromiss.metrics.measurement import Measurement, named
 from zeromiss.metrics.perceive import Perceived, Perceiver
 from zeromiss.metrics.threads import Banded, Lanes, one_thread
 from zeromiss.metrics.tiles import Tile, lay_tiles, reconstruct_tiles
 from zeromiss.params import MetricsParams
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """What is known of one image. Where the mask is on, boxes, distances, score and map are masked."""
-
-    features: dict[str, float]  # by column name, in the table's order
-    boxes_Q4: Tensor  # int64, the largest distance first
-    distances_Q: Tensor  # patch distance "fid" of each box
-    native_score: float  # mean of distances_Q (higher = more abnormal)
-    map_HW: Tensor  # per-pixel anomaly map (higher = more abnormal)
-    image_hat_CHW: Tensor  # reconstruction in [0, 1]
-    difference_HW: Tensor  # |x - x_hat| averaged over channels, unmasked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +66,8 @@ class Measurer:
         self.backbone = quick.to(memory_format=torch.channels_last)  # takes a fifth less time
         self.params = params
         self.mask_HW = mask_HW
-        self.columns = feature_columns(detector.name, masked=mask_HW is not None)
+        own, scores = detector.image_metrics, detector.score_names
+        self.columns = feature_columns(detector.name, masked=mask_HW is not None, own=own, score_names=scores)
         self._perceiver = Perceiver(self.backbone)
         self._lanes = Lanes(1)
         self._banded: Banded | None = None
@@ -120,15 +109,28 @@ class Measurer:
             *(partial(self._localised, pair, *found) for found in zip(pixels, boxes, perceived.distances, strict=True)),
         )
         _, boxes_Q4, distances_Q = localised[-1]
+        detection = self._native(image_CHW, reconstruction, perceived, weights[-1], distances_Q)
+        own = () if self.detector.score_names is None else (float(score_B[0]) for score_B in (detection.score_B, *detection.scores.values()))
+        numbers = np.concatenate((level, np.fromiter(own, dtype=np.float64), *(values for values, _, _ in localised)))
         return Measurement(
-            features=self._named(np.concatenate((level, *(values for values, _, _ in localised)))),
+            detector=self.detector.name,
+            features=named(self.columns, numbers),
             boxes_Q4=boxes_Q4,
             distances_Q=distances_Q,
-            native_score=float(distances_Q.double().mean()),
-            map_HW=perceived.map_HW if weights[-1] is None else perceived.map_HW * weights[-1],
+            native_score=float(detection.score_B[0]),
+            map_HW=detection.map_BHW[0],
             image_hat_CHW=pair.x_hat_CHW,
             difference_HW=pair.difference_HW,
         )
+
+    def _native(
+        self, image_CHW: Tensor, reconstruction: Reconstruction, perceived: Perceived, weight_HW: Tensor | None, distances_Q: Tensor
+    ) -> Detection:
+        """Return the detector's own score and map; without such, the mean patch distance and the perceptual map, masked where the mask is on."""
+        if self.detector.score_names is not None:
+            return self.detector.score(image_CHW[None], reconstruction)
+        map_HW = perceived.map_HW if weight_HW is None else perceived.map_HW * weight_HW
+        return Detection(score_B=distances_Q.double().mean()[None], map_BHW=map_HW[None])
 
     def _refuse_other_size(self, image_CHW: Tensor) -> None:
         """Raise ZeromissError when the mask does not fit the image."""
@@ -188,12 +190,11 @@ class Measurer:
         """Return the image level's values, in the order of `image_columns`."""
         x_CHW, x_hat_CHW = pair.arrays()
         orb, no_keypoints = orb_difference(x_CHW, x_hat_CHW)
+        own = dict(zip(OWN_METRICS, (reconstruction.quantisation_B, reconstruction.critic_B, reconstruction.critic_hat_B), strict=True))
         single = (
             mse(x_CHW, x_hat_CHW) if self.params.tiles is None else _lean_mse(x_CHW, x_hat_CHW),
             perceived.perceptual_mse,
-            float(reconstruction.quantisation_B[0]),
-            float(reconstruction.critic_B[0]),
-            float(reconstruction.critic_hat_B[0]),
+            *(float(own[name][0]) for name in OWN_METRICS if name in self.detector.image_metrics),
             orb,
             float(no_keypoints),
         )
@@ -209,14 +210,6 @@ class Measurer:
         named = patch_distances(*pair.arrays(), boxes_Q4.cpu().numpy())
         patches_KQ = np.stack((fid_Q.cpu().double().numpy(), *named.values()))
         return np.concatenate((aggregate(pixels_1P)[0], aggregate(patches_KQ).ravel())), boxes_Q4, fid_Q
-
-    def _named(self, numbers: np.ndarray) -> dict[str, float]:
-        """Return the values by column name, or refuse what is not finite."""
-        features = dict(zip(self.columns, numbers.tolist(), strict=True))
-        for name, value in features.items():
-            if not np.isfinite(value):
-                raise ZeromissError(f"{name} is {value}: the detector or the backbone does not give finite values; train it again")
-        return features
 
 
 def _lean_mse(x_CHW: np.ndarray, x_hat_CHW: np.ndarray) -> float:

@@ -15,11 +15,12 @@ import torch
 from zeromiss.files import atomic_path
 from zeromiss.images.load import load_image
 from zeromiss.metrics.columns import KEY_COLUMNS
-from zeromiss.metrics.measure import Measurement, Measurer
+from zeromiss.metrics.measurement import Measurement, Measures
 from zeromiss.tables import stamp
 
 SCHEMA_VERSION = 1
-FILE = "table.parquet"
+FILE, NATIVE_FILE, NATIVES_FILE = "table.parquet", "native.json", "native.parquet"
+NATIVE_SCHEMA = 2  # of the two files of native scores: how well they rank, and the scores themselves
 CHUNK = 64  # rows written at a time
 _TEXT = ("path", "sha256", "label", "defect_type", "part_id")
 
@@ -50,7 +51,7 @@ def read_tensor(path: Path, size: int, decode: Literal["whole", "reduced"] = "wh
 
 
 def measured(
-    manifest: pd.DataFrame, measurer: Measurer, *, raw: Path, size: int, workers: int | None = None
+    manifest: pd.DataFrame, measurer: Measures, *, raw: Path, size: int, workers: int | None = None
 ) -> Iterator[tuple[dict[str, Any], Measurement]]:
     """Yield each image's manifest row and its measurement, in the manifest's order.
 
@@ -85,3 +86,8 @@ def table_row(row: dict[str, Any], measurement: Measurement) -> dict[str, Any]:
     """Return one row of the table: who the image is, its native score, its features."""
     text = {name: None if pd.isna(row[name]) else str(row[name]) for name in _TEXT}
     return text | {"native_score": measurement.native_score} | measurement.features
+
+
+def mask_file(detector: str) -> str:
+    """Return where, below the metrics or a bundle's folder, a detector's normal-variation mask lies."""
+    return f"{detector}/mask.safetensors"

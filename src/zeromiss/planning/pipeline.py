@@ -156,6 +156,8 @@ class _Noise:
     """A stand-in for the network: an image comes back with noise, so that there is something to localise."""
 
     name = Vqgan.name
+    score_names = None
+    image_metrics = Vqgan.image_metrics
 
     def reconstruct(self, image_BCHW: Tensor, precision: Precision = "fp32") -> Reconstruction:
         """Return the image, disturbed."""

@@ -1,5 +1,6 @@
 """The metric table as the selection reads it: features, labels, parts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +26,8 @@ class Source:
         return Source(facts=facts, features=features, y_N=self.y_N[indices_M], part_N=self.part_N[indices_M])
 
 
-def read_source(table: pd.DataFrame) -> Source:
-    """Split the metric table into facts and features.
+def read_source(table: pd.DataFrame, detectors: Sequence[str] | None = None) -> Source:
+    """Split the metric table into facts and features, of `detectors` or of all.
 
     Raises ZeromissError for a missing column, no feature, an unknown label, a missing class, or a value that
     is not a finite number.
@@ -34,7 +35,7 @@ def read_source(table: pd.DataFrame) -> Source:
     missing = [name for name in FACTS if name not in table]
     if missing:
         raise ZeromissError(f"the metric table has no column {missing[0]!r}: run the metrics stage anew")
-    names = [name for name in table.columns if name not in FACTS]
+    names = [name for name in table.columns if name not in FACTS and (detectors is None or name.split(".")[0] in detectors)]
     if not names:
         raise ZeromissError("the metric table has no features: run the metrics stage anew")
     features = table[names].astype(np.float64)

@@ -8,26 +8,27 @@ import pandas as pd
 from zeromiss.backbones.load import load_backbone
 from zeromiss.files import read_json, write_json
 from zeromiss.images import manifest as manifests
-from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, MASK, SUMMARY, VQGAN, CalibrationRecord, Contents, ThresholdRecord
+from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, SUMMARY, CalibrationRecord, Contents, ThresholdRecord
 from zeromiss.inspection.bundle import fingerprint, pack
 from zeromiss.inspection.check import Check, check_against_table, handful
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_SCHEMA
 from zeromiss.inspection.summary import DetectorFigures, HonestProtocol, Rates, Summary, ThresholdFigures, check_summary
 from zeromiss.metrics import table as tables
+from zeromiss.metrics.columns import MASKED
 from zeromiss.params import Product
 from zeromiss.stages.base import RunLog
 from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
+TRAINING = "training.json"
 CHECKED = 3  # images of each label judged again
-_FILES = {  # JSON files of the earlier stages, all of schema version 1
-    "training": ("detector", "training.json"),
-    "native": ("metrics", "native.json"),
-    "families": ("selection", "families.json"),
-    "features": ("selection", "features.json"),
-    "calibration": ("selection", "calibration.json"),
-    "threshold": ("threshold", "threshold.json"),
+_FILES = {  # JSON files of the earlier stages: folder, name and schema version
+    "native": ("metrics", tables.NATIVE_FILE, tables.NATIVE_SCHEMA),
+    "families": ("selection", "families.json", 1),
+    "features": ("selection", "features.json", 1),
+    "calibration": ("selection", "calibration.json", 1),
+    "threshold": ("threshold", "threshold.json", 1),
 }
 
 
@@ -68,7 +69,7 @@ def summarise(name: str, found: dict[str, dict[str, Any]], *, manifest: pd.DataF
         "n_train_normal": int((trained == "normal").sum()),
         "n_normal": int((table == "normal").sum()),
         "n_defects": int((table == "defect").sum()),
-        "detectors": {VQGAN: _only(native, DetectorFigures)},
+        "detectors": {detector: _only(figures, DetectorFigures) for detector, figures in native["detectors"].items()},
         "composite": {
             "family": families["winner"],
             "image_auroc": winner["image_auroc"],
@@ -82,7 +83,7 @@ def summarise(name: str, found: dict[str, dict[str, Any]], *, manifest: pd.DataF
         },
         "threshold": _only(found["threshold"], ThresholdFigures),
         "seconds": {
-            "train": found["training"]["seconds"],
+            "train": sum(training["seconds"] for training in found["training"].values()),
             "extract": native["seconds"],
             "select": families["seconds"],
             "inspect_per_image": check.seconds_per_image,
@@ -92,31 +93,31 @@ def summarise(name: str, found: dict[str, dict[str, Any]], *, manifest: pd.DataF
 
 
 def _read(name: str, workspace: Workspace) -> dict[str, dict[str, Any]]:
-    """Read the JSON files of the earlier stages."""
-    folders = {
-        "detector": workspace.detector(name, VQGAN),
-        "metrics": workspace.metrics(name),
-        "selection": workspace.selection(name),
-        "threshold": workspace.threshold(name),
-    }
-    return {key: read_json(folders[folder] / file, schema_version=1) for key, (folder, file) in _FILES.items()}
+    """Read the JSON files of the earlier stages; `training` holds each detector's."""
+    folders = {"metrics": workspace.metrics(name), "selection": workspace.selection(name), "threshold": workspace.threshold(name)}
+    found = {key: read_json(folders[folder] / file, schema_version=version) for key, (folder, file, version) in _FILES.items()}
+    training = {detector: read_json(workspace.detector(name, detector) / TRAINING, schema_version=1) for detector in found["native"]["detectors"]}
+    return found | {"training": training}
 
 
 def _contents(product: Product, workspace: Workspace, found: dict[str, dict[str, Any]]) -> Contents:
     """Return what is to be packed."""
     name, params, threshold = product.name, product.metrics, found["threshold"]
+    features = tuple(found["features"]["columns"])
+    members = dict.fromkeys(column.split(".")[0] for column in features)
+    masked = dict.fromkeys(column.split(".")[0] for column in features if column.endswith(MASKED))
     return Contents(
         product=name,
         size=product.size,
         seed=product.seed,
         metrics=params,
-        features=tuple(found["features"]["columns"]),
+        features=features,
         threshold=ThresholdRecord(value=threshold["value"], rule=threshold["rule"], statement=threshold["statement"]),
         calibration=_calibration(found["calibration"], product.inspection.defect_share),
         fingerprint=fingerprint(load_backbone(params.backbone, params.backbone_path)),
-        vqgan=workspace.detector(name, VQGAN),
+        detectors={detector: workspace.detector(name, detector) for detector in members},
         classifier=workspace.selection(name) / CLASSIFIER,
-        mask=workspace.metrics(name) / MASK if params.fixed_position else None,
+        masks={detector: workspace.metrics(name) / tables.mask_file(detector) for detector in masked},
     )
 
 

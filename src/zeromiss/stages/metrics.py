@@ -1,76 +1,87 @@
-"""Stage `metrics`: measure every image of the split `table` into one table of columns.
+"""Stage `metrics`: every detector measures every image of the split `table`, into one table of columns.
 
 Everything runs on the CPU, where an inspection runs too: the threshold is the lowest defect's score, so
 the scores behind it must be the very bits an inspection gives.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 from tqdm import tqdm
 
 from zeromiss.backbones.load import load_backbone
 from zeromiss.cluster import active_session
-from zeromiss.detectors.base import ReconstructingDetector
-from zeromiss.detectors.vqgan.store import load_vqgan
+from zeromiss.detectors.base import Detector
+from zeromiss.detectors.load import load_detector
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
 from zeromiss.images import manifest as manifests
 from zeromiss.images.staging import Staging
 from zeromiss.metrics.checks import check_table
-from zeromiss.metrics.chunks import Counted, count_pixels, measured_there, write_recipe
+from zeromiss.metrics.chunks import Counted, count, measured_there, write_recipe
 from zeromiss.metrics.mask import normal_variation_mask, save_mask
 from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.ranking import PixelRanking, average_precision, fpr_at_zero_missed, image_auroc
-from zeromiss.metrics.table import FILE, SCHEMA_VERSION, measured, read_tensor, table_row, write_rows
+from zeromiss.metrics.stack import Stack, redraws, stack_of
+from zeromiss.metrics.table import (
+    FILE, NATIVE_FILE, NATIVE_SCHEMA, NATIVES_FILE, SCHEMA_VERSION, mask_file, measured, read_tensor, write_rows,
+)  # fmt: skip
 from zeromiss.params import Product
 from zeromiss.stages.base import RunLog
-from zeromiss.tables import read_table
+from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
 
-MASK_FILE, NATIVE_FILE, NATIVE_SCHEMA = "mask.safetensors", "native.json", 1
-SCALE_IMAGES = 8  # normals whose mean map value sets the bins of the pixel ranking
+SCALE_IMAGES = 8  # normals whose mean map value sets the bins of a pixel ranking
+TIMED_IMAGES = 8  # images on which each detector alone is timed
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
-    """Write the metric table, the mask (fixed positions only) and the native ranking of `product`.
+    """Write the metric table, the masks (fixed positions only) and each detector's native scores and ranking.
 
     Raises ZeromissError when fixed positions are asked for and no image was put aside for the mask, when
     the split `table` lacks normals or defects, or when the table is not sound; nothing is written then.
     """
-    raw = workspace.raw(product.name)
+    raw, target = workspace.raw(product.name), workspace.metrics(product.name)
     manifest = read_table(workspace.manifest(product.name) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION)
     table = _table_rows(manifest, product.name)
-    detector = load_vqgan(workspace.detector(product.name, "vqgan"))
-    staging = Staging(workspace.metrics(product.name))
+    detectors = [load_detector(workspace.detector(product.name, name)) for name in product.detectors]
+    staging = Staging(target)
     staging.recover()
     with staging:
-        measurer = _measurer(product, detector, manifest, raw=raw, folder=staging.folder)
+        masks = _masks(product, detectors, manifest, raw=raw, folder=staging.folder)
+        backbone = load_backbone(product.metrics.backbone, product.metrics.backbone_path)
+        stack = stack_of(detectors, backbone=backbone, params=product.metrics, masks=masks)
         started = time.perf_counter()
-        ranking = _measure_table(product, workspace, table, measurer, path=staging.folder / FILE)
+        natives, rankings = _measure_table(product, workspace, table, stack, masks, path=staging.folder / FILE)
         seconds = time.perf_counter() - started
         frame = read_table(staging.folder / FILE, schema_version=SCHEMA_VERSION)
         docs = workspace.quality(product.name) / "metrics"
-        check_table(frame, features=measurer.columns, images=len(table), docs=docs)
-        native = native_ranking(frame, ranking) | {
-            "seconds": seconds,
-            "images": len(table),
-            "seconds_per_image": seconds / len(table),
+        check_table(frame, features=stack.columns, images=len(table), docs=docs)
+        write_table(staging.folder / NATIVES_FILE, natives, schema_version=NATIVE_SCHEMA)
+        alone = _seconds_alone(stack, table, raw=raw, size=product.size)
+        ranked = {
+            name: native_ranking(natives, name, rankings.get(name)) | {"seconds_per_image": alone[name]} for name in product.detectors
         }
+        native = {"seconds": seconds, "images": len(table), "seconds_per_image": seconds / len(table), "detectors": ranked}
         write_json(staging.folder / NATIVE_FILE, native, schema_version=NATIVE_SCHEMA)
         staging.swap()
-    log.metrics({name: float(value) for name, value in native.items() if value is not None})
-    log.artifact(workspace.metrics(product.name) / NATIVE_FILE)
+    log.metrics({key: native[key] for key in ("seconds", "images", "seconds_per_image")})
+    log.metrics({f"{name}.{key}": value for name, figures in ranked.items() for key, value in figures.items() if value is not None})
+    log.artifact(target / NATIVE_FILE)
     return native
 
 
-def native_ranking(frame: pd.DataFrame, ranking: PixelRanking | None) -> dict[str, float | None]:
-    """Return how well the native score ranks images and the anomaly map pixels (None without masks)."""
-    labels, scores = (frame["label"] == "defect").to_numpy(), frame["native_score"].to_numpy()
+def native_ranking(natives: pd.DataFrame, detector: str, ranking: PixelRanking | None) -> dict[str, float | None]:
+    """Return how well a detector's native score ranks images and its map pixels (None without masks).
+
+    natives: columns path, label (normal or defect) and one a detector.
+    """
+    labels, scores = (natives["label"] == "defect").to_numpy(), natives[detector].to_numpy()
     return {
         "image_auroc": image_auroc(labels, scores),
         "average_precision": average_precision(labels, scores),
@@ -92,70 +103,92 @@ def _table_rows(manifest: pd.DataFrame, name: str) -> pd.DataFrame:
     return table
 
 
-def _measurer(
-    product: Product, detector: ReconstructingDetector, manifest: pd.DataFrame, *, raw: Path, folder: Path
-) -> Measurer:
-    """Return the measurer of `product`; where positions are fixed, make its mask and write it first."""
-    backbone = load_backbone(product.metrics.backbone, product.metrics.backbone_path)
-    plain = Measurer(detector=detector, backbone=backbone, params=product.metrics, mask_HW=None)
-    if not product.metrics.fixed_position:
-        return plain
+def _masks(product: Product, detectors: list[Detector], manifest: pd.DataFrame, *, raw: Path, folder: Path) -> dict[str, Tensor]:
+    """Return and write the normal-variation mask of each detector that redraws, where positions are fixed."""
+    redrawing = [detector for detector in detectors if redraws(detector)]
+    if not product.metrics.fixed_position or not redrawing:
+        return {}
     paths = [raw / path for path in manifest.loc[manifest["split"] == "mask", "path"]]
     if not paths:
         raise ZeromissError(
             f"product {product.name!r} has metrics.fixed_position on and no image in the split mask: "
             "set manifest.mask above 0, or metrics.fixed_position to false"
         )
-    bar = tqdm(paths, desc="mask", unit="image")
-    mask_HW = normal_variation_mask(plain.difference(read_tensor(path, product.size, product.metrics.decode)) for path in bar)
-    save_mask(folder / MASK_FILE, mask_HW)
-    return Measurer(detector=detector, backbone=backbone, params=product.metrics, mask_HW=mask_HW)
+    masks = {}
+    for detector in redrawing:
+        backbone = load_backbone(product.metrics.backbone, product.metrics.backbone_path)
+        plain = Measurer(detector=detector, backbone=backbone, params=product.metrics, mask_HW=None)
+        bar = tqdm(paths, desc=f"mask of {detector.name}", unit="image")
+        masks[detector.name] = normal_variation_mask(
+            plain.difference(read_tensor(path, product.size, product.metrics.decode)) for path in bar
+        )
+        save_mask(folder / mask_file(detector.name), masks[detector.name])
+    return masks
 
 
-def _measure_table(product: Product, workspace: Workspace, table: pd.DataFrame, measurer: Measurer, *, path: Path) -> PixelRanking | None:
-    """Write the table; return the ranking of pixels where defects have masks, else None."""
-    ranking = _pixel_ranking(table, measurer, raw=workspace.raw(product.name), size=product.size)
+def _measure_table(
+    product: Product, workspace: Workspace, table: pd.DataFrame, stack: Stack, masks: Mapping[str, Tensor], *, path: Path
+) -> tuple[pd.DataFrame, dict[str, PixelRanking]]:
+    """Write the table; return every image's native scores, and where defects have masks the rankings of pixels."""
+    rankings = _pixel_rankings(table, stack, raw=workspace.raw(product.name), size=product.size)
     here = active_session() is None
-    counted = _here(product, workspace, table, measurer, ranking) if here else _there(product, workspace, table, measurer, ranking)
+    counted = _here(product, workspace, table, stack, rankings) if here else _there(product, workspace, table, masks, rankings)
+    natives: list[dict[str, Any]] = []
 
     def rows() -> Iterator[dict[str, Any]]:
-        """Yield the table's rows, ranking pixels on the way."""
-        for row, counts in counted:
-            if ranking is not None and counts is not None:
-                ranking.include(counts)
-            yield row
+        """Yield the table's rows, ranking pixels and keeping native scores on the way."""
+        for one in counted:
+            for name, counts in one.pixels.items():
+                rankings[name].include(counts)
+            natives.append({"path": one.row["path"], "label": one.row["label"]} | one.natives)
+            yield one.row
 
-    write_rows(path, rows(), features=measurer.columns)
-    return ranking
+    write_rows(path, rows(), features=stack.columns)
+    return pd.DataFrame(natives), rankings
 
 
 def _here(
-    product: Product, workspace: Workspace, table: pd.DataFrame, measurer: Measurer, ranking: PixelRanking | None
+    product: Product, workspace: Workspace, table: pd.DataFrame, stack: Stack, rankings: Mapping[str, PixelRanking]
 ) -> Iterator[Counted]:
     """Measure on this machine."""
     raw, size = workspace.raw(product.name), product.size
-    for row, measurement in tqdm(measured(table, measurer, raw=raw, size=size), total=len(table), desc="metrics", unit="image"):
-        yield table_row(row, measurement), count_pixels(ranking, row, measurement.map_HW.numpy(), raw=raw, size=size)
+    for row, measurement in tqdm(measured(table, stack, raw=raw, size=size), total=len(table), desc="metrics", unit="image"):
+        yield count(row, measurement, rankings, raw=raw, size=size)
 
 
 def _there(
-    product: Product, workspace: Workspace, table: pd.DataFrame, measurer: Measurer, ranking: PixelRanking | None
+    product: Product, workspace: Workspace, table: pd.DataFrame, masks: Mapping[str, Tensor], rankings: Mapping[str, PixelRanking]
 ) -> Iterator[Counted]:
     """Measure on the cluster."""
     recipe = write_recipe(
         raw=workspace.raw(product.name),
-        detector=workspace.detector(product.name, "vqgan"),
+        detectors=[workspace.detector(product.name, name) for name in product.detectors],
         params=product.metrics,
         size=product.size,
-        scale=None if ranking is None else ranking.scale,
+        scales={name: ranking.scale for name, ranking in rankings.items()},
     )
-    return measured_there(table, recipe, None if measurer.mask_HW is None else measurer.mask_HW.numpy())
+    return measured_there(table, recipe, masks)
 
 
-def _pixel_ranking(table: pd.DataFrame, measurer: Measurer, *, raw: Path, size: int) -> PixelRanking | None:
-    """Return an empty ranking whose bins suit the first normals' maps, or None where no defect has a mask."""
+def _pixel_rankings(table: pd.DataFrame, stack: Stack, *, raw: Path, size: int) -> dict[str, PixelRanking]:
+    """Return an empty ranking for each detector whose bins suit the first normals' maps; none where no defect has a mask."""
     if not (table["mask"].notna() & (table["label"] == "defect")).any():
-        return None
+        return {}
     normals = table[table["label"] == "normal"].iloc[:SCALE_IMAGES]
-    means = [float(measurement.map_HW.mean()) for _, measurement in measured(normals, measurer, raw=raw, size=size)]
-    return PixelRanking(scale=float(np.mean(means)) or 1.0)
+    means: dict[str, list[float]] = {}
+    for _, measurement in measured(normals, stack, raw=raw, size=size):
+        for one in measurement.each():
+            means.setdefault(one.detector, []).append(float(one.map_HW.mean()))
+    return {name: PixelRanking(scale=float(np.mean(values)) or 1.0) for name, values in means.items()}
+
+
+def _seconds_alone(stack: Stack, table: pd.DataFrame, *, raw: Path, size: int) -> dict[str, float]:
+    """Return the median seconds that each detector alone takes to measure an image on one thread, reading it not counted."""
+    images = [read_tensor(raw / path, size, stack.params.decode) for path in table["path"].iloc[:TIMED_IMAGES]]
+    spent: dict[str, list[float]] = {}
+    for member in stack.members:
+        for image_CHW in images:
+            started = time.perf_counter()
+            measurement = member.measure(image_CHW)
+            spent.setdefault(measurement.detector, []).append(time.perf_counter() - started)
+    return {name: float(np.median(seconds)) for name, seconds in spent.items()}

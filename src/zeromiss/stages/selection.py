@@ -32,7 +32,8 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     Raises ZeromissError for a metric table that no classifier can be chosen on.
     """
     start = time.perf_counter()
-    source = read_source(read_table(workspace.metrics(product.name) / "table.parquet", schema_version=TABLE_VERSION))
+    table = read_table(workspace.metrics(product.name) / "table.parquet", schema_version=TABLE_VERSION)
+    source = read_source(table, product.selection.detectors)
     outer_folds(source, product.selection, product.seed)  # refuses before the search what the honest protocol would refuse after it
     selection = select(source, product.selection, product.seed)
     selected = time.perf_counter()

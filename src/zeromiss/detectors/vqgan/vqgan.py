@@ -28,7 +28,7 @@ class Vqgan(nn.Module):
     """Encoder E, codebook Z, decoder G and patch discriminator D (paper 1, section 3.1.1)."""
 
     name = "vqgan"
-    score_names: tuple[str, ...] = ()
+    score_names: tuple[str, ...] | None = None  # the native score is the mean distance of the most different patches
     image_metrics = ("quantisation_mse", "critic", "critic_hat")
 
     def __init__(self, params: VqganParams, *, seed: int = 0, side: int = 0) -> None:
@@ -139,6 +139,3 @@ class Vqgan(nn.Module):
             critic_B=logits[0].mean(dim=(1, 2, 3)),
             critic_hat_B=logits[1].mean(dim=(1, 2, 3)),
         )
-
-    def score(self, image_BCHW: Tensor, reconstruction: Reconstruction) -> None:
-        """Return None: the native score is the mean distance of the most different patches, which the metrics find."""
