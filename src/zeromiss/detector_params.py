@@ -5,7 +5,7 @@ A product's `detectors` says which of them learn its good parts; only their sect
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, NonNegativeInt
 
 from zeromiss.sections import Section
 
@@ -115,20 +115,75 @@ class SimplenetParams(Section):
     """SimpleNet: adapted features told from noisy ones (paper 5, section 3.1)."""
 
 
-class PadimParams(Section):
-    """PaDiM through anomalib: one normal distribution of features a position."""
+class PeerFeaturesParams(Section):
+    """The frozen backbone that PaDiM and PatchCore compare features of."""
+
+    backbone: str = "tf_efficientnet_lite0"  # timm's name of any network that lists its feature maps
+    backbone_path: str | None = None  # its weights; only tf_efficientnet_lite0's come with a package
+    layers: tuple[NonNegativeInt, ...] = Field(default=(1, 2, 3), min_length=1)  # feature maps, from fine (0: half the image's side) to coarse
+
+    @field_validator("layers")
+    @classmethod
+    def _from_fine_to_coarse(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
+        """anomalib takes the first as the finest."""
+        if list(layers) != sorted(set(layers)):
+            raise ValueError(f"{list(layers)} must rise: name each layer once, from fine to coarse")
+        return layers
 
 
-class PatchcoreParams(Section):
-    """PatchCore through anomalib: distance to a coreset of normal features."""
+class PadimParams(PeerFeaturesParams):
+    """PaDiM through anomalib: one normal distribution of features a position (Defard et al., arXiv:2011.08785)."""
+
+    layers: tuple[NonNegativeInt, ...] = Field(default=(2, 3), min_length=1)
+    features: int = Field(default=100, ge=1)  # channels kept of all, drawn with the seed
+    images: int | None = Field(default=1000, ge=2)  # training images looked at, drawn with the seed, all held at once; null: all
+
+
+class PatchcoreParams(PeerFeaturesParams):
+    """PatchCore through anomalib: distance to a coreset of normal features (Roth et al., arXiv:2106.08265)."""
+
+    layers: tuple[NonNegativeInt, ...] = Field(default=(2, 3), min_length=1)
+    patches: int | None = Field(default=20000, ge=1)  # positions of all images, drawn with the seed, among which the coreset is chosen; null: all
+    share: float = Field(default=0.05, gt=0.0, le=1.0)  # of these that the coreset keeps
+    neighbours: int = Field(default=9, ge=1)  # of the coreset, by which the image's score is weighed
 
 
 class EfficientadParams(Section):
-    """EfficientAD through anomalib: a student that imitates a teacher on normal parts alone (paper 5)."""
+    """EfficientAD through anomalib: a student that imitates a teacher on normal parts alone (paper 5, section 5.3)."""
+
+    network: Literal["small", "medium"] = "small"
+    side: int = Field(default=128, ge=128, multiple_of=4)  # pixels a side inside the networks; maps are enlarged to the image's size
+    channels: int = Field(default=64, ge=1)  # of the teacher's features; 384 in its published file
+    teacher_path: str | None = None  # the published teacher's file; without one, the teacher is distilled from the backbone
+    backbone: str = "tf_efficientnet_lite0"
+    backbone_path: str | None = None
+    layers: tuple[NonNegativeInt, ...] = Field(default=(2, 3), min_length=1)
+    teacher_steps: int = Field(default=300, ge=1)  # of distilling the teacher
+    teacher_batch: int = Field(default=2, ge=1)
+    teacher_learning_rate: float = Field(default=1e-3, gt=0.0)
+    other_images: str | None = None  # folder of images of anything else, ImageNet's for example; without one, some photographs
+    held_out: float = Field(default=0.1, gt=0.0, lt=1.0)  # share of the normal images on which the maps are scaled
+    steps: int = Field(default=300, ge=1)  # of the student and the autoencoder
+    batch: int = Field(default=1, ge=1)
+    learning_rate: float = Field(default=3e-4, gt=0.0)
+    weight_decay: float = Field(default=1e-5, ge=0.0)
+    precision: Literal["bf16", "fp32"] = "bf16"  # of the training step; judging is always fp32
+    checkpoint_every: int = Field(default=100, ge=1)
 
 
 class GanomalyParams(Section):
     """GANomaly through anomalib: encode, decode, encode again, compare codes (paper 3's table)."""
+
+    side: int = Field(default=128, ge=32)  # pixels a side inside the networks; reconstructions are enlarged to the image's size
+    channels: int = Field(default=32, ge=1)  # width of the finest level, doubled at each coarser one
+    latent: int = Field(default=100, ge=1)  # numbers of z
+    adversarial: float = Field(default=1.0, ge=0.0)  # weights of the generator's three losses
+    contextual: float = Field(default=50.0, ge=0.0)
+    encoder: float = Field(default=1.0, ge=0.0)
+    batch: int = Field(default=16, ge=2)
+    steps: int = Field(default=600, ge=1)
+    learning_rate: float = Field(default=2e-4, gt=0.0)
+    checkpoint_every: int = Field(default=100, ge=1)
 
 
 DETECTOR_SECTIONS: dict[str, type[Section]] = {

@@ -1,0 +1,1 @@
+"""CycleGAN-AD: abnormal images redrawn as normal ones (paper 3)."""

@@ -1,0 +1,25 @@
+"""A trained CycleGAN-AD on disk: what judges (the way into the normal domain and the backbone), loaded strictly."""
+
+from pathlib import Path
+
+from zeromiss.backbones.base import load_strictly
+from zeromiss.detector_params import CycleganParams
+from zeromiss.detectors.cyclegan.cyclegan import Cyclegan
+from zeromiss.detectors.store import MODEL, read_detector, write_detector
+
+
+def save_cyclegan(folder: Path, detector: Cyclegan) -> None:
+    """Write `config.json` and `model.safetensors` into `folder`."""
+    write_detector(folder, detector.name, detector.params, detector)
+
+
+def load_cyclegan(folder: Path) -> Cyclegan:
+    """Return the detector in `folder`, on the CPU, in evaluation mode.
+
+    Raises ZeromissError when a file is missing or damaged, or the weights are not exactly those of the networks that
+    `config.json` describes.
+    """
+    params, weights, _ = read_detector(folder, CycleganParams)
+    detector = Cyclegan(params)
+    load_strictly(detector, weights, origin=str(folder / MODEL))
+    return detector.eval()
