@@ -8,13 +8,18 @@ from torch import Tensor
 from zeromiss.backbones.base import Backbone
 from zeromiss.errors import ZeromissError
 
-_CLASSES = {  # each in the module of its name, beside the `load` that knows where its weights lie
+_CLASSES = {  # beside the `load` that knows where its weights lie
     "efficientnet_lite0": "EfficientNetLite0",
     "vgg16": "Vgg16",
     "vgg16_torchvision": "Vgg16Torchvision",
     "inception_v3": "InceptionV3",
     "xception": "Xception",
+    "resnet18": "Resnet",
+    "resnet50": "Resnet",
+    "resnet101": "Resnet",
+    "wide_resnet50": "Resnet",
 }
+_FAMILIES = {"Resnet": "resnet"}  # classes of several backbones, which are told the name: their module; others lie in the module of their name
 NAMES = tuple(_CLASSES)
 
 
@@ -23,7 +28,8 @@ def load_backbone(name: str, path: str | None = None) -> Backbone:
 
     Raises ZeromissError for an unknown name and for weights that are missing, partial or unreadable.
     """
-    return _module(name).load(path).freeze()
+    module, given = _module(name)
+    return module.load(*given, path).freeze()
 
 
 def build_backbone(name: str) -> Backbone:
@@ -31,13 +37,16 @@ def build_backbone(name: str) -> Backbone:
 
     Raises ZeromissError for an unknown name.
     """
-    return getattr(_module(name), _CLASSES[name])().freeze()
+    module, given = _module(name)
+    return getattr(module, _CLASSES[name])(*given).freeze()
 
 
-def _module(name: str) -> ModuleType:
+def _module(name: str) -> tuple[ModuleType, tuple[str, ...]]:
+    """Return the module of a backbone, and what its functions must be given first."""
     if name not in _CLASSES:
         raise ZeromissError(f"unknown backbone {name!r}: choose one of {', '.join(NAMES)}")
-    return importlib.import_module(f"zeromiss.backbones.{name}")
+    family = _FAMILIES.get(_CLASSES[name])
+    return importlib.import_module(f"zeromiss.backbones.{family or name}"), (name,) if family else ()
 
 
 def perceptual_mse(backbone: Backbone, x_BCHW: Tensor, x_hat_BCHW: Tensor) -> Tensor:
