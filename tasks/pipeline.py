@@ -18,6 +18,7 @@ from tasks.failure import StageFailed
 from zeromiss.errors import ZeromissError
 
 PROCESS = Path(__file__).with_name("dvc_process.py")
+TRAIN = "train"  # the flow of a stage that names none
 PATIENCE = 20.0  # seconds that a stopped stage gets to end
 
 
@@ -28,15 +29,16 @@ def _again(_task: object, _run: object, state: object) -> bool:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def stage_order(product: str, root: str) -> list[tuple[str, str]]:
-    """Return (target, worker) of the product's stages, each after those it depends on.
+def stage_order(product: str, root: str, flow: str = TRAIN) -> list[tuple[str, str]]:
+    """Return (target, worker) of the product's stages that a flow runs, each after those it depends on.
 
-    Raises ZeromissError when dvc.yaml has no stage for the product or cannot be read.
+    A stage whose `meta.flow` names a flow is run by that flow alone, together with the stages it depends on; all
+    others are the training flow's. Raises ZeromissError when dvc.yaml has no such stage for the product or cannot be read.
     """
-    return read_order(product, Path(root))
+    return read_order(product, Path(root), flow)
 
 
-def read_order(product: str, root: Path) -> list[tuple[str, str]]:
+def read_order(product: str, root: Path, flow: str = TRAIN) -> list[tuple[str, str]]:
     """Return what `stage_order` returns, without Prefect."""
     import networkx
     from dvc.exceptions import DvcException
@@ -48,6 +50,9 @@ def read_order(product: str, root: Path) -> list[tuple[str, str]]:
             place = {stage: number for number, stage in enumerate(repo.index.stages)}
             ordered = networkx.lexicographical_topological_sort(graph, key=place.__getitem__)
             mine = [stage for stage in ordered if stage.addressing.endswith(f"@{product}")]
+            own = [stage for stage in mine if (stage.meta or {}).get("flow", TRAIN) == flow]
+            needed = set(own) if flow == TRAIN else {*own, *(one for stage in own for one in networkx.ancestors(graph, stage))}
+            mine = [stage for stage in mine if stage in needed]
     except DvcException as error:
         raise ZeromissError(f"{root / 'dvc.yaml'} cannot be read by DVC: {' '.join(str(error).split())}") from None
     if not mine:

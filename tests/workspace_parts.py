@@ -6,7 +6,7 @@ from pathlib import Path
 
 PROFILE = """schema_version: 1
 profiles:
-  quick: {size: 64, manifest: {}, vqgan: {}, metrics: {}, selection: {}, threshold: {}, promotion: {}, inspection: {}}
+  quick: {size: 64, manifest: {}, align: {}, vqgan: {}, metrics: {}, selection: {}, threshold: {}, promotion: {}, inspection: {}, compare: {}}
 products:
 """  # how a params.yaml begins: one profile of 64 pixels that leaves all else at its default
 GITIGNORE = "/data/?*/?*\n!/data/01_raw/?*.dvc\n/mlruns/\n/calls.txt\n/.zeromiss/\n"

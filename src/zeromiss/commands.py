@@ -47,6 +47,15 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--device", default="cpu", help="what trains: cpu (measured), l4, a10g, a6000, l40s, a100 or h100")
     plan.add_argument("--json", action="store_true", help="print one JSON object")
     _add_lineage(command)
+    detectors = command("detectors", _detectors, "what detectors there are, and which ones a product uses")
+    detectors.add_argument("product", nargs="?", help="say which of them this product uses")
+    detectors.add_argument("--use", metavar="NAME,NAME", help="have the product use these, the first one's boxes shown")
+    detectors.add_argument("--json", action="store_true", help="print one JSON object")
+    compare = command("compare", _compare, "all detectors of a product on the same images, alone and stacked")
+    compare.add_argument("product")
+    shown = compare.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print one JSON object")
+    shown.add_argument("--layout", choices=("paper1", "poster", "cpcae", "simplenet"), help="print in the layout of a paper's own table")
     ablate = command("ablate", _ablate, "what each part of the method contributes, with intervals")
     ablate.add_argument("product")
     ablate.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants (default: all that fit the product)")
@@ -91,12 +100,13 @@ def _add_product_command(product: argparse.ArgumentParser, common: argparse.Argu
     add.add_argument("--size", type=int, help="pixels of the square image that is judged (default: the profile's)")
     add.add_argument("--profile", default="quick", help="quick or paper (default: quick)")
     add.add_argument("--split", choices=("paper", "official"))
+    add.add_argument("--detectors", default="vqgan", metavar="NAME,NAME", help="see zeromiss detectors (default: vqgan)")
     add.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. selection.draws=20")
     add.set_defaults(command=_product_add)
 
 
 def _run(options: argparse.Namespace) -> int:
-    enter_workspace(options)
+    follow_params(enter_workspace(options))
     from flows import train
 
     return train.run(options.product, Path.cwd(), cluster=options.cluster, debug=options.debug)
@@ -162,12 +172,21 @@ def _ablate(options: argparse.Namespace) -> int:
     return run(options.product, Workspace.find(), only=options.only, as_json=options.json, hours=options.hours)
 
 
+def _compare(options: argparse.Namespace) -> int:
+    follow_params(enter_workspace(options))
+    from flows import compare
+
+    return compare.run(options.product, Path.cwd(), as_json=options.json, layout=options.layout, debug=options.debug)
+
+
 def _stage(options: argparse.Namespace) -> int:
     workspace = enter_workspace(options)
     from zeromiss.cluster import at_cluster, choose_address
+    from zeromiss.fits import refuse_other_lists
     from zeromiss.params import read_cluster
     from zeromiss.registry.stage_runner import run_stage
 
+    refuse_other_lists(workspace)
     with at_cluster(choose_address(options.cluster, read_cluster(workspace.params_file))):
         run_stage(options.name, options.product, workspace)
     return 0
@@ -186,10 +205,32 @@ def _product_add(options: argparse.Namespace) -> int:
         size=options.size,
         profile=options.profile,
         split=options.split,
+        detectors=options.detectors.split(","),
         settings=options.set,
     )
     print(f"{product.name} added to {workspace.params_file}: zeromiss run {product.name}")
     return 0
+
+
+def _detectors(options: argparse.Namespace) -> int:
+    from zeromiss.detectors.listing import list_detectors
+    from zeromiss.errors import ZeromissError
+    from zeromiss.products import use_detectors
+    from zeromiss.workspace import Workspace
+
+    if options.use is not None and options.product is None:
+        raise ZeromissError("--use needs a product: zeromiss detectors PRODUCT --use NAME,NAME")
+    if options.use is not None:
+        use_detectors(Workspace.find(), options.product, options.use.split(","))
+    print(list_detectors(Workspace.find() if options.product else None, options.product, as_json=options.json))
+    return 0
+
+
+def follow_params(workspace: "Workspace") -> None:
+    """Have DVC's loops follow the products' lists of detectors."""
+    from zeromiss.fits import follow_params
+
+    follow_params(workspace)
 
 
 def enter_workspace(options: argparse.Namespace) -> "Workspace":

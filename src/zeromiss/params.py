@@ -192,6 +192,16 @@ class InspectionParams(Section):
     defect_share: float | None = Field(default=None, gt=0.0, lt=1.0)  # of the line: what calibrated probabilities are shifted to; null: as in the table
 
 
+class CompareParams(Section):
+    """Detectors and composites of several side by side: `zeromiss compare`."""
+
+    seeds: int = Field(default=1, ge=1, le=20)  # fits of every detector, from the product's seed on, whose spread is told
+    families: tuple[Family, ...] = Field(default=("et", "lightgbm", "lr"), min_length=1)  # that composites choose among
+    draws: int = Field(default=8, ge=1)  # of each family
+    speed: float = Field(default=2.0, ge=1.0)  # a stack for speed takes at most this many times as long as its first or cheapest member
+    maps: int = Field(default=10, ge=1, le=50)  # images whose maps are shown
+
+
 class Product(Section):
     """One product's parameters, complete."""
 
@@ -218,6 +228,7 @@ class Product(Section):
     threshold: ThresholdParams
     promotion: PromotionParams
     inspection: InspectionParams
+    compare: CompareParams = CompareParams()
 
     @model_validator(mode="after")
     def _detectors_once(self) -> "Product":
@@ -255,7 +266,7 @@ class Product(Section):
         return self
 
 
-SECTIONS = ("manifest", "align", "metrics", "selection", "threshold", "promotion", "inspection")
+SECTIONS = ("manifest", "align", "metrics", "selection", "threshold", "promotion", "inspection", "compare")
 
 
 def read_params(path: Path) -> dict[str, Any]:

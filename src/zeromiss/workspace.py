@@ -32,6 +32,11 @@ class Workspace:
         return self.root / "params.yaml"
 
     @property
+    def fits_file(self) -> Path:
+        """The products of each detector, for the loops of dvc.yaml; follows the parameters."""
+        return self.root / "data" / "detectors.yaml"
+
+    @property
     def checkpoints(self) -> Path:
         """Resume checkpoints: outside every DVC output, which DVC deletes before a stage runs."""
         return self.root / ".checkpoints"
@@ -47,6 +52,10 @@ class Workspace:
     def manifest(self, product: str) -> Path:
         """Output folder of the manifest stage."""
         return self.root / "data" / "02_manifest" / product
+
+    def alignment(self, product: str) -> Path:
+        """How images are laid over one another: `align.json`, and the reference where they are; part of the manifest."""
+        return self.manifest(product) / "align"
 
     def detector(self, product: str, name: str) -> Path:
         """Output folder of one detector's stage."""
@@ -91,6 +100,14 @@ class Workspace:
     def diff(self, product: str) -> Path:
         """Pages of what changed between two versions (not versioned)."""
         return self.root / "data" / "13_diff" / product
+
+    def compare(self, product: str) -> Path:
+        """Output folder of the compare stage: `compare.json`, figures, the page."""
+        return self.root / "data" / "14_compare" / product
+
+    def compare_page(self, product: str) -> Path:
+        """The comparison's page, one file."""
+        return self.compare(product) / "compare.html"
 
     def run_file(self, product: str, stage: str) -> Path:
         """The MLflow run that last executed a stage (an output of that stage)."""

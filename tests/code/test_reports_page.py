@@ -12,7 +12,8 @@ from zeromiss.errors import ZeromissError
 from zeromiss.inspection.summary import check_summary
 from zeromiss.registry.attach import Standing
 from zeromiss.reports.facts import FILE, read_facts, write_facts
-from zeromiss.reports.page import embed, flat, render_page, write_page
+from zeromiss.reports.page import flat, render_page, write_page
+from zeromiss.reports.pictures import embed
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -246,7 +247,7 @@ def test_facts_come_back_as_written(facts, tmp_path):
     [
         ('"product": "toy"', '"product": 3', "product: input should be a valid string"),
         ('"mean": 0.3,', '"mean": "far",', "influence.0.mean: input should be a valid number"),
-        ('"schema_version": 1', '"schema_version": 9', "has schema version 9"),
+        ('"schema_version": 2', '"schema_version": 9', "has schema version 9"),
         ('"bundle"', '"bundel"', "bundle: field required"),
         ('"product": "toy",', "", "product: field required"),
         ("{", "", "is not valid JSON"),

@@ -1,6 +1,7 @@
 """Which images of the table the report shows, and their pictures (paper 1, Figs. 6, 11 and 13).
 
-An image is shown as original, reconstruction, difference and patches; under each lies its worst region, the one
+An image is shown as original, reconstruction, difference and patches, or, where the first detector does not redraw, as
+original, anomaly map and patches; under each lies its worst region, the one
 around the most distant patch, enlarged.
 """
 
@@ -11,14 +12,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from zeromiss.files import atomic_path
 from zeromiss.inspection.inspector import Examination
-from zeromiss.inspection.overlay import colour_difference, draw_panels, draw_patches, enlarge, to_pixels
+from zeromiss.inspection.overlay import draw_panels, draw_patches, enlarge, plain_panels
 from zeromiss.inspection.verdict import Patch
+from zeromiss.reports.pictures import save_jpeg
 
 SIDE, GAP = 320, 6  # pixels of a panel, and between a panel and its enlarged region
-PANELS = ("original", "reconstruction", "difference", "patches")
-_QUALITY = 86
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,37 +74,28 @@ def worst_window(examination: Examination) -> Window:
     return Window(x=x, y=y, side=side)
 
 
-def columns(examination: Examination, *, boxes: int) -> tuple[np.ndarray, ...]:
-    """Return the four panels, each above its worst region enlarged: uint8 RGB (2 * 320 + 6, 320, 3)."""
+def columns(examination: Examination, *, boxes: int) -> dict[str, np.ndarray]:
+    """Return the panels by title, each above its worst region enlarged: uint8 RGB (2 * 320 + 6, 320, 3)."""
     window = worst_window(examination)
     scale = SIDE / examination.verdict.side
-    whole = [_framed(panel, window, scale) for panel in draw_panels(examination, boxes=boxes, side=SIDE)]
-    return tuple(_stacked(panel, zoom) for panel, zoom in zip(whole, _zoomed(examination, window, boxes), strict=True))
+    whole, zoomed = draw_panels(examination, boxes=boxes, side=SIDE), _zoomed(examination, window, boxes)
+    return {title: _stacked(_framed(panel, window, scale), zoomed[title]) for title, panel in whole.items()}
 
 
-def write_columns(folder: Path, stem: str, examination: Examination, *, boxes: int) -> tuple[str, ...]:
-    """Write the columns as JPEG files into `folder`, atomically, and return the files' names."""
-    names = []
-    for title, picture in zip(PANELS, columns(examination, boxes=boxes), strict=True):
-        names.append(f"{stem}-{title}.jpg")
-        save_jpeg(folder / names[-1], picture)
-    return tuple(names)
+def write_columns(folder: Path, stem: str, examination: Examination, *, boxes: int) -> dict[str, str]:
+    """Write the columns as JPEG files into `folder`, atomically, and return the files' names by title."""
+    names = {}
+    for title, picture in columns(examination, boxes=boxes).items():
+        names[title] = f"{stem}-{title.replace(' ', '-')}.jpg"
+        save_jpeg(folder / names[title], picture)
+    return names
 
 
-def save_jpeg(path: Path, picture: np.ndarray) -> None:
-    """Write uint8 RGB (H, W, 3) as JPEG without thinning its colours, atomically."""
-    with atomic_path(path) as temporary:
-        Image.fromarray(picture).save(temporary, format="JPEG", quality=_QUALITY, subsampling=0, optimize=True)
-
-
-def _zoomed(examination: Examination, window: Window, boxes: int) -> list[np.ndarray]:
-    """Return the region of each panel, enlarged to a panel's side."""
-    measurement = examination.measurement
-    difference = colour_difference(np.asarray(measurement.difference_HW, dtype=np.float32))
-    pictures = [to_pixels(examination.image_CHW), to_pixels(measurement.image_hat_CHW), difference]
-    cut = [enlarge(_cut(picture, window), SIDE) for picture in pictures]
+def _zoomed(examination: Examination, window: Window, boxes: int) -> dict[str, np.ndarray]:
+    """Return the region of each panel by title, enlarged to a panel's side."""
+    cut = {title: enlarge(_cut(picture, window), SIDE) for title, picture in plain_panels(examination).items()}
     moved = tuple(_moved(patch, window) for patch in examination.verdict.patches[:boxes])
-    return [*cut, draw_patches(cut[0], moved, scale=SIDE / window.side)]
+    return cut | {"patches": draw_patches(cut["original"], moved, scale=SIDE / window.side)}
 
 
 def _cut(picture: np.ndarray, window: Window) -> np.ndarray:

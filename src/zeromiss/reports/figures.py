@@ -19,7 +19,7 @@ from zeromiss.files import atomic_path
 
 NORMAL, DEFECT, INK, FAINT = "#0072b2", "#d55e00", "#1f2937", "#9aa3af"
 WIDTH = 4.8  # inches
-_STYLE = {
+STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -36,8 +36,8 @@ _BINS = 30
 
 def score_distributions(normal: np.ndarray, defect: np.ndarray, threshold: float) -> Figure:
     """Return histograms of the pooled out-of-fold scores in [0, 1] with the threshold (paper 1, Fig. 12)."""
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(3.4)
+    with mpl.rc_context(STYLE):
+        figure, axes = plot_area(3.4)
         edges = np.linspace(0.0, 1.0, _BINS + 1)
         axes.hist(normal, bins=edges, color=NORMAL, alpha=0.45, label=f"normal ({len(normal)})")
         axes.hist(defect, bins=edges, color=DEFECT, alpha=0.45, hatch="///", edgecolor=DEFECT, label=f"defect ({len(defect)})")
@@ -54,8 +54,8 @@ def roc_curve(labels: np.ndarray, scores: np.ndarray, threshold: float) -> Figur
 
     labels: 1 = defect; scores in [0, 1]. A threshold that lies elsewhere than at the lowest defect has a mark of its own.
     """
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(3.4)
+    with mpl.rc_context(STYLE):
+        figure, axes = plot_area(3.4)
         RocCurveDisplay.from_predictions(
             labels, scores, ax=axes, name="composite score", curve_kwargs={"color": NORMAL, "linewidth": 1.8},
             plot_chance_level=True, chance_level_kw={"color": FAINT, "linestyle": "--"},
@@ -76,8 +76,8 @@ def influence_bars(importances: pd.DataFrame) -> Figure:
 
     importances: columns mean and std, indexed by the metrics' names.
     """
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(0.7 + 0.46 * len(importances))
+    with mpl.rc_context(STYLE):
+        figure, axes = plot_area(0.7 + 0.46 * len(importances))
         places = np.arange(len(importances))[::-1]
         axes.barh(
             places, importances["mean"], xerr=importances["std"], color=NORMAL, height=0.34, capsize=3,
@@ -92,8 +92,8 @@ def influence_bars(importances: pd.DataFrame) -> Figure:
 
 def code_use(counts: np.ndarray) -> Figure:
     """Return the share of use of each code, the most used first, beside equal use of all. counts: (codes,)."""
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(2.8)
+    with mpl.rc_context(STYLE):
+        figure, axes = plot_area(2.8)
         shares = np.sort(counts)[::-1] / max(int(counts.sum()), 1)
         axes.fill_between(np.arange(len(shares) + 1), np.append(shares, shares[-1]), step="post", color=NORMAL, alpha=0.6)
         axes.axhline(1 / len(shares), color=INK, linestyle="--", linewidth=1.2, label="all codes used alike")
@@ -108,8 +108,8 @@ def reliability_curve(bins: list[dict[str, Any]], calibrated: tuple[list[float],
     bins: entries of calibration.json with mean_score, share_defects, share_low, share_high (all in [0, 1]) and n.
     calibrated: scores and the probabilities they are calibrated to, empty where calibration does not help.
     """
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(3.4)
+    with mpl.rc_context(STYLE):
+        figure, axes = plot_area(3.4)
         filled = [entry for entry in bins if entry["n"]]
         mean, share, low, high = (np.array([entry[key] for entry in filled], dtype=float) for key in ("mean_score", "share_defects", "share_low", "share_high"))
         axes.plot([0, 1], [0, 1], color=FAINT, linestyle="--", label="score = share of defects")
@@ -124,7 +124,7 @@ def reliability_curve(bins: list[dict[str, Any]], calibrated: tuple[list[float],
 
 def training_curves(history: pd.DataFrame, names: list[str]) -> Figure:
     """Return one small plot for each column in `names` against the column `step`."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         columns = min(2, len(names))
         rows = -(-len(names) // columns)
         figure = Figure(figsize=(WIDTH + 1.0, 1.7 * rows), layout="constrained")
@@ -143,11 +143,11 @@ def training_curves(history: pd.DataFrame, names: list[str]) -> Figure:
 
 def save_figure(path: Path, figure: Figure) -> None:
     """Write a figure as SVG, atomically, the same bytes for the same figure."""
-    with mpl.rc_context(_STYLE), atomic_path(path) as temporary:
+    with mpl.rc_context(STYLE), atomic_path(path) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def _figure(height: float) -> tuple[Figure, mpl.axes.Axes]:
+def plot_area(height: float) -> tuple[Figure, mpl.axes.Axes]:
     """Return a figure of that many inches with one pair of axes."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasSVG(figure)

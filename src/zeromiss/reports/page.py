@@ -1,24 +1,20 @@
 """The report as one HTML file: every picture inside it, nothing fetched from anywhere."""
 
-import base64
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path
 from zeromiss.registry.attach import Standing
 from zeromiss.reports import sentences
-from zeromiss.reports.examples import PANELS
 from zeromiss.reports.facts import ReportFacts
 from zeromiss.reports.families import FIGURES, HEADINGS, best_figures, family_rows, percent
+from zeromiss.reports.pictures import embed
 from zeromiss.reports.words import interval, upper, whole
 
 MANUAL_SECONDS = 8.0  # a person's inspection of one part (paper 1, section 4.3.1)
-_KINDS = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 
 
 def render_page(facts: ReportFacts, folder: Path, standing: Standing) -> str:
@@ -41,7 +37,6 @@ def render_page(facts: ReportFacts, folder: Path, standing: Standing) -> str:
         best=best_figures(family_rows(facts.families)),
         figures=FIGURES,
         headings=HEADINGS,
-        panels=PANELS,
         manual=MANUAL_SECONDS,
         params=flat(facts.params),
         say=sentences,
@@ -52,15 +47,6 @@ def write_page(path: Path, facts: ReportFacts, folder: Path, standing: Standing)
     """Write the page, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(render_page(facts, folder, standing), encoding="utf-8")
-
-
-def embed(folder: Path, name: str) -> Markup:
-    """Return a picture of `folder` as a data address for an `img` element; raises ZeromissError when it is missing."""
-    path = folder / name
-    if not path.is_file():
-        raise ZeromissError(f"{path} is missing, though the report names it: run the report stage anew")
-    content = base64.b64encode(path.read_bytes()).decode("ascii")
-    return Markup(f"data:{_KINDS[path.suffix]};base64,{content}")
 
 
 def flat(params: dict[str, Any], prefix: str = "") -> dict[str, str]:

@@ -1,0 +1,48 @@
+"""The comparison of systems as one HTML file: every picture inside it, nothing fetched from anywhere."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from zeromiss.files import atomic_path
+from zeromiss.reports import systems_words
+from zeromiss.reports.pictures import embed
+from zeromiss.reports.systems import COSTS, NOTES, RANKED, TITLES
+from zeromiss.reports.words import whole
+
+_LOWER = ("fpr_at_zero_missed", "fpr", "fnr")  # figures of which the lowest is best
+
+
+def render_page(content: Mapping[str, Any], folder: Path) -> str:
+    """Return the page of a comparison whose pictures lie in `folder`; raises ZeromissError when one is missing."""
+    environment = Environment(
+        loader=PackageLoader("zeromiss.reports", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": systems_words.percent, "ranged": systems_words.ranged, "signed": systems_words.signed, "whole": whole}
+    environment.filters |= {"embed": partial(embed, folder), "title": lambda name: systems_words.system_title(name, content)}
+    return environment.get_template("systems_page.html").render(
+        content=content, detectors=content["detectors"], composites=content["composites"], systems=content["composites"]["systems"],
+        say=systems_words, ranked=RANKED, costs=COSTS, titles=TITLES, notes=NOTES, best=best_figures(content),
+    )  # fmt: skip
+
+
+def write_page(path: Path, content: Mapping[str, Any], folder: Path) -> None:
+    """Write the page, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(render_page(content, folder), encoding="utf-8")
+
+
+def best_figures(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the best value of each column: of the detectors' `native` table and of the `honest` one."""
+    native, honest = {}, {}
+    for key in RANKED:
+        values = [entry[key] for entry in content["detectors"].values() if entry[key] is not None]
+        if values:
+            native[key] = min(values) if key in _LOWER else max(values)
+    for key in systems_words.FIGURES:
+        values = [entry["figures"][key]["mean"] for entry in content["composites"]["systems"].values()]
+        honest[key] = min(values) if key in _LOWER else max(values)
+    return {"native": native, "honest": honest}
