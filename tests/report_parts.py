@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from zeromiss.registry.attach import Standing
-from zeromiss.reports.examples import GAP, PANELS, save_jpeg
+from zeromiss.inspection.overlay import REDRAWN
+from zeromiss.reports.examples import GAP, save_jpeg
 from zeromiss.reports.facts import Codebook, Gallery, InUse, Metric, ReportFacts, Shown
 from zeromiss.reports.figures import (
     code_use, influence_bars, reliability_curve, roc_curve, save_figure, score_distributions, training_curves,
@@ -138,12 +139,12 @@ STANDING = Standing(
 
 def shown(folder, name, label, score):
     """An image shown by four flat panels."""
-    panels = []
-    for title, shade in zip(PANELS, (90, 120, 10, 90), strict=True):
-        panels.append(f"figures/{name}-{title}.jpg")
-        save_jpeg(folder / panels[-1], np.full((2 * 96 + GAP, 96, 3), shade, dtype=np.uint8))
+    panels = {}
+    for title, shade in zip(REDRAWN, (90, 120, 10, 90), strict=True):
+        panels[title] = f"figures/{name}-{title}.jpg"
+        save_jpeg(folder / panels[title], np.full((2 * 96 + GAP, 96, 3), shade, dtype=np.uint8))
     return Shown(
-        path=f"images/{name}.png", label=label, score=score, abnormal=score >= 0.1711, why="drawn for a test", panels=tuple(panels)
+        path=f"images/{name}.png", label=label, score=score, abnormal=score >= 0.1711, why="drawn for a test", panels=panels
     )
 
 
@@ -159,7 +160,7 @@ def draw_figures(folder):
         "roc": roc_curve(np.repeat([0, 1], [160, 120]), np.concatenate((normal, defect)), float(defect.min())),
         "influence": influence_bars(pd.DataFrame({"mean": np.linspace(0.3, 0.01, 10), "std": 0.01}, index=names)),
         "codebook": code_use(np.arange(64)),
-        "curves": training_curves(history, ["loss", "pixel", "codes_alive"]),
+        "curves-vqgan": training_curves(history, ["loss", "pixel", "codes_alive"]),
         "calibration": reliability_curve(CALIBRATION["reliability"], (CALIBRATION["x"], CALIBRATION["y"])),
     }
     (folder / "figures").mkdir(parents=True, exist_ok=True)
@@ -188,7 +189,7 @@ def report_facts(folder):
         honest=HONEST,
         calibration=CALIBRATION,
         shortcuts=SHORTCUTS | {"findings": [SHORTCUTS["findings"][0] | {"pairs": [pair]}]},
-        training={"steps": 1500, "seconds": 300.0, "parameters": 1234567, "psnr_unseen_normal": 31.25},
+        trainings={"vqgan": {"steps": 1500, "seconds": 300.0, "parameters": 1234567, "psnr_unseen_normal": 31.25}},
         codebook=Codebook(codes=64, used=48, perplexity=32.5, images=8),
         influence=(Metric(name="vqgan.patch.ssim.sum.masked", mean=0.3, std=0.01),),
         influence_repeats=5,

@@ -1,16 +1,18 @@
-"""Adding a product: a few lines in `params.yaml`, checked before they are written."""
+"""Adding a product, or choosing its detectors: a few lines in `params.yaml`, checked before they are written."""
 
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path
-from zeromiss.params import SECTIONS, Product, read_params, resolve_product
+from zeromiss.fits import follow_params
+from zeromiss.params import SECTIONS, Product, load_product, read_params, resolve_product
 from zeromiss.workspace import Workspace
 
 NEEDS_PATH = ("mvtec", "csv")
@@ -25,6 +27,7 @@ def add_product(
     size: int | None = None,
     profile: str = "quick",
     split: str | None = None,
+    detectors: Sequence[str] = ("vqgan",),
     settings: list[str] | None = None,
 ) -> Product:
     """Add `name` to `params.yaml`, comments kept, and return its checked parameters.
@@ -36,14 +39,31 @@ def add_product(
     tree = read_params(workspace.params_file)
     if name in tree["products"]:
         raise ZeromissError(f"product {name!r} is in {workspace.params_file} already: choose another name")
-    entry = _new_entry(source, _checked_path(source, path), size, profile)
+    entry = _new_entry(source, _checked_path(source, path), size, profile, detectors)
     if split is not None:
         entry["manifest"]["split"] = split
     for setting in settings or []:
         _apply(entry, setting)
     tree["products"][name] = entry
     product = resolve_product(tree, name, origin=workspace.params_file)
-    _append(workspace.params_file, name, entry)
+    _write(workspace, {name: entry})
+    return product
+
+
+def use_detectors(workspace: Workspace, name: str, detectors: Sequence[str]) -> Product:
+    """Have a product use `detectors`, in this order, and return its parameters; sections that are missing are added.
+
+    Raises ZeromissError for an unknown product or detector, or a list that does not go with its other parameters; the
+    file is then left as it was.
+    """
+    tree = read_params(workspace.params_file)
+    if name not in tree["products"]:
+        load_product(workspace.params_file, name)  # says which there are
+    entry = dict(tree["products"][name] or {})
+    added = {"detectors": list(detectors)} | {section: {} for section in detectors if section not in entry}
+    tree["products"][name] = entry | added
+    product = resolve_product(tree, name, origin=workspace.params_file)
+    _write(workspace, {name: added})
     return product
 
 
@@ -61,11 +81,11 @@ def _checked_path(source: str, path: str | None) -> str | None:
     return str(found)
 
 
-def _new_entry(source: str, path: str | None, size: int | None, profile: str) -> dict[str, Any]:
+def _new_entry(source: str, path: str | None, size: int | None, profile: str, detectors: Sequence[str]) -> dict[str, Any]:
     """Return a product's mapping with every section present: DVC tracks each of them by name."""
-    sections: dict[str, Any] = {section: {} for section in SECTIONS}
+    sections: dict[str, Any] = {section: {} for section in (*detectors, *SECTIONS)}
     origin = {"kind": source} if path is None else {"kind": source, "path": path}
-    return {"profile": profile, "seed": 0, "size": size, "source": origin, **sections}
+    return {"profile": profile, "seed": 0, "size": size, "detectors": list(detectors), "source": origin, **sections}
 
 
 def _apply(entry: dict[str, Any], setting: str) -> None:
@@ -86,17 +106,26 @@ def _apply(entry: dict[str, Any], setting: str) -> None:
     target[last] = value
 
 
-def _append(path: Path, name: str, entry: dict[str, Any]) -> None:
-    """Write `entry` below `products` and leave the rest of the file as it is."""
-    yaml = YAML()
+def _write(workspace: Workspace, entries: dict[str, dict[str, Any]]) -> None:
+    """Lay `entries` over the products, leave the rest of the file as it is, and have DVC's loops follow."""
+    path, yaml = workspace.params_file, YAML()
     yaml.width = 120
     tree = yaml.load(path.read_text(encoding="utf-8"))
-    block = CommentedMap()
-    for key, value in entry.items():
-        block[key] = _flow(value) if isinstance(value, dict) else value
-    tree["products"][name] = block
+    for name, entry in entries.items():
+        block = tree["products"].get(name) or CommentedMap()
+        for key, value in entry.items():
+            block[key] = _flow(value) if isinstance(value, dict) else _flow_list(value) if isinstance(value, list) else value
+        tree["products"][name] = block
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as handle:
         yaml.dump(tree, handle)
+    follow_params(workspace)
+
+
+def _flow_list(values: list[Any]) -> CommentedSeq:
+    """Return a list to be written on one line."""
+    block = CommentedSeq(values)
+    block.fa.set_flow_style()
+    return block
 
 
 def _flow(mapping: dict[str, Any]) -> CommentedMap:

@@ -72,10 +72,10 @@ def test_the_most_distant_patch_is_drawn_on_top():
 
 
 def test_only_so_many_boxes_are_drawn(examination):
-    one, two = (draw_panels(examination, boxes=count)[3] for count in (1, 2))
+    one, two = (draw_panels(examination, boxes=count)["patches"] for count in (1, 2))
     second = one[60:180, 0:130] != two[60:180, 0:130]  # patch (0, 4, 8) times 15
     assert second.any()
-    assert (draw_panels(examination, boxes=1)[3][0:50, 0:100] == 102).all()
+    assert (draw_panels(examination, boxes=1)["patches"][0:50, 0:100] == 102).all()
 
 
 def test_the_difference_is_dark_where_equal_and_bright_at_its_peak():

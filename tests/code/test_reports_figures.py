@@ -135,7 +135,7 @@ def test_the_worst_region_lies_around_the_most_distant_patch_and_inside(x, y, si
 
 
 def test_each_panel_stands_above_its_worst_region():
-    original, redrawn, difference, patches = columns(examination(Patch(x=34, y=28, size=4, distance=1.0)), boxes=5)
+    original, redrawn, difference, patches = columns(examination(Patch(x=34, y=28, size=4, distance=1.0)), boxes=5).values()
     assert all(picture.shape == (2 * SIDE + GAP, SIDE, 3) for picture in (original, redrawn, difference, patches))
     assert (original[SIDE : SIDE + GAP] == 255).all()
     zoom = SIDE + GAP
@@ -149,7 +149,7 @@ def test_each_panel_stands_above_its_worst_region():
 
 
 def test_a_white_frame_marks_the_region_in_the_whole_panel():
-    original = columns(examination(Patch(x=28, y=28, size=4, distance=1.0)), boxes=5)[0]
+    original = columns(examination(Patch(x=28, y=28, size=4, distance=1.0)), boxes=5)["original"]
     left = round(24 * SIDE / 60)
     assert original[SIDE // 2, left + 1].tolist() == [255] * 3
     assert original[SIDE // 2, left + 20].tolist() == [0] * 3

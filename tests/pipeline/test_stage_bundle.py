@@ -314,9 +314,9 @@ def test_the_report_holds_what_the_stages_found(made):
     assert (facts.codebook.codes, facts.codebook.images) == (8, NORMALS) and 1 <= facts.codebook.used <= 8
     assert len(facts.influence) == 10 and facts.influence[0].mean >= facts.influence[-1].mean
     assert facts.params["metrics"]["patches"] == 20
-    named = [*facts.figures.values(), facts.samples, *(file for group in vars(facts.gallery).values() for one in group for file in one.panels)]
+    named = [*facts.figures.values(), *facts.samples.values(), *(file for group in vars(facts.gallery).values() for one in group for file in one.panels.values())]
     assert all((workspace.report("toy") / name).is_file() for name in named)
-    assert {"report.json", "distributions.svg", "roc.svg", "influence.svg", "curves.svg", "codebook.svg"} <= set(log.files)
+    assert {"report.json", "distributions.svg", "roc.svg", "influence.svg", "curves-vqgan.svg", "codebook.svg"} <= set(log.files)
 
 
 def test_the_page_of_a_run_shows_its_statement_and_no_path_of_this_machine(made):

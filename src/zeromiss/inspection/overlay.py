@@ -23,7 +23,8 @@ INK, FAINT, PAPER = (28, 32, 38), (96, 104, 114), (255, 255, 255)
 RED, GREEN, TRACK = (178, 24, 32), (22, 110, 62), (222, 226, 230)
 FAR, NEAR = (255, 32, 32), (255, 205, 64)  # colours of the most and the least distant patch drawn
 STRONG = 5  # patches whose frame has a dark rim, to show on any ground
-_TITLES = ("original", "reconstruction", "difference", "patches")
+REDRAWN = ("original", "reconstruction", "difference", "patches")  # panels where the first detector redraws
+MAPPED = ("original", "anomaly map", "patches")  # and where it does not
 
 
 def write_overlay(path: Path, examination: Examination, *, boxes: int) -> None:
@@ -37,30 +38,46 @@ def draw_overlay(examination: Examination, *, boxes: int) -> np.ndarray:
     """Return the overlay as uint8 RGB (H, W, 3)."""
     verdict = examination.verdict
     panels = draw_panels(examination, boxes=boxes)
-    side = panels[0].shape[0]
+    side = panels["original"].shape[0]
     canvas = Image.new("RGB", (GAP + len(panels) * (side + GAP), HEADER + CAPTION + side + GAP), PAPER)
     brush = ImageDraw.Draw(canvas)
     _draw_header(brush, verdict, width=canvas.width)
-    peak = float(np.asarray(examination.measurement.difference_HW).max())
     shown = min(boxes, len(verdict.patches))
-    notes = ("", "", f"brightest = {max(peak, FULL_SCALE):.2f} of 1", f"the {shown} most distant of {len(verdict.patches)}")
-    for index, (panel, title, note) in enumerate(zip(panels, _TITLES, notes, strict=True)):
+    notes = {
+        "difference": f"brightest = {max(_peak(examination), FULL_SCALE):.2f} of 1",
+        "anomaly map": "brightest = its largest value",
+        "patches": f"the {shown} most distant of {len(verdict.patches)}",
+    }
+    for index, (title, panel) in enumerate(panels.items()):
         left = GAP + index * (side + GAP)
         canvas.paste(Image.fromarray(panel), (left, HEADER + CAPTION))
         brush.text((left, HEADER + 6), title, fill=INK, font=_font(19))
-        brush.text((left + side, HEADER + 9), note, fill=FAINT, font=_font(15), anchor="ra")
+        brush.text((left + side, HEADER + 9), notes.get(title, ""), fill=FAINT, font=_font(15), anchor="ra")
     return np.asarray(canvas)
 
 
-def draw_panels(examination: Examination, *, boxes: int, side: int | None = None) -> tuple[np.ndarray, ...]:
-    """Return original, reconstruction, difference and patches, each uint8 RGB (side, side, 3)."""
+def draw_panels(examination: Examination, *, boxes: int, side: int | None = None) -> dict[str, np.ndarray]:
+    """Return the panels by title, REDRAWN or MAPPED, each uint8 RGB (side, side, 3)."""
+    side = side or panel_side(examination.image_CHW.shape[1])
+    enlarged = {title: enlarge(picture, side) for title, picture in plain_panels(examination).items()}
+    marked = draw_patches(enlarged["original"], examination.verdict.patches[:boxes], scale=side / examination.image_CHW.shape[1])
+    return enlarged | {"patches": marked}
+
+
+def plain_panels(examination: Examination) -> dict[str, np.ndarray]:
+    """Return the panels without frames by title, each uint8 RGB in the size of the image."""
     measurement = examination.measurement
-    original = to_pixels(examination.image_CHW)
-    side = side or panel_side(original.shape[0])
-    enlarged = [enlarge(picture, side) for picture in (original, to_pixels(measurement.image_hat_CHW))]
+    original = {"original": to_pixels(examination.image_CHW)}
+    if measurement.image_hat_CHW is None:
+        return original | {"anomaly map": colour_difference(np.asarray(measurement.map_HW, dtype=np.float32), full_scale=1e-12)}
     difference = colour_difference(np.asarray(measurement.difference_HW, dtype=np.float32))
-    marked = draw_patches(enlarged[0], examination.verdict.patches[:boxes], scale=side / original.shape[0])
-    return (*enlarged, enlarge(difference, side), marked)
+    return original | {"reconstruction": to_pixels(measurement.image_hat_CHW), "difference": difference}
+
+
+def _peak(examination: Examination) -> float:
+    """Return the largest difference, 0 where nothing was redrawn."""
+    difference_HW = examination.measurement.difference_HW
+    return 0.0 if difference_HW is None else float(np.asarray(difference_HW).max())
 
 
 def panel_side(size: int) -> int:
@@ -82,9 +99,9 @@ def enlarge(picture: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC)
 
 
-def colour_difference(difference_HW: np.ndarray) -> np.ndarray:
-    """Return a difference in [0, 1] as uint8 RGB, dark = equal, bright = its largest value (at least 0.1)."""
-    scaled = difference_HW / max(float(difference_HW.max()), FULL_SCALE)
+def colour_difference(difference_HW: np.ndarray, *, full_scale: float = FULL_SCALE) -> np.ndarray:
+    """Return values >= 0 as uint8 RGB, dark = 0, bright = their largest (at least `full_scale`)."""
+    scaled = difference_HW / max(float(difference_HW.max()), full_scale)
     coloured = cv2.applyColorMap(np.rint(scaled * 255.0).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB)
 

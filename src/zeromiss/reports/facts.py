@@ -13,7 +13,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, write_json
 from zeromiss.sections import first_fault
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE = "report.json"
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -34,7 +34,7 @@ class Shown(_Record):
     score: Fraction  # the winner's, out of fold
     abnormal: bool  # the score is at or above the threshold
     why: str
-    panels: tuple[str, ...]  # pictures: original, reconstruction, difference, patches, each above its worst region
+    panels: dict[str, str]  # pictures by title (original, reconstruction, difference, patches), each above its worst region
 
 
 class Metric(_Record):
@@ -75,7 +75,7 @@ class Gallery(_Record):
 class ReportFacts(_Record):
     """The whole file. What an earlier stage did not compute is null."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     product: str
     bundle: str  # SHA-256 of bundle.json: which model this is about
     summary: dict[str, Any]  # summary.json
@@ -86,13 +86,13 @@ class ReportFacts(_Record):
     honest: dict[str, Any] | None = None  # threshold.json: honest
     calibration: dict[str, Any] | None = None  # calibration.json
     shortcuts: dict[str, Any] | None = None  # shortcuts.json; each pair with the `pictures` of its images
-    training: dict[str, Any]  # training.json
+    trainings: dict[str, dict[str, Any]]  # training.json of each detector that the bundle holds
     codebook: Codebook | None = None
     influence: tuple[Metric, ...] = ()
     influence_repeats: int = 0
     gallery: Gallery = Gallery()
     figures: dict[str, str] = {}  # name -> picture
-    samples: str | None = None  # picture of the training's reconstructions
+    samples: dict[str, str] = {}  # pictures of what the detectors make of normal images
     params: dict[str, Any] = {}
     files: dict[str, str] = {}  # what -> SHA-256
     versions: dict[str, str] = {}

@@ -53,8 +53,8 @@ class Results:
     manifest: pd.DataFrame
     table: pd.DataFrame
     threshold: dict[str, Any]
-    training: dict[str, Any]
-    history: pd.DataFrame
+    trainings: dict[str, dict[str, Any]]  # of each detector in the bundle
+    histories: dict[str, pd.DataFrame]
     calibration: dict[str, Any] | None
     shortcuts: dict[str, Any] | None
 
@@ -81,13 +81,13 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
             honest=_honest(results.threshold, results.families),
             calibration=results.calibration,
             shortcuts=_with_pictures(results.shortcuts, workspace.raw(product.name), pictures),
-            training=results.training,
-            codebook=_codebook(counts, min(USAGE_IMAGES, int((results.table["label"] == "normal").sum()))),
+            trainings=results.trainings,
+            codebook=counts if counts is None else _codebook(counts, min(USAGE_IMAGES, int((results.table["label"] == "normal").sum()))),
             influence=tuple(Metric(name=str(name), mean=row["mean"], std=row["std"]) for name, row in ranked.iterrows()),
             influence_repeats=REPEATS,
             gallery=_draw_gallery(product, workspace, results, pictures),
             figures=_draw_figures(results, ranked, counts, pictures),
-            samples=_copy_samples(workspace.detector(product.name, VQGAN) / SAMPLES, pictures),
+            samples=_copy_samples({name: workspace.detector(product.name, name) / SAMPLES for name in results.record.detectors}, pictures),
             params=product.model_dump(mode="json"),
             files=_hashes(product.name, workspace, results.record),
             versions=results.record.versions,
@@ -100,19 +100,20 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
 
 def _read(name: str, workspace: Workspace) -> Results:
     """Read what the earlier stages wrote."""
-    selection, detector = workspace.selection(name), workspace.detector(name, VQGAN)
+    selection, record = workspace.selection(name), open_bundle(workspace.bundle(name))
+    learned = {detector: workspace.detector(name, detector) for detector in record.detectors}
     families = read_json(selection / "families.json", schema_version=1)
     pooled = read_table(selection / "oof.parquet", schema_version=1)
     return Results(
-        record=open_bundle(workspace.bundle(name)),
+        record=record,
         summary=read_json(workspace.bundle(name) / SUMMARY, schema_version=SUMMARY_SCHEMA),
         families=families,
         pooled=pooled[pooled["family"] == families["winner"]].fillna({"defect_type": ""}).reset_index(drop=True),
         manifest=read_table(workspace.manifest(name) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION),
         table=read_table(workspace.metrics(name) / tables.FILE, schema_version=tables.SCHEMA_VERSION),
         threshold=read_json(workspace.threshold(name) / "threshold.json", schema_version=1),
-        training=read_json(detector / "training.json", schema_version=1),
-        history=read_table(detector / "history.parquet", schema_version=1),
+        trainings={detector: read_json(folder / "training.json", schema_version=1) for detector, folder in learned.items()},
+        histories={detector: read_table(folder / "history.parquet", schema_version=1) for detector, folder in learned.items()},
         calibration=_read_if_there(selection / "calibration.json"),
         shortcuts=_read_if_there(workspace.manifest(name) / "shortcuts.json"),
     )
@@ -143,8 +144,10 @@ def _ranked(results: Results, bundle: Path, *, seed: int) -> pd.DataFrame:
     return influence(load_classifier(bundle / CLASSIFIER), features, labels, repeats=REPEATS, seed=seed).head(SHOWN_METRICS)
 
 
-def _count_codes(results: Results, bundle: Path, raw: Path, size: int) -> np.ndarray:
-    """Return how often each code stands for a cell of the table's first normal images, (codes,)."""
+def _count_codes(results: Results, bundle: Path, raw: Path, size: int) -> np.ndarray | None:
+    """Return how often each code stands for a cell of the table's first normal images, (codes,); None without a VQGAN."""
+    if VQGAN not in results.record.detectors:
+        return None
     paths = results.table.loc[results.table["label"] == "normal", "path"].head(USAGE_IMAGES)
     images = (torch.from_numpy(load_image(raw / path, size)) for path in tqdm(paths, desc="codes", unit="image"))
     return code_counts(load_vqgan(bundle / VQGAN), images).numpy()
@@ -156,7 +159,7 @@ def _codebook(counts: np.ndarray, images: int) -> Codebook:
     return Codebook(codes=len(counts), used=int((counts > 0).sum()), perplexity=perplexity, images=images)
 
 
-def _draw_figures(results: Results, ranked: pd.DataFrame, counts: np.ndarray, folder: Path) -> dict[str, str]:
+def _draw_figures(results: Results, ranked: pd.DataFrame, counts: np.ndarray | None, folder: Path) -> dict[str, str]:
     """Draw the figures; return their files by name, relative to the report's folder."""
     pooled, threshold = results.pooled, results.record.threshold.value
     labels, scores = (pooled["label"] == "defect").to_numpy(dtype=int), pooled["probability"].to_numpy(dtype=float)
@@ -164,9 +167,12 @@ def _draw_figures(results: Results, ranked: pd.DataFrame, counts: np.ndarray, fo
         "distributions": score_distributions(scores[labels == 0], scores[labels == 1], threshold),
         "roc": roc_curve(labels, scores, threshold),
         "influence": influence_bars(ranked),
-        "codebook": code_use(counts),
-        "curves": training_curves(results.history, [name for name in results.history if name != "step"]),
     }
+    if counts is not None:
+        drawn["codebook"] = code_use(counts)
+    for detector, history in results.histories.items():
+        if len(history) > 1:
+            drawn[f"curves-{detector}"] = training_curves(history, [name for name in history if name != "step"])
     if results.calibration is not None:
         drawn["calibration"] = _reliability(results.calibration)
     for name, figure in drawn.items():
@@ -198,9 +204,9 @@ def _draw_gallery(product: Product, workspace: Workspace, results: Results, fold
     return Gallery(**{name: tuple(shown) for name, shown in drawn.items()})
 
 
-def _shown(choice: Choice, panels: tuple[str, ...], threshold: float) -> Shown:
+def _shown(choice: Choice, panels: dict[str, str], threshold: float) -> Shown:
     """Return a choice with its pictures."""
-    files = tuple(f"{FIGURES}/{panel}" for panel in panels)
+    files = {title: f"{FIGURES}/{panel}" for title, panel in panels.items()}
     return Shown(**vars(choice), abnormal=choice.score >= threshold, panels=files)
 
 
@@ -221,12 +227,12 @@ def _with_pictures(shortcuts: dict[str, Any] | None, raw: Path, folder: Path) ->
     return shortcuts | {"findings": findings}
 
 
-def _copy_samples(samples: Path, folder: Path) -> str | None:
-    """Put the training's reconstructions among the figures, as JPEG; None where the training kept none."""
-    if not samples.is_file():
-        return None
-    save_jpeg(folder / "samples.jpg", _picture(samples))
-    return f"{FIGURES}/samples.jpg"
+def _copy_samples(samples: dict[str, Path], folder: Path) -> dict[str, str]:
+    """Put what each detector made of normal images among the figures, as JPEG, where its training kept such."""
+    found = {detector: path for detector, path in samples.items() if path.is_file()}
+    for detector, path in found.items():
+        save_jpeg(folder / f"samples-{detector}.jpg", _picture(path))
+    return {detector: f"{FIGURES}/samples-{detector}.jpg" for detector in found}
 
 
 def _picture(path: Path) -> np.ndarray:
