@@ -51,6 +51,7 @@ class WganParams(Section):
     penalty: float = Field(default=10.0, ge=0.0)  # lambda of equation 1
     kappa: float = Field(default=1.0, ge=0.0)  # of equation 2: weight of D's features beside the pixels
     critic_steps: int = Field(default=3, ge=1)  # of the critic for each of the generator
+    average: float = Field(default=0.98, ge=0.0, lt=1.0)  # share of the kept generator that stays at each of its steps; 0 = the last one is kept
     batch: int = Field(default=16, ge=1)
     gan_steps: int = Field(default=1000, ge=1)  # batches of the first phase: the critic learns from each
     encoder_steps: int = Field(default=600, ge=1)  # batches of the second
@@ -113,6 +114,23 @@ class CpcaeParams(Section):
 
 class SimplenetParams(Section):
     """SimpleNet: adapted features told from noisy ones (paper 5, section 3.1)."""
+
+    backbone: str = "efficientnet_lite0"
+    backbone_path: str | None = None
+    strides: tuple[int, int] = (8, 16)  # pixels a cell of the two levels of the backbone that are taken
+    standardise: bool = True  # bring each channel to mean 0 and deviation 1 over the training images; the paper takes features as they are
+    depth: int = Field(default=304, ge=2, multiple_of=2)  # channels of a cell's features, half of them from each level
+    hidden: int = Field(default=384, ge=1)  # width of the discriminator's first layer
+    noise: float = Field(default=0.3, gt=0.0)  # standard deviation of what is added to adapted features
+    th: float = Field(default=0.5, gt=0.0)  # beyond it on the right side of zero, a cell's normality costs nothing
+    epochs: int = Field(default=8, ge=1)
+    batch: int = Field(default=4, ge=1)  # images; all their cells teach
+    adapter_rate: float = Field(default=1e-4, gt=0.0)
+    learning_rate: float = Field(default=2e-4, gt=0.0)  # of the discriminator
+    weight_decay: float = Field(default=1e-5, ge=0.0)
+    keep_mib: int = Field(default=2048, ge=0)  # most memory for the backbone's maps of the training images, computed once; 0: anew at every step
+    smoothing: float = Field(default=4.0, ge=0.0)  # of the map, a Gaussian's standard deviation in pixels
+    checkpoint_every: int = Field(default=100, ge=1)
 
 
 class PeerFeaturesParams(Section):

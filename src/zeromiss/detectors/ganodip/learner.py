@@ -1,9 +1,12 @@
 """One step of the training, whichever of its two phases it lies in: first the WGAN, then the encoder.
 
 A step of the first phase moves the critic, every `critic_steps`-th the generator as well; in the second both are
-frozen. What a step draws depends on seed and step alone.
+frozen. The generator that stays is a moving average of the one that learns: a WGAN circles its goal, and a short
+training would else end anywhere on the way. What a step draws depends on seed and step alone.
 Axes: B images, C channels, H and W pixels, Z latent numbers.
 """
+
+import copy
 
 import torch
 from torch import Tensor
@@ -24,10 +27,11 @@ class WganLearner:
     def __init__(self, networks: Networks, params: WganParams, *, seed: int, device: torch.device) -> None:
         """Place the networks on `device`."""
         self.networks, self._params, self._seed, self._device = networks.to(device), params, seed, device
-        self.modules = {"networks": networks}
+        self._live = copy.deepcopy(networks.generator)  # learns; `networks.generator` follows it
+        self.modules = {"networks": networks, "live": self._live}
         rate, slow = params.learning_rate, params.encoder_learning_rate
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "generator": torch.optim.Adam(networks.generator.parameters(), lr=rate, betas=_BETAS, fused=True),
+            "generator": torch.optim.Adam(self._live.parameters(), lr=rate, betas=_BETAS, fused=True),
             "critic": torch.optim.Adam(networks.critic.parameters(), lr=rate, betas=_BETAS, fused=True),
             "encoder": torch.optim.Adam(networks.encoder.parameters(), lr=slow, fused=True),
         }
@@ -45,12 +49,13 @@ class WganLearner:
         draws = generator_at(self._seed, step, _DRAWS)
         values = self._critic_step(real_BCHW, draws)
         if (step + 1) % self._params.critic_steps == 0:
-            self._networks_only("generator")
+            self.networks.critic.requires_grad_(False)
             self._move("generator", losses.generator_loss(self.networks.critic(self._fakes(len(real_BCHW), draws))))
+            self._follow()
         return values
 
     def _critic_step(self, real_BCHW: Tensor, draws: torch.Generator) -> dict[str, Tensor]:
-        self._networks_only("critic")
+        self.networks.critic.requires_grad_(True)
         with torch.no_grad():
             fake_BCHW = self._fakes(len(real_BCHW), draws)
         share_B = torch.rand(len(real_BCHW), generator=draws).to(self._device)
@@ -63,7 +68,8 @@ class WganLearner:
         return {"distance": losses.wasserstein(real_B, fake_B).detach(), "penalty": penalty.detach()}
 
     def _encoder_step(self, real_BCHW: Tensor, step: int) -> dict[str, Tensor]:
-        self._networks_only("encoder")
+        self.networks.generator.requires_grad_(False)
+        self.networks.critic.requires_grad_(False)
         image_hat_BCHW = self.networks.redraw(real_BCHW)
         features_BF, features_hat_BF = (self.networks.critic.features(judged) for judged in (real_BCHW, image_hat_BCHW))
         residual_B = losses.residual(real_BCHW, image_hat_BCHW)
@@ -75,12 +81,13 @@ class WganLearner:
 
     def _fakes(self, count: int, draws: torch.Generator) -> Tensor:
         """Return G(z), (count, 3, H, W), z ~ N(0, I)."""
-        return self.networks.generator(torch.randn(count, self._params.latent, generator=draws).to(self._device))
+        return self._live(torch.randn(count, self._params.latent, generator=draws).to(self._device))
 
-    def _networks_only(self, name: str) -> None:
-        """Let gradients reach the weights of one network alone."""
-        for part in ("generator", "critic", "encoder"):
-            getattr(self.networks, part).requires_grad_(part == name)
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the generator that stays a little towards the one that learns."""
+        for kept, live in zip(self.networks.generator.parameters(), self._live.parameters(), strict=True):
+            kept.lerp_(live, 1 - self._params.average)
 
     def _move(self, name: str, loss: Tensor) -> None:
         self.optimisers[name].zero_grad(set_to_none=True)

@@ -12,6 +12,7 @@ from zeromiss.detector_params import WganParams
 from zeromiss.errors import ZeromissError
 
 _SLOPE = 0.2  # of the leaky ReLU
+_SMALL = 0.1  # share that the generator's last weights are drawn at
 _IMAGE_CHANNELS = 3
 
 
@@ -74,6 +75,9 @@ class Generator(nn.Module):
             layers += [nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1), _norm(after), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
         self.out = nn.ConvTranspose2d(widths[0], _IMAGE_CHANNELS, kernel_size=4, stride=2, padding=1)
+        with torch.no_grad():
+            self.out.weight.mul_(_SMALL)  # it starts from its base, not from a texture drawn at random
+            self.out.bias.zero_()
         side = bottom * 2 ** len(widths)
         self.base_CHW = nn.Parameter(torch.zeros(_IMAGE_CHANNELS, side, side))
 
