@@ -211,7 +211,7 @@ class Product(Section):
     size: int = Field(default=256, ge=32)  # pixels of the square image that is judged
     source: SourceParams
     manifest: ManifestParams
-    align: AlignParams
+    align: AlignParams = AlignParams()
     detectors: tuple[DetectorName, ...] = Field(default=("vqgan",), min_length=1)  # what learns the good parts; the first one's boxes are shown
     vqgan: VqganParams = VqganParams()
     ganodip: GanodipParams = GanodipParams()

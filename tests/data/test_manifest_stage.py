@@ -115,8 +115,8 @@ def test_the_same_raw_folder_gives_the_same_manifest(product: Product, workspace
     outcomes = []
     for _ in range(2):
         manifest.run(product, workspace, NoLog())
-        outcomes.append({path.name: sha256_file(path) for path in workspace.manifest("part").iterdir()})
-    assert outcomes[0] == outcomes[1] and set(outcomes[0]) == {"manifest.parquet", "counts.json", "shortcuts.json"}
+        outcomes.append({path.name: sha256_file(path) for path in workspace.manifest("part").rglob("*.*")})
+    assert outcomes[0] == outcomes[1] and set(outcomes[0]) == {"manifest.parquet", "counts.json", "shortcuts.json", "align.json"}
 
 
 def test_a_product_in_no_fixed_position_has_no_mask_images(
@@ -274,11 +274,11 @@ def test_a_broken_image_is_told_before_too_few_of_them(
 
 def test_a_refusal_leaves_an_earlier_manifest_alone(product: Product, workspace: Workspace, raw: Path) -> None:
     manifest.run(product, workspace, NoLog())
-    before = {path.name: sha256_file(path) for path in workspace.manifest("part").iterdir()}
+    before = {path.name: sha256_file(path) for path in workspace.manifest("part").rglob("*.*")}
     (raw / "images/normal03.png").write_bytes(b"")
     with pytest.raises(ZeromissError, match="normal03.png is not an image that can be read"):
         manifest.run(product, workspace, NoLog())
-    assert {path.name: sha256_file(path) for path in workspace.manifest("part").iterdir()} == before
+    assert {path.name: sha256_file(path) for path in workspace.manifest("part").rglob("*.*")} == before
 
 
 def test_facts_are_of_the_upright_image(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 PARAMS = """schema_version: 1
 profiles:
-  quick: {size: 32, manifest: {}, vqgan: {}, metrics: {}, selection: {}, threshold: {}, promotion: {}, inspection: {}}
+  quick: {size: 32, manifest: {}, align: {}, vqgan: {}, metrics: {}, selection: {}, threshold: {}, promotion: {}, inspection: {}}
 products:
   tiny:
     profile: quick
@@ -23,6 +23,7 @@ products:
     size: null
     source: {kind: csv, path: drawn/images.csv}
     manifest: {mask: 2, audit: 0.0, min_defects: 2}
+    align: {}
     vqgan: {channels: [8, 16], codes: 8, code_dim: 4, critic_channels: 4, crop: null, steps: 6, batch: 2, codebook_start: 2, critic_start: 3, critic_warmup: 1}
     metrics: {pixels: 10, patches: 8, scales: 2}
     selection: {families: [lr, nb], draws: 2, folds: 2, jobs: 1, smote_below: 0.0}

@@ -1,4 +1,4 @@
-"""Stage `manifest`: raw images to checked facts and splits, and to what tells their groups apart (shortcuts)."""
+"""Stage `manifest`: raw images to checked facts and splits, what tells their groups apart (shortcuts), what they are laid over."""
 
 from pathlib import Path
 from typing import Any
@@ -7,9 +7,10 @@ import pandas as pd
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
-from zeromiss.images import shortcuts
+from zeromiss.images import alignable, shortcuts
 from zeromiss.images.manifest import FILE, SCHEMA_VERSION, SPLITS, manifest_rows, read_facts
 from zeromiss.images.raw import INDEX, LABELS, read_index
+from zeromiss.images.reference import write_alignment
 from zeromiss.images.split import assign_splits
 from zeromiss.images.validate import check_images
 from zeromiss.params import Product
@@ -19,9 +20,10 @@ from zeromiss.workspace import Workspace
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
-    """Read the raw index and write the manifest and shortcuts.json; return the counts of images by split and label.
+    """Read the raw index and write the manifest, shortcuts.json and align/; return the counts of images by split and label.
 
-    Raises ZeromissError, with where the page of all checks lies, when an image cannot be judged or split.
+    Raises ZeromissError, with where the page of all checks lies, when an image cannot be judged or split; also when one
+    cannot be laid over the reference.
     """
     raw = workspace.raw(product.name)
     docs, folder = workspace.quality(product.name) / "manifest", raw.relative_to(workspace.root)
@@ -32,9 +34,11 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     split = _split(facts, product, docs=docs, folder=folder)
     rows = manifest_rows(facts, split, seed=product.seed)
     counts = count(rows)
+    reference = _reference(product, rows, raw, log)
     limits = {"label": product.manifest.shortcut_limit, "split": product.manifest.shift_limit}
     found = shortcuts.find_shortcuts(rows, raw, limits=limits)
     out = workspace.manifest(product.name)
+    write_alignment(workspace.alignment(product.name), product.align, raw=raw, reference=reference, size=product.size)
     write_table(out / FILE, rows, schema_version=SCHEMA_VERSION)
     write_json(out / "counts.json", {"seed": product.seed, "counts": counts}, schema_version=SCHEMA_VERSION)
     write_json(out / shortcuts.FILE, found, schema_version=shortcuts.SCHEMA_VERSION)
@@ -44,6 +48,17 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     print(sentence(counts))
     print(f"shortcuts: {found['sentence']}")
     return {"counts": counts}
+
+
+def _reference(product: Product, rows: pd.DataFrame, raw: Path, log: RunLog) -> str | None:
+    """Choose the reference, if images are aligned, and check that every image can be laid over it."""
+    reference = alignable.choose_reference(rows, product.align, raw=raw)
+    if reference is not None:
+        reduced = product.metrics.decode == "reduced"
+        motions = alignable.check_alignable(rows, product.align, raw=raw, reference=reference, size=product.size, reduced=reduced)
+        log.metrics(alignable.summary(motions))
+        print(alignable.sentence(motions, reference))
+    return reference
 
 
 def _split(facts: pd.DataFrame, product: Product, *, docs: Path, folder: Path) -> pd.Series:
