@@ -5,7 +5,7 @@ A product's `detectors` says which of them learn its good parts; only their sect
 
 from typing import Literal
 
-from pydantic import Field, field_validator, NonNegativeInt
+from pydantic import Field, NonNegativeInt, field_validator
 
 from zeromiss.sections import Section
 
@@ -119,8 +119,8 @@ class SimplenetParams(Section):
     backbone_path: str | None = None
     strides: tuple[int, int] = (8, 16)  # pixels a cell of the two levels of the backbone that are taken
     standardise: bool = True  # bring each channel to mean 0 and deviation 1 over the training images; the paper takes features as they are
-    depth: int = Field(default=304, ge=2, multiple_of=2)  # channels of a cell's features, half of them from each level
-    hidden: int = Field(default=384, ge=1)  # width of the discriminator's first layer
+    depth: int | None = Field(default=None, ge=2, multiple_of=2)  # channels of a cell's features, half from each level; null: one for each of the maps'
+    hidden: int = Field(default=256, ge=1)  # width of the discriminator's first layer
     noise: float = Field(default=0.3, gt=0.0)  # standard deviation of what is added to adapted features
     th: float = Field(default=0.5, gt=0.0)  # beyond it on the right side of zero, a cell's normality costs nothing
     epochs: int = Field(default=8, ge=1)
@@ -134,11 +134,11 @@ class SimplenetParams(Section):
 
 
 class PeerFeaturesParams(Section):
-    """The frozen backbone that PaDiM and PatchCore compare features of."""
+    """The frozen backbone whose features PaDiM and PatchCore compare, and from which EfficientAD's teacher learns."""
 
     backbone: str = "tf_efficientnet_lite0"  # timm's name of any network that lists its feature maps
     backbone_path: str | None = None  # its weights; only tf_efficientnet_lite0's come with a package
-    layers: tuple[NonNegativeInt, ...] = Field(default=(1, 2, 3), min_length=1)  # feature maps, from fine (0: half the image's side) to coarse
+    layers: tuple[NonNegativeInt, ...] = Field(default=(2, 3), min_length=1)  # feature maps, from fine (0: half the image's side) to coarse
 
     @field_validator("layers")
     @classmethod
@@ -152,7 +152,6 @@ class PeerFeaturesParams(Section):
 class PadimParams(PeerFeaturesParams):
     """PaDiM through anomalib: one normal distribution of features a position (Defard et al., arXiv:2011.08785)."""
 
-    layers: tuple[NonNegativeInt, ...] = Field(default=(2, 3), min_length=1)
     features: int = Field(default=100, ge=1)  # channels kept of all, drawn with the seed
     images: int | None = Field(default=1000, ge=2)  # training images looked at, drawn with the seed, all held at once; null: all
 
@@ -160,29 +159,24 @@ class PadimParams(PeerFeaturesParams):
 class PatchcoreParams(PeerFeaturesParams):
     """PatchCore through anomalib: distance to a coreset of normal features (Roth et al., arXiv:2106.08265)."""
 
-    layers: tuple[NonNegativeInt, ...] = Field(default=(2, 3), min_length=1)
     patches: int | None = Field(default=20000, ge=1)  # positions of all images, drawn with the seed, among which the coreset is chosen; null: all
     share: float = Field(default=0.05, gt=0.0, le=1.0)  # of these that the coreset keeps
     neighbours: int = Field(default=9, ge=1)  # of the coreset, by which the image's score is weighed
 
 
-class EfficientadParams(Section):
+class EfficientadParams(PeerFeaturesParams):
     """EfficientAD through anomalib: a student that imitates a teacher on normal parts alone (paper 5, section 5.3)."""
 
     network: Literal["small", "medium"] = "small"
     side: int = Field(default=128, ge=128, multiple_of=4)  # pixels a side inside the networks; maps are enlarged to the image's size
     channels: int = Field(default=64, ge=1)  # of the teacher's features; 384 in its published file
     teacher_path: str | None = None  # the published teacher's file; without one, the teacher is distilled from the backbone
-    backbone: str = "tf_efficientnet_lite0"
-    backbone_path: str | None = None
-    layers: tuple[NonNegativeInt, ...] = Field(default=(2, 3), min_length=1)
     teacher_steps: int = Field(default=300, ge=1)  # of distilling the teacher
-    teacher_batch: int = Field(default=2, ge=1)
     teacher_learning_rate: float = Field(default=1e-3, gt=0.0)
     other_images: str | None = None  # folder of images of anything else, ImageNet's for example; without one, some photographs
     held_out: float = Field(default=0.1, gt=0.0, lt=1.0)  # share of the normal images on which the maps are scaled
     steps: int = Field(default=300, ge=1)  # of the student and the autoencoder
-    batch: int = Field(default=1, ge=1)
+    batch: int = Field(default=1, ge=1)  # normal images a step, and as many of anything else
     learning_rate: float = Field(default=3e-4, gt=0.0)
     weight_decay: float = Field(default=1e-5, ge=0.0)
     precision: Literal["bf16", "fp32"] = "bf16"  # of the training step; judging is always fp32

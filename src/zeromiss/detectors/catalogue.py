@@ -23,4 +23,18 @@ CATALOGUE: dict[str, System] = {
         needs="normal images",
         cost="6 minutes",
     ),
+    "cpcae": System(
+        title="CPCAE + deep-feature kNN",
+        source="paper 4, section 3",
+        kind="redraws",
+        needs="at least 15 normal images",
+        cost="2 minutes",
+    ),
+    "simplenet": System(
+        title="SimpleNet",
+        source="paper 5, section 3.1",
+        kind="embeds",
+        needs="normal images, few are enough",
+        cost="3 minutes",
+    ),
 }
