@@ -1,0 +1,21 @@
+"""A trained EfficientAD on disk: its parameters as JSON, networks, statistics and quantiles as safetensors."""
+
+from pathlib import Path
+
+from zeromiss.detector_params import EfficientadParams
+from zeromiss.detectors.efficientad.efficientad import Efficientad
+from zeromiss.detectors.peers.store import read_peer
+from zeromiss.detectors.store import write_detector
+
+
+def save_efficientad(folder: Path, detector: Efficientad) -> None:
+    """Write `config.json` and `model.safetensors` into `folder`."""
+    write_detector(folder, detector.name, detector.params, detector)
+
+
+def load_efficientad(folder: Path) -> Efficientad:
+    """Return the EfficientAD in `folder`, on the CPU, in evaluation mode.
+
+    Raises ZeromissError when a file is missing or damaged, or the tensors are not those that `config.json` describes.
+    """
+    return read_peer(folder, EfficientadParams, Efficientad, facts=())

@@ -1,0 +1,1 @@
+"""GANomaly through anomalib: encode, decode, encode again, compare codes."""

@@ -1,0 +1,1 @@
+"""PaDiM through anomalib: one normal distribution of features a position."""

@@ -1,0 +1,1 @@
+"""PatchCore through anomalib: distance to a coreset of normal features."""

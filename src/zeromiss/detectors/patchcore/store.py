@@ -1,0 +1,21 @@
+"""A fitted PatchCore on disk: parameters, side and size of the coreset as JSON, backbone and coreset as safetensors."""
+
+from pathlib import Path
+
+from zeromiss.detector_params import PatchcoreParams
+from zeromiss.detectors.patchcore.patchcore import Patchcore
+from zeromiss.detectors.peers.store import read_peer
+from zeromiss.detectors.store import write_detector
+
+
+def save_patchcore(folder: Path, detector: Patchcore) -> None:
+    """Write `config.json` and `model.safetensors` into `folder`."""
+    write_detector(folder, detector.name, detector.params, detector, side=detector.side, kept=detector.kept)
+
+
+def load_patchcore(folder: Path) -> Patchcore:
+    """Return the PatchCore in `folder`, on the CPU, in evaluation mode.
+
+    Raises ZeromissError when a file is missing or damaged, or the tensors are not those that `config.json` describes.
+    """
+    return read_peer(folder, PatchcoreParams, Patchcore, facts=("side", "kept"))
