@@ -23,6 +23,13 @@ CATALOGUE: dict[str, System] = {
         needs="normal images",
         cost="6 minutes",
     ),
+    "cyclegan": System(
+        title="CycleGAN-AD",
+        source="paper 3",
+        kind="redraws",
+        needs="normal and abnormal images (manifest.abnormal)",
+        cost="3 minutes",
+    ),
     "cpcae": System(
         title="CPCAE + deep-feature kNN",
         source="paper 4, section 3",

@@ -1,8 +1,8 @@
 """The autoencoder: strided convolutions, a dense code, transposed convolutions; the condition joins before both dense layers.
 
 Paper 4, section 3.1 and figure 2, which says that the condition is concatenated in the encoder and in the decoder
-but gives no widths: here it joins the flattened features and the code. The code is rectified, so that the penalty on its
-activities leaves only a few at work.
+but gives no widths: here it joins the flattened features and the code. The code is linear: the penalty on its magnitudes
+leaves only a few at work all the same, and a rectified code that had gone silent could not come back.
 Axes: B patches, C channels, P pixels of a side, D width of the code.
 """
 
@@ -24,7 +24,7 @@ def cells(patch: int, channels: tuple[int, ...]) -> int:
 
 
 class Encoder(nn.Module):
-    """A patch and its condition to a code >= 0."""
+    """A patch and its condition to a code."""
 
     def __init__(self, patch: int, channels: tuple[int, ...], code: int) -> None:
         """Build one convolution of stride 2 for each width in `channels`, and the dense layer."""
@@ -38,7 +38,7 @@ class Encoder(nn.Module):
     def forward(self, patch_BCPP: Tensor, condition_B: Tensor) -> Tensor:
         """Return the code (B, D) of patches about in [-1, 1] and conditions in (0, 1]."""
         features_BF = self.body(patch_BCPP).flatten(1)
-        return self.dense(torch.cat([features_BF, condition_B[:, None]], dim=1)).relu()
+        return self.dense(torch.cat([features_BF, condition_B[:, None]], dim=1))
 
 
 class Decoder(nn.Module):
@@ -70,6 +70,6 @@ class Autoencoder(nn.Module):
         self.encoder, self.decoder = Encoder(patch, channels, code), Decoder(patch, channels, code)
 
     def forward(self, patch_BCPP: Tensor, condition_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the patches redrawn, (B, C, P, P), about in [0, 1], and their codes (B, D) >= 0."""
+        """Return the patches redrawn, (B, C, P, P), about in [0, 1], and their codes (B, D)."""
         code_BD = self.encoder(2 * patch_BCPP - 1, condition_B)
         return (self.decoder(code_BD, condition_B) + 1) / 2, code_BD

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ from zeromiss.detectors.cpcae.score import error_image
 from zeromiss.detectors.images import floats
 from zeromiss.detectors.loop import Curves, Trained, device, learn
 from zeromiss.errors import ZeromissError
+
+_SILENT = 0.01  # magnitude of an activity up to which it counts as none
 
 
 class PatchBatches(Dataset[Tensor]):
@@ -83,7 +86,7 @@ class Trainer:
         self._optimiser.step()
         with torch.no_grad():
             error = squared_error(image_BCPP, image_hat_BCPP).mean()
-            active = (code_BD > 0).float().mean()  # share of the code at work
+            active = (code_BD.abs() > _SILENT).float().mean()  # share of the code at work
             return {"loss": loss.detach(), "squared_error": error, "activity": activity(code_BD).mean(), "active": active}
 
 
@@ -108,6 +111,12 @@ def train(
             f"cpcae compares an image with its {params.neighbors} nearest training images and there are {len(images)}: "
             "ingest more normal images or lower cpcae.neighbors"
         )
+    with torch.random.fork_rng(devices=[]):  # loading draws weights before it reads them, and a loader draws a seed
+        return _fit(params, images, size=size, seed=seed, log=log, checkpoint=checkpoint, workers=workers, stop_after=stop_after)
+
+
+def _fit(params: CpcaeParams, images: Images, *, size: int, seed: int, **how: Any) -> Trained:
+    """Teach the autoencoder, then remember."""
     cpcae = Cpcae(params, load_backbone(params.backbone, params.backbone_path), size=size, seed=seed)
     target = device()
     trainer = Trainer(cpcae, seed=seed, target=target)
@@ -117,10 +126,7 @@ def train(
         name="cpcae",
         steps=params.steps,
         checkpoint_every=params.checkpoint_every,
-        log=log,
-        checkpoint=checkpoint,
-        workers=workers,
-        stop_after=stop_after,
+        **how,
     )
     started = monotonic()
     cpcae.to(target).eval()

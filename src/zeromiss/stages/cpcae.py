@@ -1,0 +1,30 @@
+"""Stage `cpcae`: teach the patch autoencoder normal images, and remember their error maps."""
+
+from functools import partial
+from typing import Any
+
+from zeromiss.detectors.cpcae.store import load_cpcae, save_cpcae
+from zeromiss.detectors.cpcae.train import train
+from zeromiss.params import Product
+from zeromiss.stages.base import RunLog
+from zeromiss.stages.fitting import fit_detector
+from zeromiss.workspace import Workspace
+
+
+def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
+    """Fit on the split `train` and write the detector with its curves and samples.
+
+    Raises ZeromissError as `fit_detector` and the training do.
+    """
+    return fit_detector(
+        "cpcae",
+        product.cpcae,
+        partial(train, product.cpcae, size=product.size),
+        save_cpcae,
+        load_cpcae,
+        product=product.name,
+        size=product.size,
+        seed=product.seed,
+        workspace=workspace,
+        log=log,
+    )
