@@ -59,7 +59,9 @@ def golden_samples(
     if len(training) < group_size:
         raise ZeromissError(f"a golden sample is chosen among {group_size} training images and there are {len(training)}: add normal images")
     if not len(normal) or not len(defect):
-        raise ZeromissError(f"false alarms at no missed defect need both kinds, there are {len(normal)} normals and {len(defect)} defects: add images")
+        raise ZeromissError(
+            f"false alarms at no missed defect need both kinds, there are {len(normal)} normals and {len(defect)} defects: add images"
+        )
     draw = np.random.default_rng(seed)
     drawn = [draw.permutation(len(training))[:group_size].tolist() for _ in range(groups)]
     wanted = sorted({index for group in drawn for index in group})
