@@ -6,7 +6,10 @@ from typing import Any, Protocol
 from zeromiss.params import Product
 from zeromiss.workspace import Workspace
 
-STAGES = ("manifest", "vqgan", "ganodip", "f_anogan", "cyclegan", "cpcae", "simplenet", "metrics", "selection", "threshold", "bundle", "report", "compare")
+STAGES = (
+    "manifest", "vqgan", "ganodip", "f_anogan", "cyclegan", "cpcae", "simplenet", "padim", "patchcore", "efficientad", "ganomaly",
+    "metrics", "selection", "threshold", "bundle", "report", "compare",
+)  # fmt: skip
 
 
 class RunLog(Protocol):

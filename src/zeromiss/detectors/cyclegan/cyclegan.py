@@ -36,11 +36,12 @@ class Cyclegan(nn.Module):
     image_metrics = ("critic", "critic_hat")
 
     def __init__(self, params: CycleganParams, *, seed: int = 0, backbone: Backbone | None = None) -> None:
-        """Draw both networks from `seed`; without `backbone`, its weights are still to be loaded."""
+        """Draw both networks from `seed`; without `backbone`, its weights are still to be loaded. The global generator is left alone."""
         super().__init__()
         self.params = params
         self.normal = Direction(params, seed=seed, purpose=1)
-        self.backbone = backbone or build_backbone(params.backbone)
+        with torch.random.fork_rng(devices=[]):
+            self.backbone = backbone or build_backbone(params.backbone)
 
     @torch.no_grad()
     def reconstruct(self, image_BCHW: Tensor, precision: Precision = "fp32") -> Reconstruction:

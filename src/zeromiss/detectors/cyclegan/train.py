@@ -124,17 +124,18 @@ def train(
             raise ZeromissError(f"no {kind} image for cyclegan to train on: ingest some, or raise manifest.{'train' if kind == 'normal' else 'abnormal'}")
     if params.side > size:
         raise ZeromissError(f"cyclegan.side is {params.side} but the images have {size} pixels a side: lower it or raise size")
-    detector = Cyclegan(params, seed=seed, backbone=load_backbone(params.backbone, params.backbone_path))
-    learner = Learner(params, detector.normal, seed=seed)
-    history, seconds = learn(
-        learner,
-        Pairs(images, abnormal, params=params, seed=seed),
-        name="cyclegan",
-        steps=params.steps,
-        checkpoint_every=params.checkpoint_every,
-        log=log,
-        checkpoint=checkpoint,
-        workers=workers,
-        stop_after=stop_after,
-    )
+    with torch.random.fork_rng(devices=[]):  # the backbone and the loader of batches draw from the global generator
+        detector = Cyclegan(params, seed=seed, backbone=load_backbone(params.backbone, params.backbone_path))
+        learner = Learner(params, detector.normal, seed=seed)
+        history, seconds = learn(
+            learner,
+            Pairs(images, abnormal, params=params, seed=seed),
+            name="cyclegan",
+            steps=params.steps,
+            checkpoint_every=params.checkpoint_every,
+            log=log,
+            checkpoint=checkpoint,
+            workers=workers,
+            stop_after=stop_after,
+        )
     return Trained(detector=detector.cpu().eval(), history=history, seconds=seconds)
