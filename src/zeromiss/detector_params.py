@@ -123,7 +123,8 @@ class SimplenetParams(Section):
     hidden: int = Field(default=256, ge=1)  # width of the discriminator's first layer
     noise: float = Field(default=0.3, gt=0.0)  # standard deviation of what is added to adapted features
     th: float = Field(default=0.5, gt=0.0)  # beyond it on the right side of zero, a cell's normality costs nothing
-    epochs: int = Field(default=8, ge=1)
+    epochs: int = Field(default=6, ge=1)
+    least_steps: int = Field(default=400, ge=1)  # where the epochs of few images have fewer
     batch: int = Field(default=4, ge=1)  # images; all their cells teach
     adapter_rate: float = Field(default=1e-4, gt=0.0)
     learning_rate: float = Field(default=2e-4, gt=0.0)  # of the discriminator
