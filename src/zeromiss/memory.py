@@ -6,6 +6,7 @@ fault for every 4 KiB. At 1024 pixels these take as long as the network itself.
 
 import ctypes
 import platform
+import resource
 from functools import cache
 
 # Numbers of mallopt's settings, from malloc.h.
@@ -26,3 +27,8 @@ def keep_freed_memory() -> bool:
     library = ctypes.CDLL(None)
     settings = ((_MMAP_THRESHOLD, _LARGEST), (_TRIM_THRESHOLD, _LARGEST), (_TOP_PAD, _STEP), (_ARENA_MAX, 1))
     return all([library.mallopt(name, value) == 1 for name, value in settings])
+
+
+def peak_mib() -> float:
+    """Return the most memory that this process has held so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.workspace_parts import unaligned
 from zeromiss.backbones.base import Backbone
 from zeromiss.detectors.vqgan.evaluate import mean_psnr
 from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json
 from zeromiss.detector_params import VqganParams
+from zeromiss.images.reader import ImageReader
 from zeromiss.params import Product, load_product
 from zeromiss.stages import vqgan as stage
 from zeromiss.tables import read_table, write_table
@@ -61,8 +63,9 @@ def workspace(tmp_path: Path, drawn_images: Tensor, monkeypatch: pytest.MonkeyPa
         path = raw / f"{index}.png"
         if split in ("train", "mask"):
             cv2.imwrite(str(path), drawn_images[index].movedim(0, -1).numpy()[..., ::-1])
-        rows.append({"path": path.name, "split": split, "label": "normal"})
+        rows.append({"path": path.name, "split": split, "label": "normal", "sha256": f"{index:064x}"})
     write_table(made.manifest("drawn") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
+    unaligned(made, "drawn")
     return made
 
 
@@ -70,7 +73,7 @@ def test_stage_writes_a_network_its_curves_and_samples(product: Product, workspa
     log = KeptLog()
     stage.run(product, workspace, log)
     folder = workspace.detector("drawn", "vqgan")
-    names = {"config.json", "model.safetensors", "history.parquet", "training.json", "samples.png"}
+    names = {"config.json", "model.safetensors", "history.parquet", "training.json", "taught.json", "samples.png"}
     assert {path.name for path in folder.iterdir()} == names
     training = read_json(folder / "training.json", schema_version=1)
     assert training["psnr_unseen_normal"] == mean_psnr(load_vqgan(folder), [drawn_images[2].float() / 255])
@@ -110,7 +113,7 @@ def test_images_that_do_not_fit_into_memory_are_read_as_needed(
     stage.run(product, workspace, KeptLog())
     first = model.read_bytes()
     monkeypatch.setattr(stage, "MEMORY", 0)
-    monkeypatch.setattr(stage, "_LOADERS", 0)
+    monkeypatch.setattr(stage, "LOADERS", 0)
     stage.run(product, workspace, KeptLog())
     assert model.read_bytes() == first
 
@@ -118,7 +121,7 @@ def test_images_that_do_not_fit_into_memory_are_read_as_needed(
 def test_kept_images_are_read_once(tmp_path: Path):
     file = tmp_path / "0.png"
     cv2.imwrite(str(file), np.full((48, 48, 3), 7, np.uint8))
-    kept, read = (stage.ImageFiles([file], 48, keep=keep) for keep in (True, False))
+    kept, read = (stage.ImageFiles([file], ImageReader(48), keep=keep) for keep in (True, False))
     assert torch.equal(kept[0], read[0])
     file.unlink()
     assert kept[0].unique().tolist() == [7]

@@ -9,7 +9,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from tests.workspace_parts import unaligned
 from zeromiss.backbones.load import load_backbone
+from zeromiss.detectors.taught import write_taught
 from zeromiss.detectors.vqgan.store import load_vqgan, save_vqgan
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
@@ -73,8 +75,10 @@ def fill(root: Path, *, masks: bool = True, splits: tuple[str, ...] = ("train", 
     if not masks:
         frame["mask"] = None
     write_table(workspace.manifest("tiny") / "manifest.parquet", frame, schema_version=1)
+    unaligned(workspace, "tiny")
     small = VqganParams(channels=(8, 16), blocks=1, codes=16, code_dim=4, critic_channels=8, attention=False)
     save_vqgan(workspace.detector("tiny", "vqgan"), Vqgan(small, seed=1))
+    write_taught(workspace.detector("tiny", "vqgan"), normal=frame.loc[frame["split"] == "train", "sha256"].tolist(), abnormal=[])
     return workspace
 
 

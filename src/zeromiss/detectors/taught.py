@@ -4,17 +4,22 @@
 wrong, by accident or not, so the bytes of the images count, not their names or splits.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pandas as pd
 
 from zeromiss.errors import ZeromissError
-from zeromiss.files import read_json, sha256_file
+from zeromiss.files import read_json, sha256_file, write_json
 
 FILE, SCHEMA_VERSION = "taught.json", 1
 JUDGED = ("mask", "table", "audit")  # splits whose images say how good a detector is; none may teach it
+
+
+def write_taught(folder: Path, *, normal: Sequence[str], abnormal: Sequence[str]) -> None:
+    """Write the list of the images, by their SHA-256, that taught the detector in `folder`."""
+    write_json(folder / FILE, {"normal": list(normal), "abnormal": list(abnormal)}, schema_version=SCHEMA_VERSION)
 
 
 def read_taught(folder: Path) -> frozenset[str]:

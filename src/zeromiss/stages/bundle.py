@@ -8,6 +8,7 @@ import pandas as pd
 from zeromiss.backbones.load import load_backbone
 from zeromiss.files import read_json, write_json
 from zeromiss.images import manifest as manifests
+from zeromiss.images.reference import alignment_digest
 from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, SUMMARY, CalibrationRecord, Contents, ThresholdRecord
 from zeromiss.inspection.bundle import fingerprint, pack
 from zeromiss.inspection.check import Check, check_against_table, handful
@@ -103,6 +104,7 @@ def _read(name: str, workspace: Workspace) -> dict[str, dict[str, Any]]:
 def _contents(product: Product, workspace: Workspace, found: dict[str, dict[str, Any]]) -> Contents:
     """Return what is to be packed."""
     name, params, threshold = product.name, product.metrics, found["threshold"]
+    align = workspace.alignment(name)
     features = tuple(found["features"]["columns"])
     members = dict.fromkeys(column.split(".")[0] for column in features)
     masked = dict.fromkeys(column.split(".")[0] for column in features if column.endswith(MASKED))
@@ -118,6 +120,7 @@ def _contents(product: Product, workspace: Workspace, found: dict[str, dict[str,
         detectors={detector: workspace.detector(name, detector) for detector in members},
         classifier=workspace.selection(name) / CLASSIFIER,
         masks={detector: workspace.metrics(name) / tables.mask_file(detector) for detector in masked},
+        align=align if alignment_digest(align) else None,
     )
 
 

@@ -4,13 +4,11 @@ The training flow leaves it out: `zeromiss compare PRODUCT` runs it.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from zeromiss.backbones.load import load_backbone
 from zeromiss.detectors.catalogue import CATALOGUE
@@ -19,6 +17,7 @@ from zeromiss.detectors.load import load_detector
 from zeromiss.detectors.store import MODEL
 from zeromiss.files import read_json, write_json
 from zeromiss.images import manifest as manifests
+from zeromiss.images.reader import open_reader
 from zeromiss.images.staging import Staging
 from zeromiss.metrics import table as tables
 from zeromiss.metrics.columns import score_columns
@@ -69,7 +68,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     staging.recover()
     with staging:
         (staging.folder / FIGURES).mkdir()
-        content |= _draw(product, content, manifest, rows, natives, stack, raw=workspace.raw(product.name), folder=staging.folder)
+        content |= _draw(product, content, manifest, rows, natives, stack, workspace=workspace, folder=staging.folder)
         write_json(staging.folder / FILE, content, schema_version=SCHEMA_VERSION)
         write_page(staging.folder / workspace.compare_page(product.name).name, content, staging.folder)
         staging.swap()
@@ -119,9 +118,11 @@ def _composites(product: Product, content: dict[str, Any], natives: pd.DataFrame
 
 
 def _draw(
-    product: Product, content: dict[str, Any], manifest: pd.DataFrame, rows: pd.DataFrame, natives: pd.DataFrame, stack: Stack, *, raw: Path, folder: Path
+    product: Product, content: dict[str, Any], manifest: pd.DataFrame, rows: pd.DataFrame, natives: pd.DataFrame, stack: Stack, *, workspace: Workspace, folder: Path
 ) -> dict[str, Any]:
     """Draw figures and maps into `folder`; return their names and what they show."""
+    raw, align = workspace.raw(product.name), workspace.alignment(product.name)
+    taught, judged_by = (open_reader(align, product.size, reduced=reduced) for reduced in (False, product.metrics.decode == "reduced"))
     y_N, first = (natives["label"] == "defect").to_numpy(np.int64), product.detectors[0]
     judged = content["composites"]["systems"]
     figures = {
@@ -130,27 +131,22 @@ def _draw(
         "tsne": None,
         "golden": None,
     }
-    read, golden = partial(_read, raw, product), None
+    golden = None
     if "cpcae" in product.detectors:
         network = next(member.detector for member in stack.members if member.detector.name == "cpcae")
-        table = ImageFiles([raw / path for path in natives["path"]], product.size, keep=True)
+        table = ImageFiles([raw / path for path in natives["path"]], taught, keep=True)
         figures["tsne"] = draw_embeddings(network, table, y_N, product.seed)
-        content["detectors"]["cpcae"]["scores"] |= baselines(network, manifest, table, y_N, raw=raw, size=product.size)
+        content["detectors"]["cpcae"]["scores"] |= baselines(network, manifest, table, y_N, taught, raw=raw)
     if "ganodip" in product.detectors:
         own = content["detectors"]["ganodip"]["fpr_at_zero_missed"]
-        golden, figures["golden"] = compare_golden(manifest, raw, product.ganodip, size=product.size, seed=product.seed, own=own)
+        golden, figures["golden"] = compare_golden(manifest, raw, align, product.ganodip, size=product.size, seed=product.seed, own=own)
     for name, figure in figures.items():
         if figure is not None:
             save_figure(folder / FIGURES / f"{name}.svg", figure)
     chosen = choose_images(natives, first, product.compare.maps, product.seed)
-    shown = draw_maps(stack, chosen, rows, read=read, raw=raw, size=product.size, seed=product.seed, folder=folder)
+    shown = draw_maps(stack, chosen, rows, judged_by, raw=raw, seed=product.seed, folder=folder)
     named = {name: None if figure is None else f"{FIGURES}/{name}.svg" for name, figure in figures.items()}
     return {"figures": named, "golden": golden, "images": shown, "images_by": first, "map_normals": MAP_NORMALS}
-
-
-def _read(raw: Path, product: Product, path: str) -> Tensor:
-    """Return an image as the metrics stage reads it."""
-    return tables.read_tensor(raw / path, product.size, product.metrics.decode)
 
 
 def _report(content: dict[str, Any], folder: Path, page: Path, log: RunLog) -> None:

@@ -3,7 +3,7 @@
 Axes: C channels, H, W pixels, N images, F features, G groups.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from zeromiss.detectors.cpcae.embeddings import error_embeddings, latent_embeddi
 from zeromiss.detectors.ganodip.golden import GROUP_SIZE, golden_samples
 from zeromiss.detectors.images import ImageFiles
 from zeromiss.errors import ZeromissError
-from zeromiss.images.load import load_mask
+from zeromiss.images.reader import ImageReader, open_reader
 from zeromiss.metrics.stack import Stack
+from zeromiss.metrics.table import read_tensor
 from zeromiss.params import GanodipParams
 from zeromiss.reports.pictures import save_jpeg
 from zeromiss.reports.systems_figures import embedded_points, full_scale, golden_bars, map_picture, outlined
@@ -29,11 +30,10 @@ from zeromiss.selection.composites import native_figures
 
 MAP_NORMALS = 8  # normal images whose maps set each detector's scale
 GOLDEN_SIDE = 64  # most pixels a side at which golden samples are compared: all pairs of images
-Read = Callable[[str], Tensor]  # a path of the manifest -> the image as it is judged, (3, H, W) in [0, 1]
 
 
 def draw_maps(
-    stack: Stack, chosen: Sequence[tuple[str, str]], rows: pd.DataFrame, *, read: Read, raw: Path, size: int, seed: int, folder: Path
+    stack: Stack, chosen: Sequence[tuple[str, str]], rows: pd.DataFrame, reader: ImageReader, *, raw: Path, seed: int, folder: Path
 ) -> list[dict[str, Any]]:
     """Draw every chosen image beside every detector's map into `folder`; return what the page shows of each.
 
@@ -44,13 +44,13 @@ def draw_maps(
     if normals.empty:
         raise ZeromissError("the table has too few normal images to scale maps by: add normal images or lower compare.maps")
     drawn = normals.sort_values("path").sample(n=min(MAP_NORMALS, len(normals)), random_state=seed)["path"]
-    seen = {path: maps_of(stack, read(path)) for path in tqdm([*drawn, *(path for path, _ in chosen)], desc="maps", unit="image")}
+    seen = {path: maps_of(stack, read_tensor(raw / path, reader)) for path in tqdm([*drawn, *(path for path, _ in chosen)], desc="maps", unit="image")}
     scales = {name: full_scale([seen[path][name] for path in drawn]) for name in seen[drawn.iloc[0]]}
     known, shown = rows.set_index("path"), []
     for number, (path, why) in enumerate(chosen):
         row = known.loc[path]
-        mask_HW = None if pd.isna(row["mask"]) else load_mask(raw / row["mask"], size)
-        pictures = {"original": outlined(read(path).numpy(), mask_HW)} | {name: map_picture(seen[path][name], scale) for name, scale in scales.items()}
+        mask_HW = None if pd.isna(row["mask"]) else reader.read_mask(raw / row["mask"], of=raw / path)
+        pictures = {"original": outlined(reader.read(raw / path), mask_HW)} | {name: map_picture(seen[path][name], scale) for name, scale in scales.items()}
         panels = {}
         for name, picture in pictures.items():
             panels[name] = f"figures/map{number}-{name}.jpg"
@@ -70,15 +70,15 @@ def draw_embeddings(cpcae: Cpcae, images: Images, y_N: np.ndarray, seed: int) ->
     return embedded_points({title: tsne_points(embedding_NF, seed) for title, embedding_NF in found.items()}, y_N)
 
 
-def baselines(cpcae: Cpcae, manifest: pd.DataFrame, table: Images, y_N: np.ndarray, *, raw: Path, size: int) -> dict[str, dict[str, float]]:
+def baselines(cpcae: Cpcae, manifest: pd.DataFrame, table: Images, y_N: np.ndarray, reader: ImageReader, *, raw: Path) -> dict[str, dict[str, float]]:
     """Return how the four baselines of paper 4 rank the table's images, fitted on the training images."""
     taught = manifest[(manifest["split"] == "train") & (manifest["label"] == "normal")]["path"]
-    found = baseline_scores(ImageFiles([raw / path for path in taught], size, keep=True), table, cpcae)
+    found = baseline_scores(ImageFiles([raw / path for path in taught], reader, keep=True), table, cpcae)
     return {name: native_figures(y_N, np.asarray(score_N, dtype=np.float64)) for name, score_N in found.items()}
 
 
 def compare_golden(
-    manifest: pd.DataFrame, raw: Path, params: GanodipParams, *, size: int, seed: int, own: float
+    manifest: pd.DataFrame, raw: Path, align: Path, params: GanodipParams, *, size: int, seed: int, own: float
 ) -> tuple[dict[str, Any] | None, Figure | None]:
     """Return the golden samples' figures and their picture beside GanoDIP's `own` FPR; nothing with too few training images."""
     normal = manifest["label"] == "normal"
@@ -90,7 +90,8 @@ def compare_golden(
     if int(groups["training"].sum()) < GROUP_SIZE:
         return None, None
     side = min(size, params.side, GOLDEN_SIDE)
-    images = {name: ImageFiles([raw / path for path in manifest.loc[rows, "path"]], side, keep=True) for name, rows in groups.items()}
+    reader = open_reader(align, side)
+    images = {name: ImageFiles([raw / path for path in manifest.loc[rows, "path"]], reader, keep=True) for name, rows in groups.items()}
     found = golden_samples(images["training"], images["normal"], images["defect"], seed=seed, patch=params.patch, alpha=params.alpha)
     fpr_G = [one.fpr for one in found]
     return {"fpr": fpr_G, "group_size": GROUP_SIZE, "side": side}, golden_bars(fpr_G, own)

@@ -11,6 +11,7 @@ from zeromiss.detectors.store import MODEL
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file, write_json
 from zeromiss.images import manifest as manifests
+from zeromiss.images.reference import alignment_digest
 from zeromiss.metrics.table import NATIVE_FILE
 from zeromiss.params import Product
 from zeromiss.selection.digest import digest
@@ -52,7 +53,8 @@ def _prepare(product: str, workspace: Workspace, seed: int) -> Workspace:
 
 def _key(stage: str, product: Product, inside: Workspace) -> str:
     """Return what a stage's output depends on, as one digest."""
-    values = {"size": product.size, "seed": product.seed, "manifest": sha256_file(inside.manifest(product.name) / manifests.FILE)}
+    images = sha256_file(inside.manifest(product.name) / manifests.FILE) + alignment_digest(inside.alignment(product.name))
+    values = {"size": product.size, "seed": product.seed, "images": images}
     if stage != "metrics":
         own = {"params": getattr(product, stage).model_dump(mode="json")}
         return digest(values | own, code=(*_READ, "stages/fitting.py", f"stages/{stage}.py"))

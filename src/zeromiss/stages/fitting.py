@@ -4,7 +4,6 @@ Only normal images of the split `train` teach, and for a detector that needs the
 `abnormal`; `taught.json` lists the SHA-256 of each, so that the metrics stage can refuse to judge one of them.
 """
 
-import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,16 +18,20 @@ from zeromiss.detectors.batches import Images
 from zeromiss.detectors.checkpoint import checkpoint_key
 from zeromiss.detectors.images import LOADERS, MEMORY, ImageFiles, floats
 from zeromiss.detectors.loop import Curves, Trained
+from zeromiss.detectors.taught import write_taught
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, sha256_file, write_json
 from zeromiss.images import manifest as manifests
+from zeromiss.images.reader import open_reader
+from zeromiss.images.reference import alignment_digest
 from zeromiss.images.staging import Staging
+from zeromiss.memory import peak_mib
 from zeromiss.sections import Section
 from zeromiss.stages.base import RunLog
 from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
 
-HISTORY_FILE, TRAINING_FILE, TAUGHT_FILE, SAMPLES_FILE = "history.parquet", "training.json", "taught.json", "samples.png"
+HISTORY_FILE, TRAINING_FILE, SAMPLES_FILE = "history.parquet", "training.json", "samples.png"
 SCHEMA_VERSION = 1
 _SAMPLES = 6  # unseen normal images shown
 
@@ -69,16 +72,17 @@ def fit_detector(
         raise ZeromissError(f"product {product!r} has no image in the split train: ingest normal images")
     if needs_abnormal and abnormal.empty:
         raise ZeromissError(f"{name} learns from abnormal images too and product {product!r} has put none aside: set manifest.abnormal above 0")
-    raw = workspace.raw(product)
+    raw, reader = workspace.raw(product), open_reader(workspace.alignment(product), size)
     fits = (len(taught) + len(abnormal)) * 3 * size**2 <= MEMORY
-    images = ImageFiles([raw / path for path in taught["path"]], size, keep=fits)
-    others = {"abnormal": ImageFiles([raw / path for path in abnormal["path"]], size, keep=fits)} if needs_abnormal else {}
-    key = checkpoint_key(params, size=size, seed=seed, manifest_sha256=sha256_file(manifest_file))
+    images = ImageFiles([raw / path for path in taught["path"]], reader, keep=fits)
+    others = {"abnormal": ImageFiles([raw / path for path in abnormal["path"]], reader, keep=fits)} if needs_abnormal else {}
+    digests = sha256_file(manifest_file) + alignment_digest(workspace.alignment(product))
+    key = checkpoint_key(params, size=size, seed=seed, manifest_sha256=digests)
     checkpoint = workspace.checkpoints / product / f"{name}-{key}.safetensors"
     trained = train(images, seed=seed, log=log, checkpoint=checkpoint, workers=0 if fits else LOADERS, **others)
     unseen = manifest[(manifest["split"] == "mask") & (manifest["label"] == "normal")]["path"].iloc[:_SAMPLES]
-    shown = [floats(image) for image in ImageFiles([raw / path for path in unseen], size)] or [floats(images[0])]
-    facts = {"seconds": trained.seconds, "images": len(taught), "peak_mib": _peak_mib()}
+    shown = [floats(image) for image in ImageFiles([raw / path for path in unseen], reader)] or [floats(images[0])]
+    facts = {"seconds": trained.seconds, "images": len(taught), "peak_mib": peak_mib()}
     sources = {"normal": taught["sha256"].tolist(), "abnormal": abnormal["sha256"].tolist() if needs_abnormal else []}
     target = workspace.detector(product, name)
     staging = Staging(target)
@@ -89,7 +93,7 @@ def fit_detector(
         training = facts | {"parameters": _parameters(detector)}
         write_table(staging.folder / HISTORY_FILE, pd.DataFrame(trained.history), schema_version=SCHEMA_VERSION)
         write_json(staging.folder / TRAINING_FILE, training, schema_version=SCHEMA_VERSION)
-        write_json(staging.folder / TAUGHT_FILE, sources, schema_version=SCHEMA_VERSION)
+        write_taught(staging.folder, **sources)
         write_samples(staging.folder / SAMPLES_FILE, detector, shown)
         staging.swap()
     log.metrics({key: float(value) for key, value in training.items()})
@@ -128,8 +132,3 @@ def write_samples(path: Path, detector: Detector, images_CHW: list[Tensor]) -> N
 def _parameters(detector: Detector) -> int:
     """Return how many numbers the detector's tensors hold, learned or kept."""
     return sum(tensor.numel() for tensor in detector.state_dict().values()) if isinstance(detector, nn.Module) else 0
-
-
-def _peak_mib() -> float:
-    """Return the most memory that this process has held so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

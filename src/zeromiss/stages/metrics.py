@@ -18,9 +18,11 @@ from zeromiss.backbones.load import load_backbone
 from zeromiss.cluster import active_session
 from zeromiss.detectors.base import Detector
 from zeromiss.detectors.load import load_detector
+from zeromiss.detectors.taught import refuse_taught_images
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
 from zeromiss.images import manifest as manifests
+from zeromiss.images.reader import ImageReader, open_reader
 from zeromiss.images.staging import Staging
 from zeromiss.metrics.checks import check_table
 from zeromiss.metrics.chunks import Counted, count, measured_there, write_recipe
@@ -44,26 +46,30 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     """Write the metric table, the masks (fixed positions only) and each detector's native scores and ranking.
 
     Raises ZeromissError when fixed positions are asked for and no image was put aside for the mask, when
-    the split `table` lacks normals or defects, or when the table is not sound; nothing is written then.
+    the split `table` lacks normals or defects, an image to be judged taught a detector, or the table is not sound; nothing is
+    written then.
     """
     raw, target = workspace.raw(product.name), workspace.metrics(product.name)
+    reader = open_reader(workspace.alignment(product.name), product.size, reduced=product.metrics.decode == "reduced")
     manifest = read_table(workspace.manifest(product.name) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION)
     table = _table_rows(manifest, product.name)
-    detectors = [load_detector(workspace.detector(product.name, name)) for name in product.detectors]
+    folders = {name: workspace.detector(product.name, name) for name in product.detectors}
+    refuse_taught_images(folders, manifest, raw, opened=("mask", "table"))
+    detectors = [load_detector(folder) for folder in folders.values()]
     staging = Staging(target)
     staging.recover()
     with staging:
-        masks = _masks(product, detectors, manifest, raw=raw, folder=staging.folder)
+        masks = _masks(product, detectors, manifest, reader, raw=raw, folder=staging.folder)
         backbone = load_backbone(product.metrics.backbone, product.metrics.backbone_path)
         stack = stack_of(detectors, backbone=backbone, params=product.metrics, masks=masks)
         started = time.perf_counter()
-        natives, rankings = _measure_table(product, workspace, table, stack, masks, path=staging.folder / FILE)
+        natives, rankings = _measure_table(product, workspace, table, stack, masks, reader, path=staging.folder / FILE)
         seconds = time.perf_counter() - started
         frame = read_table(staging.folder / FILE, schema_version=SCHEMA_VERSION)
         docs = workspace.quality(product.name) / "metrics"
         check_table(frame, features=stack.columns, images=len(table), docs=docs)
         write_table(staging.folder / NATIVES_FILE, natives, schema_version=NATIVE_SCHEMA)
-        alone = _seconds_alone(stack, table, raw=raw, size=product.size)
+        alone = _seconds_alone(stack, table, reader, raw=raw)
         ranked = {
             name: native_ranking(natives, name, rankings.get(name)) | {"seconds_per_image": alone[name]} for name in product.detectors
         }
@@ -103,7 +109,9 @@ def _table_rows(manifest: pd.DataFrame, name: str) -> pd.DataFrame:
     return table
 
 
-def _masks(product: Product, detectors: list[Detector], manifest: pd.DataFrame, *, raw: Path, folder: Path) -> dict[str, Tensor]:
+def _masks(
+    product: Product, detectors: list[Detector], manifest: pd.DataFrame, reader: ImageReader, *, raw: Path, folder: Path
+) -> dict[str, Tensor]:
     """Return and write the normal-variation mask of each detector that redraws, where positions are fixed."""
     redrawing = [detector for detector in detectors if redraws(detector)]
     if not product.metrics.fixed_position or not redrawing:
@@ -119,20 +127,26 @@ def _masks(product: Product, detectors: list[Detector], manifest: pd.DataFrame, 
         backbone = load_backbone(product.metrics.backbone, product.metrics.backbone_path)
         plain = Measurer(detector=detector, backbone=backbone, params=product.metrics, mask_HW=None)
         bar = tqdm(paths, desc=f"mask of {detector.name}", unit="image")
-        masks[detector.name] = normal_variation_mask(
-            plain.difference(read_tensor(path, product.size, product.metrics.decode)) for path in bar
-        )
+        masks[detector.name] = normal_variation_mask(plain.difference(read_tensor(path, reader)) for path in bar)
         save_mask(folder / mask_file(detector.name), masks[detector.name])
     return masks
 
 
 def _measure_table(
-    product: Product, workspace: Workspace, table: pd.DataFrame, stack: Stack, masks: Mapping[str, Tensor], *, path: Path
+    product: Product,
+    workspace: Workspace,
+    table: pd.DataFrame,
+    stack: Stack,
+    masks: Mapping[str, Tensor],
+    reader: ImageReader,
+    *,
+    path: Path,
 ) -> tuple[pd.DataFrame, dict[str, PixelRanking]]:
     """Write the table; return every image's native scores, and where defects have masks the rankings of pixels."""
-    rankings = _pixel_rankings(table, stack, raw=workspace.raw(product.name), size=product.size)
+    raw = workspace.raw(product.name)
+    rankings = _pixel_rankings(table, stack, reader, raw=raw)
     here = active_session() is None
-    counted = _here(product, workspace, table, stack, rankings) if here else _there(product, workspace, table, masks, rankings)
+    counted = _here(table, stack, rankings, reader, raw=raw) if here else _there(product, workspace, table, masks, rankings)
     natives: list[dict[str, Any]] = []
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -148,12 +162,11 @@ def _measure_table(
 
 
 def _here(
-    product: Product, workspace: Workspace, table: pd.DataFrame, stack: Stack, rankings: Mapping[str, PixelRanking]
+    table: pd.DataFrame, stack: Stack, rankings: Mapping[str, PixelRanking], reader: ImageReader, *, raw: Path
 ) -> Iterator[Counted]:
     """Measure on this machine."""
-    raw, size = workspace.raw(product.name), product.size
-    for row, measurement in tqdm(measured(table, stack, raw=raw, size=size), total=len(table), desc="metrics", unit="image"):
-        yield count(row, measurement, rankings, raw=raw, size=size)
+    for row, measurement in tqdm(measured(table, stack, raw=raw, reader=reader), total=len(table), desc="metrics", unit="image"):
+        yield count(row, measurement, rankings, raw=raw, reader=reader)
 
 
 def _there(
@@ -162,6 +175,7 @@ def _there(
     """Measure on the cluster."""
     recipe = write_recipe(
         raw=workspace.raw(product.name),
+        align=workspace.alignment(product.name),
         detectors=[workspace.detector(product.name, name) for name in product.detectors],
         params=product.metrics,
         size=product.size,
@@ -170,21 +184,21 @@ def _there(
     return measured_there(table, recipe, masks)
 
 
-def _pixel_rankings(table: pd.DataFrame, stack: Stack, *, raw: Path, size: int) -> dict[str, PixelRanking]:
+def _pixel_rankings(table: pd.DataFrame, stack: Stack, reader: ImageReader, *, raw: Path) -> dict[str, PixelRanking]:
     """Return an empty ranking for each detector whose bins suit the first normals' maps; none where no defect has a mask."""
     if not (table["mask"].notna() & (table["label"] == "defect")).any():
         return {}
     normals = table[table["label"] == "normal"].iloc[:SCALE_IMAGES]
     means: dict[str, list[float]] = {}
-    for _, measurement in measured(normals, stack, raw=raw, size=size):
+    for _, measurement in measured(normals, stack, raw=raw, reader=reader):
         for one in measurement.each():
             means.setdefault(one.detector, []).append(float(one.map_HW.mean()))
     return {name: PixelRanking(scale=float(np.mean(values)) or 1.0) for name, values in means.items()}
 
 
-def _seconds_alone(stack: Stack, table: pd.DataFrame, *, raw: Path, size: int) -> dict[str, float]:
+def _seconds_alone(stack: Stack, table: pd.DataFrame, reader: ImageReader, *, raw: Path) -> dict[str, float]:
     """Return the median seconds that each detector alone takes to measure an image on one thread, reading it not counted."""
-    images = [read_tensor(raw / path, size, stack.params.decode) for path in table["path"].iloc[:TIMED_IMAGES]]
+    images = [read_tensor(raw / path, reader) for path in table["path"].iloc[:TIMED_IMAGES]]
     spent: dict[str, list[float]] = {}
     for member in stack.members:
         for image_CHW in images:

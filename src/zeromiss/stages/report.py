@@ -17,7 +17,8 @@ from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.files import read_json, sha256_file
 from zeromiss.images import manifest as manifests
 from zeromiss.images.load import load_image
-from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, SUMMARY, VQGAN, BundleRecord, open_bundle
+from zeromiss.images.reader import ImageReader
+from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, SUMMARY, VQGAN, BundleRecord, bundled_aligner, open_bundle
 from zeromiss.inspection.folders import atomic_folder
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_SCHEMA
@@ -149,7 +150,8 @@ def _count_codes(results: Results, bundle: Path, raw: Path, size: int) -> np.nda
     if VQGAN not in results.record.detectors:
         return None
     paths = results.table.loc[results.table["label"] == "normal", "path"].head(USAGE_IMAGES)
-    images = (torch.from_numpy(load_image(raw / path, size)) for path in tqdm(paths, desc="codes", unit="image"))
+    reader = ImageReader(size, aligner=bundled_aligner(bundle, results.record))
+    images = (torch.from_numpy(reader.read(raw / path)) for path in tqdm(paths, desc="codes", unit="image"))
     return code_counts(load_vqgan(bundle / VQGAN), images).numpy()
 
 

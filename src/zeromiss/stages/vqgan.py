@@ -16,6 +16,7 @@ from torch import Tensor
 from zeromiss.backbones.load import load_backbone
 from zeromiss.detectors.checkpoint import checkpoint_key
 from zeromiss.detectors.images import LOADERS, MEMORY, ImageFiles, floats
+from zeromiss.detectors.taught import write_taught
 from zeromiss.detectors.vqgan.evaluate import code_usage, mean_psnr
 from zeromiss.detectors.vqgan.launch import train_on_devices
 from zeromiss.detectors.vqgan.store import load_vqgan, save_vqgan
@@ -24,7 +25,10 @@ from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, sha256_file, write_json
 from zeromiss.images import manifest as manifests
+from zeromiss.images.reader import open_reader
+from zeromiss.images.reference import alignment_digest
 from zeromiss.images.staging import Staging
+from zeromiss.memory import peak_mib
 from zeromiss.params import Product
 from zeromiss.stages.base import RunLog
 from zeromiss.tables import read_table, write_table
@@ -44,15 +48,16 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     """
     manifest_file = workspace.manifest(product.name) / manifests.FILE
     manifest = read_table(manifest_file, schema_version=manifests.SCHEMA_VERSION)
-    raw = workspace.raw(product.name)
-    taught, unseen = (_paths(manifest, raw, split) for split in ("train", "mask"))
+    raw, align = workspace.raw(product.name), workspace.alignment(product.name)
+    reader = open_reader(align, product.size)
+    rows, others = (manifest[(manifest["split"] == split) & (manifest["label"] == "normal")] for split in ("train", "mask"))
+    taught, unseen = ([raw / path for path in some["path"]] for some in (rows, others))
     if not taught:
         raise ZeromissError(f"product {product.name!r} has no image in the split train: ingest normal images")
     fits = len(taught) * 3 * product.size**2 * product.vqgan.devices <= MEMORY
-    images = ImageFiles(taught, product.size, keep=fits)
-    key = checkpoint_key(
-        product.vqgan, size=product.size, seed=product.seed, manifest_sha256=sha256_file(manifest_file)
-    )
+    images = ImageFiles(taught, reader, keep=fits)
+    digests = sha256_file(manifest_file) + alignment_digest(align)
+    key = checkpoint_key(product.vqgan, size=product.size, seed=product.seed, manifest_sha256=digests)
     checkpoint = workspace.checkpoints / product.name / f"vqgan-{key}.safetensors"
     trained = train_on_devices(
         product.vqgan,
@@ -63,18 +68,13 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         checkpoint=checkpoint,
         workers=0 if fits else LOADERS,
     )
-    training = _write(trained, images, ImageFiles(unseen, product.size), workspace.detector(product.name, "vqgan"))
+    training = _write(trained, images, ImageFiles(unseen, reader), workspace.detector(product.name, "vqgan"), rows["sha256"].tolist())
     checkpoint.unlink(missing_ok=True)
     _report(training, workspace.detector(product.name, "vqgan"), log)
     return training
 
 
-def _paths(manifest: pd.DataFrame, raw: Path, split: str) -> list[Path]:
-    rows = manifest[(manifest["split"] == split) & (manifest["label"] == "normal")]
-    return [raw / path for path in rows["path"]]
-
-
-def _write(trained: Trained, taught: ImageFiles, unseen: ImageFiles, target: Path) -> dict[str, Any]:
+def _write(trained: Trained, taught: ImageFiles, unseen: ImageFiles, target: Path, digests: list[str]) -> dict[str, Any]:
     """Write the folder as a whole; what is measured is the network as read back from it."""
     staging = Staging(target)
     staging.recover()
@@ -90,9 +90,12 @@ def _write(trained: Trained, taught: ImageFiles, unseen: ImageFiles, target: Pat
             "codes_used": used,
             "perplexity": perplexity,
             "seconds": trained.seconds,
+            "images": len(taught),
+            "peak_mib": peak_mib(),
             "steps": vqgan.params.steps,
             "parameters": sum(weight.numel() for weight in vqgan.parameters()),
         }
+        write_taught(staging.folder, normal=digests, abnormal=[])
         write_json(staging.folder / TRAINING_FILE, training, schema_version=SCHEMA_VERSION)
         shown = pictures or [floats(taught[i]) for i in range(min(len(taught), _SAMPLES))]
         write_samples(staging.folder / SAMPLES_FILE, vqgan, shown[:_SAMPLES])
