@@ -78,18 +78,18 @@ class CycleganParams(Section):
     """CycleGAN-AD: abnormal images redrawn as normal ones, learned from both (paper 3)."""
 
     side: int = Field(default=64, ge=32, multiple_of=4)  # pixels a side at which it redraws; what it changes is enlarged
-    channels: int = Field(default=32, ge=1)  # width of the generators at full resolution
+    channels: int = Field(default=16, ge=1)  # width of the generators at full resolution
     blocks: int = Field(default=3, ge=0)  # their residual blocks, at a quarter of the resolution
     correction: bool = True  # what they draw is added to the image: learned in minutes; false: it is the image
-    critic_channels: int = Field(default=32, ge=1)
+    critic_channels: int = Field(default=16, ge=1)
     critic_layers: int = Field(default=2, ge=1)
     cycle: float = Field(default=10.0, ge=0.0)  # lambda, weight of the cycle loss beside the adversarial one
     identity: float = Field(default=0.5, ge=0.0)  # weight of the identity loss, as a share of lambda
     backbone: str = "efficientnet_lite0"  # of the FID score
     backbone_path: str | None = None
-    batch: int = Field(default=4, ge=1)  # images of each kind a step
-    steps: int = Field(default=1500, ge=1)
-    learning_rate: float = Field(default=2e-4, gt=0.0)
+    batch: int = Field(default=2, ge=1)  # images of each kind a step
+    steps: int = Field(default=1000, ge=1)
+    learning_rate: float = Field(default=5e-4, gt=0.0)
     precision: Literal["bf16", "fp32"] = "bf16"  # of the training step; judging is always fp32
     checkpoint_every: int = Field(default=250, ge=1)
 
