@@ -21,7 +21,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.params import read_params
 
 SIDE = 48
-TINY = SimplenetParams(strides=(2, 4), depth=12, hidden=16, noise=0.5, epochs=2, batch=2, checkpoint_every=2, smoothing=1.0)
+TINY = SimplenetParams(strides=(2, 4), depth=12, hidden=16, noise=0.5, epochs=2, least_steps=1, batch=2, checkpoint_every=2, smoothing=1.0)
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +80,12 @@ def test_curves_show_that_it_learns():
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
     assert history[-1]["loss"] < 2 * TINY.th  # of an undecided discriminator
     assert all(0 <= row[share] <= 1 for row in history for share in ("normal_right", "noisy_right"))
+
+
+def test_few_images_are_seen_more_often():
+    params = TINY.model_copy(update={"least_steps": 9})
+    few, many = (train(params, stripes(count, seed=1), size=SIDE, seed=5).history for count in (2, 12))
+    assert [rows[-1]["step"] for rows in (few, many)] == [9.0, 12.0]  # 2 epochs of 12 images, 2 a batch
 
 
 def test_detection_is_what_it_promises():

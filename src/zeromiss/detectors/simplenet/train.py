@@ -66,12 +66,12 @@ def train(
     workers: int = 0,
     stop_after: int | None = None,
 ) -> Trained:
-    """Train on uint8 images (3, size, size) for `params.epochs` times their number; the same seed gives the same weights.
+    """Train on uint8 images (3, size, size), `params.epochs` times their number; the same seed gives the same weights.
 
     Raises ZeromissError when the backbone's weights or maps are missing, the maps to keep take more memory than allowed, a
     checkpoint is damaged, or the loss is no longer finite.
     """
-    steps = math.ceil(params.epochs * len(images) / params.batch)
+    steps = max(params.least_steps, math.ceil(params.epochs * len(images) / params.batch))
     drawn = {"batch": params.batch, "crop": None, "seed": seed, "steps": steps, "name": "simplenet"}
     batches = Batches(images, **drawn)
     trainer = Trainer(Simplenet(params, load_backbone(params.backbone, params.backbone_path), seed=seed), seed=seed)
