@@ -25,17 +25,18 @@ TITLES = {
     "zfn_accuracy": "ZFN accuracy",
     "fpr_at_zero_missed": "FPR at zero missed",
     "fit_seconds": "fit",
+    "fit_images": "of images",
     "images_per_second": "images/s",
-    "peak_mib": "fit's memory",
+    "peak_mib": "memory",
     "tensors_mib": "tensors",
-    "parameters": "numbers held",
+    "parameters": "numbers",
 }
 NOTES = (
     "STD accuracy: at the threshold that gives the highest accuracy on these very images (ACC of the poster). ZFN accuracy: at the "
     "lowest score of a defect. Both thresholds are chosen on the images they are judged by: optimistic.",
     "FPR at zero missed: share of the normal images at or above the lowest defect. PRO: overlap per defect region, up to an FPR of 0.3.",
-    "images/s: one thread, the image read already. fit's memory: the most the fitting process held, libraries included. numbers held: "
-    "of all tensors, a frozen backbone's too.",
+    "images/s: judged on one thread, the image read already. memory: the most the fitting process held, libraries included. numbers: "
+    "those of all tensors, a frozen backbone's too.",
 )
 
 

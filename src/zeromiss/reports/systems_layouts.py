@@ -36,6 +36,11 @@ def render_layout(layout: str, contents: Comparisons) -> str:
     return f"{wrap(_OURS[layout])}\n\n{ours}\n\n{theirs}\n"
 
 
+def _published(typed: Mapping[str, Any]) -> str:
+    """Return the title of a table of published figures: where they come from."""
+    return wrap(f"Published: {typed['source']}")
+
+
 def _paper1(contents: Comparisons) -> str:
     rows = []
     for content in contents:
@@ -49,7 +54,7 @@ def _paper1(contents: Comparisons) -> str:
 
 def _paper1_theirs(typed: Mapping[str, Any]) -> str:
     rows = [[f"{row['data']} ({row['classifier']})", f"{row['std']:.2f}", f"{row['zfn']:.2f}"] for row in typed["paper1"]["rows"]]
-    return table(f"Published: {typed['paper1']['source']}", ["data (classifier)", "STD", "ZFN"], rows, name=60, cell=10)
+    return table(_published(typed["paper1"]), ["data (classifier)", "STD", "ZFN"], rows, name=60, cell=10)
 
 
 def _poster(contents: Comparisons) -> str:
@@ -69,7 +74,7 @@ def _poster_theirs(typed: Mapping[str, Any]) -> str:
         for system, found in row["systems"].items()
         if found is not None
     ]
-    return _keyed(f"Published: {typed['poster']['source']}", ("data", "system", "score"), ("ZFN", "ACC", "AUC"), rows)
+    return _keyed(_published(typed["poster"]), ("data", "system", "score"), ("ZFN", "ACC", "AUC"), rows)
 
 
 def _keyed(title: str, keys: Sequence[str], figures: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -104,10 +109,10 @@ def _cpcae_theirs(typed: Mapping[str, Any]) -> str:
     blocks = []
     for key in ("cpcae_zipper", "cpcae"):
         rows = [
-            [f"{row['method']:<12} {row['metric']}", *("-" if value is None else f"{value:.1f}" for value in row["values"])]
+            [f"{row['method']:<12} {row['metric']}", *("-" if value is None else f"{value:.2f}" for value in row["values"])]
             for row in typed[key]["rows"]
         ]
-        blocks.append(table(f"Published: {typed[key]['source']}", ["method", *(name[:8] for name in typed[key]["data"])], rows, name=17, cell=9))
+        blocks.append(table(_published(typed[key]), ["method", *(name[:8] for name in typed[key]["data"])], rows, name=17, cell=9))
     return "\n\n".join(blocks)
 
 
@@ -122,4 +127,4 @@ def _simplenet(contents: Comparisons) -> str:
 def _simplenet_theirs(typed: Mapping[str, Any]) -> str:
     found = typed["simplenet"]
     rows = [[row["data"], *("/".join("-" if value is None else f"{value:g}" for value in pair) for pair in row["values"])] for row in found["rows"]]
-    return table(f"Published: {found['source']}", ["data", *(name[:9] for name in found["systems"])], rows, name=10, cell=10)
+    return table(_published(found), ["data", *(name[:9] for name in found["systems"])], rows, name=10, cell=10)

@@ -34,7 +34,7 @@ def ranking_table(content: Mapping[str, Any]) -> str:
 
 def cost_table(content: Mapping[str, Any]) -> str:
     """Return what each detector takes."""
-    head = ["detector", *(TITLES.get(key, "images") for key in COSTS), "seeds"]
+    head = ["detector", *(TITLES[key] for key in COSTS), "seeds"]
     rows = [[name, *costs(entry).values(), str(entry["seeds"])] for name, entry in content["detectors"].items()]
     return table("What they take", head, rows, name=_NAME, cell=12)
 

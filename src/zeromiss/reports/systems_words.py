@@ -78,7 +78,7 @@ def protocol(content: Mapping[str, Any]) -> str:
     folds = settings["outer_folds"] * settings["outer_repeats"]
     return (
         f"{folds} outer folds ({settings['outer_repeats']} times {settings['outer_folds']}), the same for all; composites choose among "
-        f"{', '.join(settings['families'])} with {settings['draws']} draws each, judged by {settings['scoring'].replace('_', ' ')}."
+        f"{', '.join(settings['families'])} (draws of each: {settings['draws']}), judged by {settings['scoring'].replace('_', ' ')}."
     )
 
 
