@@ -30,6 +30,7 @@ from zeromiss.detectors.base import ReconstructingDetector
 from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.detectors.vqgan.train import train
 from zeromiss.images import manifest as manifests
+from zeromiss.images.reader import ImageReader
 from zeromiss.images.sources.mvtec import list_mvtec
 from zeromiss.inspection.bundle import MASK, VQGAN
 from zeromiss.metrics.aggregates import aggregate
@@ -128,7 +129,7 @@ def paper_impurities(backbone: Backbone) -> list[Group]:
 def _paper(folder: Path, backbone: Backbone) -> Group:
     """Train on one paper's normal images and return its images to judge."""
     records = list_mvtec(folder).records
-    taught = [read_tensor(record.file, SHEET_SIDE) for record in records if record.source_split == "train"]
+    taught = [read_tensor(record.file, ImageReader(SHEET_SIDE)) for record in records if record.source_split == "train"]
     images = torch.stack([(image_CHW * 255).round().to(torch.uint8) for image_CHW in taught])
     vqgan = train(SHEET_VQGAN, images, backbone, seed=0).vqgan
     shown = [record for record in records if record.source_split == "test"]
@@ -148,7 +149,7 @@ def look(group: Group, backbone: Backbone) -> list[Seen]:
     def one(file: Path, defect: bool) -> Seen:
         """Measure one image."""
         with one_thread(), torch.inference_mode():
-            return _see(read_tensor(file, group.side), group, backbone, defect=defect)
+            return _see(read_tensor(file, ImageReader(group.side)), group, backbone, defect=defect)
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         return list(tqdm(pool.map(one, group.files, group.defects), total=len(group.files), unit="image", desc="both modes", leave=False))

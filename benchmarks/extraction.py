@@ -17,6 +17,7 @@ import torch
 
 from benchmarks.measure import Figure, own_peak
 from benchmarks.parts import draw_images, measurer_of, quick_product
+from zeromiss.images.reader import ImageReader
 from zeromiss.metrics.table import measured, table_row, write_rows
 
 SIZE, SIDE = 128, 144
@@ -46,9 +47,9 @@ def extract(folder: Path, count: int) -> None:
         for number in range(count)
     ]
     manifest = pd.DataFrame(rows)
-    list(measured(manifest[:WARM], measurer, raw=folder / "raw", size=SIZE))
+    list(measured(manifest[:WARM], measurer, raw=folder / "raw", reader=ImageReader(SIZE)))
     started = time.perf_counter()
-    found = measured(manifest, measurer, raw=folder / "raw", size=SIZE)
+    found = measured(manifest, measurer, raw=folder / "raw", reader=ImageReader(SIZE))
     written = write_rows(folder / f"{count}.parquet", (table_row(*pair) for pair in found), features=measurer.columns)
     if written != count:
         raise RuntimeError(f"{written} rows of {count} were written")

@@ -14,6 +14,7 @@ from PIL import Image
 from zeromiss.backbones.load import load_backbone
 from zeromiss.detectors.vqgan.store import save_vqgan
 from zeromiss.detectors.vqgan.vqgan import Vqgan
+from zeromiss.images.reader import ImageReader
 from zeromiss.inspection.bundle import Contents, ThresholdRecord, fingerprint, pack
 from zeromiss.metrics.mask import save_mask
 from zeromiss.metrics.measure import Measurer
@@ -62,7 +63,8 @@ def make_bundle(folder: Path, product: Product, images: list[Path], *, size: int
     """
     mask_HW = torch.rand(product.size, product.size, generator=torch.Generator().manual_seed(0))
     measurer = measurer_of(product, mask_HW)
-    rows = [measurer.measure(read_tensor(path, product.size, product.metrics.decode)).features for path in images[:TABLE]]
+    reader = ImageReader(product.size, reduced=product.metrics.decode == "reduced")
+    rows = [measurer.measure(read_tensor(path, reader)).features for path in images[:TABLE]]
     labels_N = np.arange(len(rows)) % 2
     recipe = Recipe(correlation=product.selection.correlation, smote_neighbours=None, seed=0)
     pipeline = fit_pipeline("et", {"n_estimators": product.selection.trees}, pd.DataFrame(rows), labels_N, recipe)

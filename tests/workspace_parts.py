@@ -4,12 +4,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+from zeromiss.workspace import Workspace
+
 PROFILE = """schema_version: 1
 profiles:
   quick: {size: 64, manifest: {}, align: {}, vqgan: {}, metrics: {}, selection: {}, threshold: {}, promotion: {}, inspection: {}, compare: {}}
 products:
 """  # how a params.yaml begins: one profile of 64 pixels that leaves all else at its default
 GITIGNORE = "/data/?*/?*\n!/data/01_raw/?*.dvc\n/mlruns/\n/calls.txt\n/.zeromiss/\n"
+
+
+def unaligned(workspace: Workspace, product: str) -> None:
+    """Write what the manifest stage writes of a product whose images are not aligned."""
+    from zeromiss.images.reference import write_alignment  # flows' tests do without pictures
+    from zeromiss.params import AlignParams
+
+    write_alignment(workspace.alignment(product), AlignParams(), raw=workspace.raw(product), reference=None, size=64)
 
 
 def git_and_dvc(root: Path, *, dvc: bool = True) -> Path:

@@ -14,6 +14,7 @@ from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.load import load_backbone, perceptual_mse
 from zeromiss.detectors.base import Reconstruction
 from zeromiss.errors import ZeromissError
+from zeromiss.images.reader import ImageReader
 from zeromiss.metrics.columns import OWN_METRICS, feature_columns
 from zeromiss.metrics.distances import patch_distances
 from zeromiss.metrics.measure import Measurer
@@ -246,7 +247,7 @@ def test_images_measured_at_once_have_the_bits_of_images_measured_alone(tmp_path
         pixels = (draw(seed=seed).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
         cv2.imwrite(str(tmp_path / f"{seed}.png"), pixels)
     manifest = pd.DataFrame({"path": [f"{seed}.png" for seed in range(7)]})
-    alone, at_once = (list(measured(manifest, measurer(), raw=tmp_path, size=SIDE, workers=workers)) for workers in (1, 3))
+    alone, at_once = (list(measured(manifest, measurer(), raw=tmp_path, reader=ImageReader(SIDE), workers=workers)) for workers in (1, 3))
     assert [row["path"] for row, _ in at_once] == manifest["path"].tolist()
     assert [parts(found) for _, found in at_once] == [parts(found) for _, found in alone]
 
@@ -260,7 +261,7 @@ def test_only_a_few_measurements_wait(tmp_path: Path) -> None:
             seen.append(1)
             return super().reconstruct(image_BCHW)
 
-    images = measured(pd.DataFrame({"path": ["a.png"] * 50}), measurer(detector=Counting()), raw=tmp_path, size=SIDE, workers=2)
+    images = measured(pd.DataFrame({"path": ["a.png"] * 50}), measurer(detector=Counting()), raw=tmp_path, reader=ImageReader(SIDE), workers=2)
     next(images)
     assert len(seen) <= 4
     images.close()
@@ -276,7 +277,7 @@ def test_images_in_tiles_are_measured_one_at_a_time_with_the_same_bits(tmp_path:
     cv2.imwrite(str(tmp_path / "a.png"), (draw(side=256).permute(1, 2, 0).numpy() * 255).astype(np.uint8))
     one = measurer(tiles=TilesParams(side=128, overlap=32))
     manifest = pd.DataFrame({"path": ["a.png", "a.png"]})
-    alone, shared = (list(measured(manifest, one, raw=tmp_path, size=256, workers=workers)) for workers in (1, 2))
+    alone, shared = (list(measured(manifest, one, raw=tmp_path, reader=ImageReader(256), workers=workers)) for workers in (1, 2))
     assert [parts(found) for _, found in alone] == [parts(found) for _, found in shared]
 
 

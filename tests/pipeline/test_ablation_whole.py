@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from tests.model.vqgan_parts import load_tiny
+from tests.workspace_parts import unaligned
 from zeromiss.ablation import run
 from zeromiss.ablation.variants import pick
 from zeromiss.detectors.vqgan.store import load_vqgan
@@ -53,6 +54,7 @@ def workspace(tmp_path, product, monkeypatch):
     facts = {"sha256": "0" * 64, "defect_type": "", "mask": None}
     frame = pd.DataFrame(rows).assign(**facts)
     write_table(made.manifest("tiny") / "manifest.parquet", frame.assign(part_id=frame["path"]), schema_version=1)
+    unaligned(made, "tiny")
     vqgan.run(product, made, NoLog())
     metrics.run(product, made, NoLog())
     return made

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from zeromiss import parallel
+from tests.workspace_parts import unaligned
 from zeromiss.cluster import Session, active_session, at_cluster, own_facts
 from zeromiss.detectors.vqgan.store import save_vqgan
 from zeromiss.detectors.vqgan.vqgan import Vqgan
@@ -72,6 +73,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     rows += [draw_image(raw, f"n{i}.png", seed=i, spot=False) for i in range(NORMALS)]
     rows += [draw_image(raw, f"d{i}.png", seed=50 + i, spot=True) for i in range(DEFECTS)]
     write_table(workspace.manifest("tiny") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
+    unaligned(workspace, "tiny")
     small = VqganParams(channels=(8, 16), blocks=1, codes=16, code_dim=4, critic_channels=8, attention=False)
     save_vqgan(workspace.detector("tiny", "vqgan"), Vqgan(small, seed=1))
     metrics.run(product(), workspace, NoLog())

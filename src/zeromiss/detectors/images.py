@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeromiss.images.load import load_image
+from zeromiss.images.reader import ImageReader
 
 MEMORY = 2 << 30  # bytes of training images kept decoded, over all processes; more are read as they are needed
 LOADERS = 2  # processes that read images when they do not fit into memory
 
 
 class ImageFiles:
-    """Images read when asked for, as bytes (3, size, size); with `keep`, once."""
+    """Images read (and aligned, where a product's are) when asked for, as bytes (3, size, size); with `keep`, once."""
 
-    def __init__(self, paths: Sequence[Path], size: int, *, keep: bool = False) -> None:
-        """Name the files and the side they are brought to."""
-        self._paths, self._size, self._keep = list(paths), size, keep
+    def __init__(self, paths: Sequence[Path], reader: ImageReader, *, keep: bool = False) -> None:
+        """Name the files and what reads them."""
+        self._paths, self._reader, self._keep = list(paths), reader, keep
         self._kept: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
@@ -32,7 +32,7 @@ class ImageFiles:
         """Return one image, uint8 (3, size, size)."""
         if index in self._kept:
             return self._kept[index]
-        image_CHW = torch.from_numpy(np.rint(load_image(self._paths[index], self._size) * 255).astype(np.uint8))
+        image_CHW = torch.from_numpy(np.rint(self._reader.read(self._paths[index]) * 255).astype(np.uint8))
         if self._keep:
             self._kept[index] = image_CHW
         return image_CHW

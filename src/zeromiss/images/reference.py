@@ -58,6 +58,12 @@ def write_alignment(folder: Path, params: AlignParams, *, raw: Path, reference: 
     write_json(folder / RECORD, record, schema_version=SCHEMA_VERSION)
 
 
+def alignment_digest(folder: Path) -> str:
+    """Return what tells one alignment from another, '' where images are not aligned: the SHA-256 of the record, which names the picture's."""
+    record = read_json(folder / RECORD, schema_version=SCHEMA_VERSION)
+    return "" if record.get("reference") is None else sha256_file(folder / RECORD)
+
+
 def open_aligner(folder: Path, size: int) -> Aligner | None:
     """Return the aligner for images of `size` pixels a side from a folder, None where images are not aligned.
 

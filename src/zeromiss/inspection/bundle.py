@@ -4,6 +4,7 @@
     <detector>/          config.json and model.safetensors of each detector that the classifier reads
     <detector>/mask.safetensors   its normal-variation mask, where the product has one
     classifier.skops     preprocessing and the winning classifier, fitted
+    align/               align.json and reference.png, where images are laid over a reference before they are judged
     backbone/<file>      the feature extractor's weights, only if they were given by path
     summary.json         the figures of the run; no inspection reads it, so it isn't under a hash
 
@@ -27,6 +28,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from zeromiss.detectors.store import FILES
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file, write_json
+from zeromiss.images.align import Aligner
+from zeromiss.images.reference import PICTURE, RECORD, open_aligner
 from zeromiss.inspection.folders import atomic_folder
 from zeromiss.metrics.table import mask_file
 from zeromiss.params import MetricsParams
@@ -39,6 +42,7 @@ CLASSIFIER = "classifier.skops"
 MASK = "mask.safetensors"  # of bundles made when there was one detector
 VQGAN = "vqgan"
 SUMMARY = "summary.json"
+ALIGN = "align"
 LIBRARIES = (
     "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "scipy", "pandas",
     "scikit-learn", "lightgbm", "xgboost", "skops", "safetensors", "anomalib", "zeromiss",
@@ -97,6 +101,7 @@ class BundleRecord(_Record):
     detectors: tuple[str, ...] = Field(default=(VQGAN,), min_length=1)  # the first one's boxes are shown
     mask: bool = False  # of bundles made when there was one detector: its mask lies in MASK
     masked: tuple[str, ...] = ()  # detectors with a mask
+    align: bool = False  # images are laid over the reference in ALIGN
     versions: dict[str, str]
     files: dict[str, str]  # path inside the bundle -> SHA-256
 
@@ -121,6 +126,7 @@ class Contents(_Record):
     detectors: dict[str, Path]  # folders by name, in the order of their columns
     classifier: Path
     masks: dict[str, Path]  # by detector
+    align: Path | None = None  # folder of the reference; None: images are not aligned
 
 
 def fingerprint(module: torch.nn.Module) -> str:
@@ -146,6 +152,7 @@ def pack(target: Path, contents: Contents, *, finish: Callable[[Path], None] | N
             backbone=backbone,
             detectors=tuple(contents.detectors),
             masked=tuple(contents.masks),
+            align=contents.align is not None,
             versions=library_versions(),
             files={path: sha256_file(draft / path) for path in _listing(draft)},
         )
@@ -180,7 +187,14 @@ def required_files(record: BundleRecord) -> set[str]:
     names = {f"{detector}/{name}" for detector in record.detectors for name in FILES} | {CLASSIFIER, *record.masks().values()}
     if record.backbone.file is not None:
         names.add(record.backbone.file)
+    if record.align:
+        names |= {f"{ALIGN}/{RECORD}", f"{ALIGN}/{PICTURE}"}
     return names
+
+
+def bundled_aligner(folder: Path, record: BundleRecord) -> Aligner | None:
+    """Return what lays images over the reference of an opened bundle, None where images are not aligned."""
+    return open_aligner(folder / ALIGN, record.size) if record.align else None
 
 
 def library_versions() -> dict[str, str]:
@@ -203,6 +217,10 @@ def _copy_files(draft: Path, contents: Contents) -> BackboneRecord:
     _copy(contents.classifier, draft / CLASSIFIER)
     for detector, mask in contents.masks.items():
         _copy(mask, draft / mask_file(detector))
+    if contents.align is not None:
+        (draft / ALIGN).mkdir()
+        for name in (RECORD, PICTURE):
+            _copy(contents.align / name, draft / ALIGN / name)
     given, file = contents.metrics.backbone_path, None
     if given is not None:
         file = f"backbone/{Path(given).name}"

@@ -21,12 +21,13 @@ from zeromiss.backbones.load import load_backbone
 from zeromiss.detectors.load import load_detector
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
-from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, CalibrationRecord, fingerprint, open_bundle
+from zeromiss.images.align import Aligner
+from zeromiss.images.reader import ImageReader
+from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, CalibrationRecord, bundled_aligner, fingerprint, open_bundle
 from zeromiss.inspection.verdict import ModelName, Verdict, decide, to_patches
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measurement import Measurement, Measures
 from zeromiss.metrics.stack import Stack, stack_of
-from zeromiss.metrics.table import read_tensor
 from zeromiss.selection.fit import defect_probability
 from zeromiss.selection.store import load_classifier
 
@@ -46,7 +47,7 @@ class Examination:
     """A verdict with all that it rests on."""
 
     verdict: Verdict
-    image_CHW: torch.Tensor  # RGB in [0, 1], as judged
+    image_CHW: torch.Tensor  # RGB in [0, 1], as judged: laid over the reference where the bundle has one
     measurement: Measurement
 
 
@@ -66,8 +67,10 @@ class Inspector:
         size: int,
         model: ModelName,
         calibration: CalibrationRecord | None = None,
+        aligner: Aligner | None = None,
     ) -> None:
         """Keep the loaded parts; `load` is the usual way here."""
+        self._reader = ImageReader(size, reduced=measurer.params.decode == "reduced", aligner=aligner)
         self._measurer = measurer
         self._single = measurer.on_lanes(min(_cores(), _MOST_LANES))
         self._classifier = classifier
@@ -95,23 +98,27 @@ class Inspector:
             size=record.size,
             model=ModelName(name=model_name or "bundle", version=str(model_version or digest)),
             calibration=record.calibration,
+            aligner=bundled_aligner(bundle, record),
         )
 
     def inspect(self, path: Path) -> Verdict:
         """Judge one image file.
 
-        Raises ZeromissError when the file cannot be judged: no such file is ever called normal.
+        Raises ZeromissError when the file cannot be judged, or cannot be laid over the bundle's reference: no such file is
+        ever called normal.
         """
         return self.examine(path).verdict
 
     def inspect_image(self, image_CHW: np.ndarray | torch.Tensor) -> Verdict:
         """Judge an RGB image (3, size, size) in [0, 1]; `path` is then empty, `sha256` that of its float32 bytes.
 
-        Raises ZeromissError for another shape or range.
+        It is laid over the bundle's reference, if there is one. Raises ZeromissError for another shape or range, or when it
+        cannot be aligned.
         """
         tensor = self._checked(torch.as_tensor(image_CHW, dtype=torch.float32))
         digest = hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
-        return self._examine(tensor, self._single, path="", sha256=digest).verdict
+        aligned = torch.from_numpy(self._reader.align(tensor.numpy()))
+        return self._examine(aligned, self._single, path="", sha256=digest).verdict
 
     def examine(self, path: Path) -> Examination:
         """Judge one image file and keep reconstruction, difference and boxes with the verdict."""
@@ -152,7 +159,7 @@ class Inspector:
 
     def _examine_file(self, path: Path, measurer: Measures) -> Examination:
         """Read, check and judge one file."""
-        image_CHW = self._checked(read_tensor(path, self.size, measurer.params.decode))
+        image_CHW = self._checked(torch.from_numpy(self._reader.read(path)))
         return self._examine(image_CHW, measurer, path=str(path), sha256=sha256_file(path))
 
     def _examine(self, image_CHW: torch.Tensor, measurer: Measures, *, path: str, sha256: str) -> Examination:

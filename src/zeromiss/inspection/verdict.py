@@ -11,6 +11,8 @@ NORMAL, ABNORMAL, ERROR = "normal", "abnormal", "error"
 class Patch:
     """A square part of the judged image in which original and reconstruction differ.
 
+    Where a bundle aligns images, the judged image is the one laid over the reference: places are the reference's.
+
     x, y: column and row of its upper left pixel; size: pixels of its side; distance: squared distance of
     the two feature vectors, >= 0 (higher = more abnormal).
     """

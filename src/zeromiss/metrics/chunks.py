@@ -19,7 +19,7 @@ from zeromiss.detectors.load import load_detector
 from zeromiss.detectors.store import FILES
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
-from zeromiss.images.load import load_mask
+from zeromiss.images.reader import ImageReader, open_reader
 from zeromiss.metrics.measurement import Measurement
 from zeromiss.metrics.ranking import PixelCounts, PixelRanking
 from zeromiss.metrics.stack import Stack
@@ -46,22 +46,23 @@ class Recipe:
     """What a worker needs to measure as this machine does."""
 
     raw: Path
+    align: Path  # folder that says how images are aligned
     detectors: tuple[Path, ...]  # folders, in the order of the columns
-    digests: tuple[tuple[str, str], ...]  # path and SHA-256 of every file of the networks
+    digests: tuple[tuple[str, str], ...]  # path and SHA-256 of every file of the networks and of the alignment
     params: MetricsParams
     size: int  # pixels of a side
     scales: tuple[tuple[str, float], ...]  # of the pixel rankings' bins, by detector; empty: pixels are not ranked
 
 
 def write_recipe(
-    *, raw: Path, detectors: Sequence[Path], params: MetricsParams, size: int, scales: Mapping[str, float]
+    *, raw: Path, align: Path, detectors: Sequence[Path], params: MetricsParams, size: int, scales: Mapping[str, float]
 ) -> Recipe:
     """Return the recipe, with the digests of this machine's files."""
-    files = sorted(folder / name for folder in detectors for name in FILES)
+    files = sorted(folder / name for folder in detectors for name in FILES) + sorted(align.iterdir())
     if params.backbone_path is not None:
         files.append(Path(params.backbone_path).absolute())
     digests = tuple((str(path), sha256_file(path)) for path in files)
-    return Recipe(raw=raw, detectors=tuple(detectors), digests=digests, params=params, size=size, scales=tuple(scales.items()))
+    return Recipe(raw=raw, align=align, detectors=tuple(detectors), digests=digests, params=params, size=size, scales=tuple(scales.items()))
 
 
 def pack_masks(masks: Mapping[str, torch.Tensor]) -> Masks:
@@ -89,32 +90,36 @@ def measure_chunk(recipe: Recipe, masks: Masks, rows: list[dict[str, Any]]) -> l
         _refuse_other(recipe.raw / row["path"], row["sha256"])
     measurer = _measurer(recipe.detectors, recipe.digests, recipe.params, masks)
     rankings = {name: PixelRanking(scale=scale) for name, scale in recipe.scales}
-    results = measured(pd.DataFrame(rows), measurer, raw=recipe.raw, size=recipe.size, workers=1)
-    return [count(row, measurement, rankings, raw=recipe.raw, size=recipe.size) for row, (_, measurement) in zip(rows, results, strict=True)]
+    reader = open_reader(recipe.align, recipe.size, reduced=recipe.params.decode == "reduced")
+    results = measured(pd.DataFrame(rows), measurer, raw=recipe.raw, reader=reader, workers=1)
+    return [count(row, measurement, rankings, raw=recipe.raw, reader=reader) for row, (_, measurement) in zip(rows, results, strict=True)]
 
 
 def count(
-    row: dict[str, Any], measurement: Measurement, rankings: Mapping[str, PixelRanking], *, raw: Path, size: int
+    row: dict[str, Any], measurement: Measurement, rankings: Mapping[str, PixelRanking], *, raw: Path, reader: ImageReader
 ) -> Counted:
     """Return what the table and the rankings keep of a measured image."""
     each = measurement.each()
+    marked_HW = None
+    if rankings and row["label"] != "normal" and not pd.isna(row["mask"]):
+        marked_HW = reader.read_mask(raw / row["mask"], of=raw / row["path"])
     pixels = {
         one.detector: counts
         for one in each
-        if (counts := count_pixels(rankings.get(one.detector), row, one.map_HW.numpy(), raw=raw, size=size)) is not None
+        if (counts := count_pixels(rankings.get(one.detector), row, one.map_HW.numpy(), marked_HW)) is not None
     }
     return Counted(row=table_row(row, measurement), natives={one.detector: one.native_score for one in each}, pixels=pixels)
 
 
 def count_pixels(
-    ranking: PixelRanking | None, row: dict[str, Any], map_HW: np.ndarray, *, raw: Path, size: int
+    ranking: PixelRanking | None, row: dict[str, Any], map_HW: np.ndarray, marked_HW: np.ndarray | None
 ) -> PixelCounts | None:
     """Count an image's pixels; a defect without a mask is left out, since nobody knows which pixels it has."""
     if ranking is None:
         return None
     if row["label"] == "normal":
         return ranking.count(map_HW, None)
-    return None if pd.isna(row["mask"]) else ranking.count(map_HW, load_mask(raw / row["mask"], size))
+    return None if marked_HW is None else ranking.count(map_HW, marked_HW)
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 
 from zeromiss.files import atomic_path
-from zeromiss.images.load import load_image
+from zeromiss.images.reader import ImageReader
 from zeromiss.metrics.columns import KEY_COLUMNS
 from zeromiss.metrics.measurement import Measurement, Measures
 from zeromiss.tables import stamp
@@ -45,13 +45,13 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]], *, features: Sequence
     return written + len(waiting)
 
 
-def read_tensor(path: Path, size: int, decode: Literal["whole", "reduced"] = "whole") -> torch.Tensor:
-    """Return an image file as float32 (3, size, size) in [0, 1], decoded as `metrics.decode` says."""
-    return torch.from_numpy(load_image(path, size, reduced=decode == "reduced"))
+def read_tensor(path: Path, reader: ImageReader) -> torch.Tensor:
+    """Return an image file as float32 (3, size, size) in [0, 1]."""
+    return torch.from_numpy(reader.read(path))
 
 
 def measured(
-    manifest: pd.DataFrame, measurer: Measures, *, raw: Path, size: int, workers: int | None = None
+    manifest: pd.DataFrame, measurer: Measures, *, raw: Path, reader: ImageReader, workers: int | None = None
 ) -> Iterator[tuple[dict[str, Any], Measurement]]:
     """Yield each image's manifest row and its measurement, in the manifest's order.
 
@@ -65,7 +65,7 @@ def measured(
 
     def measure(row: dict[str, Any]) -> Measurement:
         """Read and measure one row's image."""
-        return measurer.measure(read_tensor(raw / row["path"], size, measurer.params.decode))
+        return measurer.measure(read_tensor(raw / row["path"], reader))
 
     if not workers:
         for row in manifest.to_dict(orient="records"):
