@@ -1,6 +1,10 @@
 """Compare: every detector of a product on the same images, alone and stacked."""
 
 import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from prefect import flow
@@ -28,17 +32,33 @@ def compare(product: str, root: str) -> str:
 def run(product: str, root: Path, *, as_json: bool = False, layout: str | None = None, debug: bool = False) -> int:
     """Run the flow for the command line and return its exit code.
 
-    Prints the comparison as a table, as JSON, or in the `layout` of a paper's table with all other products' that have
-    been compared. A stage that failed has printed its sentence; all else that is refused is raised as ZeromissError.
+    Prints the comparison as a table, as JSON and nothing else, or in the `layout` of a paper's table with those of all
+    other products that have been compared. A stage that failed has printed its sentence; all else that is refused is
+    raised as ZeromissError.
     """
     try:
-        page = compare(product, str(root))
+        with _told_on_stderr() if as_json else nullcontext():
+            page = compare(product, str(root))
     except StageFailed as failure:
         return ended(failure, debug=debug)
     content, text = read_comparison(product, str(root))
     if as_json:
         print(json.dumps(content, indent=2, allow_nan=False))
-    else:
-        print(layout_text(layout, str(root)) if layout else text, end="")
-        print(f"\nPage:  {page}")
+        return 0
+    print(layout_text(layout, str(root)) if layout else text, end="")
+    print(f"\nPage:  {page}")
     return 0
+
+
+@contextmanager
+def _told_on_stderr() -> Iterator[None]:
+    """Send to standard error whatever this process and those it starts print meanwhile."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
