@@ -56,7 +56,7 @@ CATALOGUE: dict[str, System] = {
         source="paper 5, section 3.1",
         kind="embeds",
         needs="normal images, few are enough",
-        cost="3 minutes",
+        cost="1 minute",
     ),
     "padim": System(
         title="PaDiM",
