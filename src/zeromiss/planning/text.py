@@ -2,6 +2,7 @@
 
 import textwrap
 
+from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.planning.devices import GIB
 from zeromiss.planning.paper_step import Memory
 from zeromiss.planning.plan import Plan, Training
@@ -21,6 +22,9 @@ def _heading(plan: Plan) -> str:
         f"{plan.product.name} on paper: profile {plan.product.profile}, {plan.training.side} px, batch {params.batch}, "
         f"{params.precision}, {params.steps:,} steps on {_number(params.devices)} {device.name} with {device.memory / GIB:.1f} GiB."
     )
+    others = [name for name in plan.product.detectors if name != Vqgan.name]
+    if others:
+        text += f" Only the VQGAN is planned; zeromiss detectors says what {', '.join(others)} take."
     rates = f"{device.bf16 / 1e12:.3g} TFLOP/s in bf16, {device.fp32 / 1e12:.3g} in fp32, {device.bandwidth / 1e9:.3g} GB/s"
     return _wrap(text) + "\n" + _wrap(f"{device.name}: {rates}; {device.source}.")
 

@@ -48,7 +48,7 @@ def compare(sides: Sides, outputs: Sequence[str]) -> list[dict[str, Any]]:
 
     Returns one entry a thing: name, path, status, detail, differing, largest (see `rebuilt_files.Found`).
     """
-    packed = {Path(name).name for name in _record(sides.bundle)["files"]}
+    packed = set(_record(sides.bundle)["files"])
     bundle = str(sides.after.bundle(sides.product).relative_to(sides.after.root))
     found = []
     for output in outputs:
@@ -62,13 +62,13 @@ def compare(sides: Sides, outputs: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _folder(sides: Sides, output: str, before: Path, *, without: set[str] | frozenset[str]) -> list[dict[str, Any]]:
-    """Compare all files of one output but those that the bundle holds a copy of."""
+    """Compare all files of one output but those that the bundle holds a copy of, under the same path or the detector's name."""
     after = sides.after.root / output
     names = {path.relative_to(side).as_posix() for side in (before, after) for path in side.rglob("*") if path.is_file()}
     return [
         _entry(NAMES.get(Path(name).name, Path(name).name), f"{output}/{name}", _compare(sides, before / name, after / name))
         for name in sorted(names)
-        if Path(name).name not in without
+        if not {name, f"{after.name}/{name}"} & without
     ]
 
 

@@ -99,7 +99,9 @@ def _keep_untracked(source: Source, workspace: Workspace) -> None:
 
 def _name_weights(source: Source, product: Product, workspace: Workspace) -> None:
     """Name weights that params.yaml gives by path and git does not hold."""
-    for given in sorted({path for path in (product.metrics.backbone_path, product.vqgan.backbone_path) if path is not None}):
+    sections = (getattr(product, name) for name in ("metrics", *product.detectors))
+    named = {value for section in sections for key, value in section if key.endswith("_path") and value is not None}
+    for given in sorted(named):
         kept = source.folder / UNTRACKED / given
         if not git_output(workspace, "ls-files", "--", given) and not (not Path(given).is_absolute() and kept.is_file()):
             source.missing.append(f"the weights {given} are not in git")
