@@ -15,6 +15,7 @@ import pytest
 from zeromiss import parallel
 from tests.workspace_parts import unaligned
 from zeromiss.cluster import Session, active_session, at_cluster, own_facts
+from zeromiss.detectors.taught import write_taught
 from zeromiss.detectors.vqgan.store import save_vqgan
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
@@ -76,6 +77,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     unaligned(workspace, "tiny")
     small = VqganParams(channels=(8, 16), blocks=1, codes=16, code_dim=4, critic_channels=8, attention=False)
     save_vqgan(workspace.detector("tiny", "vqgan"), Vqgan(small, seed=1))
+    write_taught(workspace.detector("tiny", "vqgan"), normal=[], abnormal=[])
     metrics.run(product(), workspace, NoLog())
     selection.run(product(), workspace, NoLog())
     return workspace

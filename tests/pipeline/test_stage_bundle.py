@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from tests.workspace_parts import unaligned
+from zeromiss.detectors.taught import write_taught
 from zeromiss.detectors.vqgan.store import save_vqgan
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
@@ -88,6 +89,7 @@ def made(tmp_path_factory):
     history = pd.DataFrame({"step": [25.0, 50.0], "loss": [1.0, 0.5], "pixel": [0.2, 0.1]})
     write_table(detector / "history.parquet", history, schema_version=1)
     Image.new("RGB", (64, 64)).save(detector / "samples.png")
+    write_taught(detector, normal=[], abnormal=[])
     for stage in (metrics, selection, threshold, bundle):
         stage.run(product, workspace, NoLog())
     return workspace, product
