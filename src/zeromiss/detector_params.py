@@ -101,15 +101,22 @@ class CpcaeParams(Section):
     patch: int = Field(default=32, ge=4)  # pixels of a patch's side, after downsizing
     patch_step: int = Field(default=16, ge=1)  # pixels from one patch to the next; below `patch`, they overlap
     channels: tuple[int, ...] = Field(default=(16, 32, 64), min_length=1)  # width of each strided convolution
-    code: int = Field(default=64, ge=1)  # width of the dense bottleneck
-    sparsity: float = Field(default=0.1, ge=0.0)  # lambda: weight of the code's L1 norm against the summed squared error
+    code: int = Field(default=32, ge=1)  # width of the dense bottleneck
+    sparsity: float = Field(default=5.0, ge=0.0)  # lambda: weight of the code's L1 norm against the summed squared error
     batch: int = Field(default=64, ge=1)  # patches
-    steps: int = Field(default=2000, ge=1)
+    steps: int = Field(default=600, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0.0)
-    checkpoint_every: int = Field(default=500, ge=1)
+    checkpoint_every: int = Field(default=200, ge=1)
     neighbors: int = Field(default=15, ge=1)  # k: training images whose error maps an image's is compared with
     backbone: str = "efficientnet_lite0"  # that looks at the error map
     backbone_path: str | None = None
+
+    @model_validator(mode="after")
+    def _patches_leave_no_gap(self) -> "CpcaeParams":
+        """Every pixel is redrawn by some patch."""
+        if self.patch_step > self.patch:
+            raise ValueError(f"patch_step is {self.patch_step} and patch {self.patch}: pixels between patches would not be redrawn; lower patch_step")
+        return self
 
 
 class SimplenetParams(Section):
@@ -188,7 +195,7 @@ class GanomalyParams(Section):
     """GANomaly through anomalib: encode, decode, encode again, compare codes (paper 3's table)."""
 
     side: int = Field(default=128, ge=32)  # pixels a side inside the networks; reconstructions are enlarged to the image's size
-    channels: int = Field(default=32, ge=1)  # width of the finest level, doubled at each coarser one
+    channels: int = Field(default=16, ge=1)  # width of the finest level, doubled at each coarser one
     latent: int = Field(default=100, ge=1)  # numbers of z
     adversarial: float = Field(default=1.0, ge=0.0)  # weights of the generator's three losses
     contextual: float = Field(default=50.0, ge=0.0)

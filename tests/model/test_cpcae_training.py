@@ -25,7 +25,7 @@ from zeromiss.params import load_product, read_params
 
 SIDE, TAUGHT = 64, 8
 PARAMS = CpcaeParams(
-    downsize=2.0, patch=16, patch_step=8, channels=(8, 16), code=16, batch=16, steps=60, learning_rate=3e-3, checkpoint_every=20, neighbors=3
+    downsize=2.0, patch=16, patch_step=8, channels=(8, 16), code=16, batch=16, steps=60, sparsity=0.1, learning_rate=3e-3, checkpoint_every=20, neighbors=3
 )
 
 
@@ -188,6 +188,11 @@ def test_it_refuses_what_it_cannot_learn_from_or_judge(cpcae: Cpcae):
         cpcae.reconstruct(torch.zeros(1, 3, 48, 48))
     with pytest.raises(ZeromissError, match=r"training of cpcae lost its way at step \d+ .*: lower cpcae.learning_rate"):
         train(PARAMS.model_copy(update={"learning_rate": 1e30}), drawn(3, seed=0), size=SIDE, seed=0)
+
+
+def test_patches_that_leave_gaps_are_refused():
+    with pytest.raises(ValueError, match="patch_step is 17 and patch 16: pixels between patches would not be redrawn; lower patch_step"):
+        CpcaeParams(patch=16, patch_step=17)
 
 
 def test_the_papers_parameters_construct_and_take_a_step(repository: Path, monkeypatch: pytest.MonkeyPatch):

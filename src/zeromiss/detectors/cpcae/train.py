@@ -130,7 +130,9 @@ def _fit(params: CpcaeParams, images: Images, *, size: int, seed: int, **how: An
     )
     started = monotonic()
     cpcae.to(target).eval()
-    cpcae.remember(torch.cat([embedding(cpcae, floats(images[i].to(target))) for i in tqdm(range(len(images)), desc="cpcae maps", unit="image")]))
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):  # inspection computes in fp32
+        shown = tqdm(range(len(images)), desc="cpcae maps", unit="image", dynamic_ncols=True)
+        cpcae.remember(torch.cat([embedding(cpcae, floats(images[i].to(target))) for i in shown]))
     return Trained(detector=cpcae.cpu(), history=history, seconds=seconds + monotonic() - started)
 
 
