@@ -5,7 +5,7 @@ A product's `detectors` says which of them learn its good parts; only their sect
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, field_validator
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from zeromiss.sections import Section
 
