@@ -1,6 +1,7 @@
 """SimpleNet learns from drawn stripes what is normal, goes on after a kill, and comes back from disk bit for bit."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,14 @@ def test_several_images_are_judged_as_each_alone():
         alone = detector.detect(images[index : index + 1])
         assert torch.equal(alone.score_B[0], together.score_B[index])
         assert torch.equal(alone.map_BHW[0], together.map_BHW[index])
+
+
+def test_threads_judge_alike():
+    detector, images = trained(), unseen(spoiled=True)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda index: detector.detect(images[index % 4][None]), range(16)))
+    alone = detector.detect(images)
+    assert all(torch.equal(one.map_BHW[0], alone.map_BHW[index % 4]) for index, one in enumerate(found))
 
 
 def test_same_seed_gives_the_same_weights_and_another_seed_others():
