@@ -119,9 +119,9 @@ def train(
     ends early, as a kill would, after that many steps (for tests). Raises ZeromissError without images of one kind,
     with a side above theirs, without the backbone's weights, or when a loss is no longer finite.
     """
-    for found, kind in ((images, "normal"), (abnormal, "abnormal")):
+    for found, kind, key in ((images, "normal", "train"), (abnormal, "abnormal", "abnormal")):
         if len(found) == 0:
-            raise ZeromissError(f"no {kind} image for cyclegan to train on: ingest some, or raise manifest.{'train' if kind == 'normal' else 'abnormal'}")
+            raise ZeromissError(f"no {kind} image for cyclegan to train on: ingest some, or raise manifest.{key}")
     if params.side > size:
         raise ZeromissError(f"cyclegan.side is {params.side} but the images have {size} pixels a side: lower it or raise size")
     with torch.random.fork_rng(devices=[]):  # the backbone and the loader of batches draw from the global generator
