@@ -50,11 +50,11 @@ class WganParams(Section):
     channels: tuple[int, ...] = Field(default=(16, 32, 64, 64), min_length=1)  # width of each level, from the finest; each halves the side
     penalty: float = Field(default=10.0, ge=0.0)  # lambda of equation 1
     kappa: float = Field(default=1.0, ge=0.0)  # of equation 2: weight of D's features beside the pixels
-    critic_steps: int = Field(default=3, ge=1)  # of the critic for each of the generator
+    critic_steps: int = Field(default=4, ge=1)  # of the critic for each of the generator
     average: float = Field(default=0.98, ge=0.0, lt=1.0)  # share of the kept generator that stays at each of its steps; 0 = the last one is kept
     batch: int = Field(default=16, ge=1)
-    gan_steps: int = Field(default=1000, ge=1)  # batches of the first phase: the critic learns from each
-    encoder_steps: int = Field(default=600, ge=1)  # batches of the second
+    gan_steps: int = Field(default=800, ge=1)  # batches of the first phase: the critic learns from each
+    encoder_steps: int = Field(default=300, ge=1)  # batches of the second
     learning_rate: float = Field(default=5e-4, gt=0.0)  # of generator and critic
     encoder_learning_rate: float = Field(default=1e-3, gt=0.0)
     checkpoint_every: int = Field(default=250, ge=1)
@@ -72,6 +72,11 @@ class FAnoganParams(WganParams):
     """f-AnoGAN: the same, learned and judged on small patches (paper 2, section 5.1)."""
 
     tile: int = Field(default=64, ge=8)  # pixels a side of a patch, learned at random places and judged on a fixed grid
+    # Tiles show less than whole images do: their generator learns faster without losing its critic.
+    critic_steps: int = Field(default=2, ge=1)
+    gan_steps: int = Field(default=900, ge=1)
+    encoder_steps: int = Field(default=500, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0.0)
 
 
 class CycleganParams(Section):
