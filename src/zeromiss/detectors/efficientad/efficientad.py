@@ -1,6 +1,6 @@
 """The trained detector: anomalib's EfficientAD, judged with the score and the map of its own.
 
-Batzner et al., arXiv:2303.14535, sections 3.2 and 3.3 (in the project's papers: the report on SimpleNet, its comparison with
+Batzner et al., arXiv:2303.14535, sections 3.2 to 3.4 (in the project's papers: the report on SimpleNet, its comparison with
 EfficientAD). A student imitates a teacher's features on normal images, and an autoencoder learns to say what the whole
 image leads one to expect of them. Both distances, each scaled so that 90 % of normal positions lie below 0 and 99.5 % below
 0.1, are averaged into the map; the score is its largest value.

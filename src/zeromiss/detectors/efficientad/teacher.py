@@ -1,6 +1,6 @@
 """What a teacher learns to say: the features of a deep backbone, at the places its own small windows look at.
 
-Batzner et al., arXiv:2303.14535, section 3.1 and appendix A.1: features of two depths of a frozen ImageNet network that
+Batzner et al., arXiv:2303.14535, section 3.1 and appendix A: features of two depths of a frozen ImageNet network that
 sees the image at twice the teacher's resolution, each averaged over 3 x 3 positions, the coarser enlarged, side by side,
 brought to the teacher's number of channels by averaging over neighbouring channels, and standardised channel by channel.
 The teacher, four or six convolutions, minimises its mean squared distance from them.
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from zeromiss.detector_params import EfficientadParams
 from zeromiss.detectors.peers.features import load_features, normalisation
-from zeromiss.detectors.peers.imports import anomalib, clearly
+from zeromiss.detectors.peers.imports import anomalib, clearly, seeded
 
 _BORDER = 4  # cells of 4 pixels that a patch description network without padding loses at each edge (anomalib's pad_maps)
 _LEAST = 1e-4  # spread of a channel below which it is left as it is
@@ -29,7 +29,7 @@ class Aim(nn.Module):
         """
         super().__init__()
         extractors = anomalib("models.components")
-        with clearly("building efficientad's backbone", "check efficientad.backbone and efficientad.layers"):
+        with clearly("building efficientad's backbone", "check efficientad.backbone and efficientad.layers"), seeded(0):
             self.features = extractors.TimmFeatureExtractor(params.backbone, layers=list(params.layers), pre_trained=False)
         load_features(self.features.feature_extractor, params.backbone, params.backbone_path)
         mean_C11, std_C11 = normalisation(params.backbone)

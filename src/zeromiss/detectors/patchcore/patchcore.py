@@ -15,7 +15,7 @@ it keeps is still real normal positions and nothing else, so nothing abnormal co
 import torch
 
 from zeromiss.detector_params import PatchcoreParams
-from zeromiss.detectors.peers.imports import anomalib, clearly
+from zeromiss.detectors.peers.imports import anomalib, clearly, seeded
 from zeromiss.detectors.peers.judge import FeatureDetector
 
 
@@ -30,7 +30,7 @@ class Patchcore(FeatureDetector):
         Raises ZeromissError without anomalib, or for a backbone or layers that it cannot have.
         """
         torch_model = anomalib("models.image.patchcore.torch_model")
-        with clearly("building patchcore", "check patchcore.backbone and patchcore.layers"):
+        with clearly("building patchcore", "check patchcore.backbone and patchcore.layers"), seeded(0):
             model = torch_model.PatchcoreModel(
                 layers=list(params.layers), backbone=params.backbone, pre_trained=False, num_neighbors=params.neighbours
             )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from zeromiss.backbones.base import load_strictly, read_weights
 from zeromiss.backbones.efficientnet_lite0 import load_classifier, package_file
+from zeromiss.detectors.peers.imports import seeded
 from zeromiss.errors import ZeromissError
 
 EMBEDDED = "tf_efficientnet_lite0"  # timm's name of the one backbone whose weights a package brings
@@ -31,7 +32,8 @@ def load_features(network: nn.Module, backbone: str, path: str | None) -> None:
 def _weights(backbone: str, path: str | None) -> tuple[Mapping[str, Tensor], str]:
     if backbone == EMBEDDED:
         origin = path or package_file()
-        return load_classifier(read_weights(origin), origin=origin).state_dict(), origin
+        with seeded(0):  # a network is built there, its weights drawn and thrown away
+            return load_classifier(read_weights(origin), origin=origin).state_dict(), origin
     if path is None:
         raise ZeromissError(f"the weights of {backbone} come with no package: give their file as backbone_path, or choose {EMBEDDED}")
     return read_weights(path), path
