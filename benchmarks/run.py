@@ -20,6 +20,7 @@ ORDER = (
     "train_step",
     "localisation",
     "agreement",
+    "simplenet",
     "patch_distances",
     "inspection",
     "extraction",
