@@ -81,7 +81,7 @@ class AlignParams(Section):
     mark_side: float = Field(default=0.06, gt=0.0, le=0.3)  # fiducial: of the square patch that is a mark, share of the picture's longer side
     max_shift: float = Field(default=0.1, gt=0.0, le=0.25)  # of the picture's middle, share of its longer side; beyond it an image is refused
     max_rotation: float = Field(default=5.0, gt=0.0, le=20.0)  # euclidean: degrees; beyond them an image is refused
-    min_correlation: float = Field(default=0.6, ge=0.0, lt=1.0)  # with the reference once aligned (fiducial: of every mark); below it an image is refused
+    min_correlation: float = Field(default=0.6, ge=0.0, lt=1.0)  # of local contrast with the reference's once aligned (fiducial: of every mark); below it an image is refused
 
     @model_validator(mode="after")
     def _says_nothing_in_vain(self) -> "AlignParams":

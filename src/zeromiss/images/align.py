@@ -14,7 +14,7 @@ import numpy as np
 
 from zeromiss.errors import ZeromissError
 from zeromiss.images.fiducials import Located, locate_marks, patch, suspect
-from zeromiss.images.registration import degrees_of, find_motion, move, places, rescale, shift_of, shrink
+from zeromiss.images.registration import degrees_of, find_motion, local_contrast, move, places, rescale, shift_of, shrink
 from zeromiss.params import AlignParams
 
 WORK_SIDE = 512  # pixels of the longer side on which motions are sought: a larger picture gains little by more
@@ -28,7 +28,7 @@ class Motion:
     """Where an image lies against the reference."""
 
     matrix: np.ndarray  # (2, 3) float64: a place (x, y) of the reference to that of the same thing in the image, pixels
-    correlation: float  # in [-1, 1], once aligned: of the pictures, or of the mark that is least alike
+    correlation: float  # in [-1, 1], once aligned: of the pictures' local contrast, or of the mark that is least alike
     shift: float  # of the picture's middle, share of the longer side
     degrees: float  # clockwise
 
@@ -72,11 +72,11 @@ class Aligner:
         return move_image(image_CHW, self.find(image_CHW, name))
 
     def _grey(self, image_CHW: np.ndarray) -> np.ndarray:
-        """Return an image as grey in the shape that motions are sought in: squares of pixels are squares of the part."""
+        """Return an image as motions are sought in it: grey, unsqueezed; its local contrast where all that is seen counts."""
         grey_HW = np.ascontiguousarray(image_CHW.mean(axis=0, dtype=np.float32))
-        if grey_HW.shape == self._shape:
-            return grey_HW
-        return cv2.resize(shrink(grey_HW, WORK_SIDE), self._shape[::-1], interpolation=cv2.INTER_AREA)
+        if grey_HW.shape != self._shape:
+            grey_HW = cv2.resize(shrink(grey_HW, WORK_SIDE), self._shape[::-1], interpolation=cv2.INTER_AREA)
+        return grey_HW if self.params.mode == "fiducial" else local_contrast(grey_HW)
 
     def _by_picture(self, image_HW: np.ndarray, name: str) -> tuple[np.ndarray, float]:
         """Return the motion by all that is seen, and the correlation."""

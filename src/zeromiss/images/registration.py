@@ -13,6 +13,7 @@ import numpy as np
 Kind = Literal["translation", "euclidean"]
 
 COARSE_SIDE = 64  # pixels of the longer side on which all shifts and turns are tried
+_AROUND, _CALM, _MOST = 1 / 16, 0.04, 2.5  # local contrast: sigma (share of the longer side), what a deviation is at least, most of it that counts
 _STEP = 1.0  # degrees between two turns tried
 _BEYOND = 1.25  # how far beyond the limits is looked, so that what lies beyond them is found there and not at their edge
 _LEVELS = (128,)  # longer sides refined on before the picture's own
@@ -46,6 +47,17 @@ def find_motion(
             return None
         motion = rescale(matrix.astype(np.float64), reference.shape, reference_HW.shape)
     return motion, float(correlation)
+
+
+def local_contrast(image_HW: np.ndarray) -> np.ndarray:
+    """Return by how many local deviations each pixel of an image in [0, 1] differs from what is around it, clipped, float32.
+
+    The lamp falls out of it, and a defect, however bright, weighs no more than another edge: it cannot drag a picture along.
+    """
+    sigma = _AROUND * max(image_HW.shape)
+    off_HW = image_HW - cv2.GaussianBlur(image_HW, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    deviation_HW = np.sqrt(cv2.GaussianBlur(off_HW * off_HW, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
+    return np.clip(off_HW / (deviation_HW + np.float32(_CALM)), -_MOST, _MOST)
 
 
 def coarse_motion(reference_HW: np.ndarray, image_HW: np.ndarray, *, shift: float, degrees: float) -> np.ndarray:

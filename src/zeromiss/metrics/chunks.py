@@ -22,7 +22,7 @@ from zeromiss.files import sha256_file
 from zeromiss.images.reader import ImageReader, open_reader
 from zeromiss.metrics.measurement import Measurement
 from zeromiss.metrics.ranking import PixelCounts, PixelRanking
-from zeromiss.metrics.stack import Stack
+from zeromiss.metrics.stack import Stack, stack_of
 from zeromiss.metrics.table import measured, table_row
 from zeromiss.parallel import run_each
 from zeromiss.params import MetricsParams
