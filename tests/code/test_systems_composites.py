@@ -136,3 +136,9 @@ def test_native_scores_of_other_images_are_refused(tmp_path):
     table, natives = drawn_table()
     with pytest.raises(ZeromissError, match="native scores are of other images"):
         judge_systems(table, natives.iloc[::-1], systems(SECONDS, 2.0), QUICK, seed=0, folder=tmp_path)
+
+
+def test_too_few_defects_for_the_outer_folds_are_refused(tmp_path):
+    table, natives = drawn_table()
+    with pytest.raises(ZeromissError, match="the comparison's 2 outer folds find too few parts.*or lower selection.outer_folds"):
+        judge_systems(table.iloc[: NORMALS + 1], natives.iloc[: NORMALS + 1], systems(SECONDS, 2.0), QUICK, seed=0, folder=tmp_path)

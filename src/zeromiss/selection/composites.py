@@ -112,15 +112,19 @@ def judge_systems(
     """Return every system's figures over the same outer folds, and the stacks' paired differences to each single detector.
 
     table: the metric table; natives: columns path and one a detector, in the table's order. folder: where finished
-    folds are kept. Raises ZeromissError when the two hold other images, or no stack and no detector could be judged.
+    folds are kept. Composites that are refused are left out, with the reason. Raises ZeromissError when the two hold other
+    images, or there are too few parts for the outer folds.
     """
     source = read_source(table)
     if list(natives["path"]) != list(table["path"]):
         raise ZeromissError("the native scores are of other images than the metric table: run the metrics stage anew")
-    folds = outer_folds(source, params, seed)
-    judged = {
-        one.name: judge_native(source.y_N, natives[one.detectors[0]].to_numpy(np.float64), folds) for one in wanted if one.kind == "native"
-    }
+    try:
+        folds = outer_folds(source, params, seed)
+        judged = {
+            one.name: judge_native(source.y_N, natives[one.detectors[0]].to_numpy(np.float64), folds) for one in wanted if one.kind == "native"
+        }
+    except ZeromissError as error:
+        raise ZeromissError(f"the comparison's {params.outer_folds} outer folds find too few parts: {error}; or lower selection.outer_folds") from None
     sources = {one.name: read_source(table, one.detectors) for one in wanted if one.kind != "native"}
     tasks = [
         Task(system=name, source=own, params=params, seed=seed, file=folder / name / "folds.json", in_table=True) for name, own in sources.items()
