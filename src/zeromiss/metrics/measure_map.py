@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from zeromiss.detectors.base import EmbeddingDetector
+from zeromiss.errors import ZeromissError
 from zeromiss.metrics.aggregates import aggregate
 from zeromiss.metrics.columns import map_columns
 from zeromiss.metrics.localise import candidate_boxes, keep_largest, top_pixels
@@ -40,6 +41,8 @@ class MapMeasurer:
         """
         detection = self.detector.detect(image_CHW[None])
         map_HW, params = detection.map_BHW[0], self.params
+        if not bool(torch.isfinite(map_HW).all()):
+            raise ZeromissError(f"the anomaly map of {self.detector.name} holds a value that is not finite: train it again")
         row_P, column_P = top_pixels(map_HW, params.pixels).unbind(1)
         scores = [float(score_B[0]) for score_B in (detection.score_B, *detection.scores.values())]
         series = (map_HW.reshape(1, -1), map_HW[row_P, column_P][None])
