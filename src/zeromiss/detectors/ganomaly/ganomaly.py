@@ -34,7 +34,7 @@ class Ganomaly(nn.Module):
         whole = 1 << (params.side - 1).bit_length()  # anomalib's model pads to the next power of two
         with clearly("building ganomaly", "check ganomaly.side, ganomaly.channels and ganomaly.latent"), seeded(seed):
             self.model = torch_model.GanomalyModel((whole, whole), _CHANNELS, params.channels, params.latent)
-        self.params = params
+        self.params, self._pad = params, anomalib("data.utils.image").pad_nextpow2
 
     def seen(self, image_BCHW: Tensor) -> Tensor:
         """Return RGB images in [0, 1] as the networks see them: at `side` pixels, in [-1, 1]."""
@@ -53,8 +53,7 @@ class Ganomaly(nn.Module):
 
     def _redrawn(self, seen_BCHW: Tensor) -> Tensor:
         """Return the generator's image in [-1, 1] without the padding that anomalib's model puts around it."""
-        generator, pad = self.model.generator, anomalib("data.utils.image").pad_nextpow2
-        whole_BCHW = generator.decoder(generator.encoder1(pad(seen_BCHW)))
+        whole_BCHW = self.model.generator.decoder(self.model.generator.encoder1(self._pad(seen_BCHW)))
         side = self.params.side
         before = -(-(whole_BCHW.shape[-1] - side) // 2)  # of an odd number of lines the larger half lies before
         return whole_BCHW[..., before : before + side, before : before + side]
