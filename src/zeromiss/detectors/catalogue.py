@@ -49,7 +49,7 @@ CATALOGUE: dict[str, System] = {
         source="paper 4, section 3",
         kind="redraws",
         needs="at least 15 normal images",
-        cost="2 minutes",
+        cost="1 minute",
     ),
     "simplenet": System(
         title="SimpleNet",
