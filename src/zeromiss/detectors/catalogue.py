@@ -28,14 +28,14 @@ CATALOGUE: dict[str, System] = {
         source="paper 2, section 5",
         kind="redraws",
         needs="normal images",
-        cost="3 minutes",
+        cost="2 minutes",
     ),
     "f_anogan": System(
         title="f-AnoGAN",
         source="paper 2, section 5.1",
         kind="redraws",
         needs="normal images",
-        cost="3 minutes",
+        cost="2 minutes",
     ),
     "cyclegan": System(
         title="CycleGAN-AD",
