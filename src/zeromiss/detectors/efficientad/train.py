@@ -73,5 +73,5 @@ def scale(detector: Efficientad, held: Images, seed: int) -> None:
         quantiles = detector.peer.map_norm_quantiles(Shown(held, detector.params.side))
     for kind in ("st", "ae"):
         if not bool(quantiles[f"qb_{kind}"] > quantiles[f"qa_{kind}"]):
-            raise ZeromissError("efficientad's maps of the held-out images are alike everywhere: ingest more normal images, or raise efficientad.steps")
+            raise ZeromissError("efficientad's maps of the held-out images are alike everywhere: check what they show, or raise efficientad.steps")
     detector.model.quantiles.update(quantiles)

@@ -72,5 +72,6 @@ def coreset(positions_ND: Tensor, share: float, seed: int) -> Tensor:
     sampling = anomalib("models.components")
     with seeded(seed):
         greedy = sampling.KCenterGreedy(embedding=positions_ND, sampling_ratio=max(share, 1.5 / len(positions_ND)))
-        greedy.model = sampling.SparseRandomProjection(eps=_DISTORTION, random_state=np.random.RandomState(seed))  # else drawn from numpy's global one
+        draws = np.random.RandomState(seed)  # anomalib's own would come from numpy's global generator
+        greedy.model = sampling.SparseRandomProjection(eps=_DISTORTION, random_state=draws)
         return greedy.sample_coreset().contiguous()

@@ -1,7 +1,7 @@
 """anomalib, imported when a detector needs it: silent, and with clear sentences for what it raises.
 
 Only its torch models, losses and samplers are used, never its engine. Importing any of them imports all of anomalib and
-Lightning: some 4,000 modules, which opens no connection and writes no file of its own. So nothing here happens at import.
+Lightning: some 3,000 modules in 5 to 8 seconds, which opens no connection and keeps no file. So nothing here happens at import.
 """
 
 import importlib
