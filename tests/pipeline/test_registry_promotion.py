@@ -22,6 +22,7 @@ SUMMARY = {
 class TableInspector:
     """Scores every image as the bundle it was loaded from says."""
 
+    taught = {"vqgan": frozenset({"d_taught"})}
     threshold = 0.5
 
     def __init__(self, scores):
@@ -97,6 +98,14 @@ def test_a_first_model_that_misses_nothing_becomes_champion(tiny, tracked, bundl
     version = client.get_model_version("zeromiss-tiny", "1")
     assert version.tags["gate.outcome"] == "promoted"
     assert [one.path for one in client.list_artifacts(version.run_id, "promotion")] == ["promotion/tiny.json"]
+
+
+def test_a_model_that_learned_from_an_audit_image_is_not_judged(tiny, tracked, bundle, audit):
+    audit("d1", "d2", "d3", "d_taught", "n1", "n2")
+    bundle(**GOOD | {"d_taught": 0.95})
+    with pytest.raises(ZeromissError, match="d_taught is in the split audit, but vqgan was taught with the very image"):
+        ask(tiny, tracked)
+    assert aliases(tracked) == (None, "1")
 
 
 def test_a_model_that_misses_stays_challenger_and_says_why(tiny, tracked, bundle, audit):

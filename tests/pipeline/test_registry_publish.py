@@ -42,6 +42,7 @@ def real_bundle(tmp_path_factory, images):
 
     from zeromiss.backbones.load import load_backbone
     from zeromiss.detectors.vqgan.store import save_vqgan
+    from zeromiss.detectors.taught import write_taught
     from zeromiss.detectors.vqgan.vqgan import Vqgan
     from zeromiss.files import write_json
     from zeromiss.images.load import load_image
@@ -55,6 +56,7 @@ def real_bundle(tmp_path_factory, images):
     folder = tmp_path_factory.mktemp("parts")
     network = Vqgan(VqganParams(channels=(8, 16), codes=8, code_dim=4, blocks=1)).eval()
     save_vqgan(folder / "vqgan", network)
+    write_taught(folder / "vqgan", normal=["ab" * 32], abnormal=[])
     params, backbone = MetricsParams(pixels=10, patches=20, fixed_position=False), load_backbone("efficientnet_lite0")
     measurer = Measurer(detector=network, backbone=backbone, params=params, mask_HW=None)
     rows = pd.DataFrame([measurer.measure(torch.from_numpy(load_image(path, 64))).features for path in images])

@@ -70,7 +70,8 @@ def learn(
     """
     done, before, history = load_checkpoint(checkpoint, learner) if checkpoint else (0, 0.0, [])
     started = monotonic()
-    remaining = DataLoader(Subset(batches, range(done, steps)), batch_size=None, num_workers=workers)
+    own = torch.Generator()  # a loader draws a number at its start: not from the program's generator
+    remaining = DataLoader(Subset(batches, range(done, steps)), batch_size=None, num_workers=workers, generator=own)
     with tqdm(total=steps, initial=done, desc=name, unit="step", dynamic_ncols=True) as bar:
         for step, batch in enumerate(remaining, start=done):
             values = learner.step(batch, step)

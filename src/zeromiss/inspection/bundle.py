@@ -1,7 +1,8 @@
 """What a bundle is: one folder with all that an inspection needs, each file under its SHA-256.
 
     bundle.json          what this page describes; its own SHA-256 identifies the whole bundle
-    <detector>/          config.json and model.safetensors of each detector that the classifier reads
+    <detector>/          config.json and model.safetensors of each detector that the classifier reads, and taught.json,
+                         the SHA-256 of every image that taught it
     <detector>/mask.safetensors   its normal-variation mask, where the product has one
     classifier.skops     preprocessing and the winning classifier, fitted
     align/               align.json and reference.png, where images are laid over a reference before they are judged
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from zeromiss.detectors import taught
 from zeromiss.detectors.store import FILES
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file, write_json
@@ -182,6 +184,12 @@ def open_bundle(folder: Path) -> BundleRecord:
     return record
 
 
+def taught_by(folder: Path, record: BundleRecord) -> dict[str, frozenset[str]]:
+    """Return the SHA-256 of every image that taught each detector; bundles made when there was one detector don't say."""
+    said = [name for name in record.detectors if f"{name}/{taught.FILE}" in record.files]
+    return {name: taught.read_taught(folder / name) for name in said}
+
+
 def required_files(record: BundleRecord) -> set[str]:
     """Return the files without which such a bundle can judge nothing."""
     names = {f"{detector}/{name}" for detector in record.detectors for name in FILES} | {CLASSIFIER, *record.masks().values()}
@@ -212,7 +220,7 @@ def _copy_files(draft: Path, contents: Contents) -> BackboneRecord:
     """Copy the packed files into `draft`."""
     for detector, folder in contents.detectors.items():
         (draft / detector).mkdir()
-        for name in FILES:
+        for name in (*FILES, taught.FILE):
             _copy(folder / name, draft / detector / name)
     _copy(contents.classifier, draft / CLASSIFIER)
     for detector, mask in contents.masks.items():

@@ -7,7 +7,8 @@ loaded again gives the same bits as the table it was made from.
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
 from zeromiss.images.align import Aligner
 from zeromiss.images.reader import ImageReader
-from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, CalibrationRecord, bundled_aligner, fingerprint, open_bundle
+from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, CalibrationRecord, bundled_aligner, fingerprint, open_bundle, taught_by
 from zeromiss.inspection.verdict import ModelName, Verdict, decide, to_patches
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measurement import Measurement, Measures
@@ -68,8 +69,10 @@ class Inspector:
         model: ModelName,
         calibration: CalibrationRecord | None = None,
         aligner: Aligner | None = None,
+        taught: Mapping[str, AbstractSet[str]] | None = None,
     ) -> None:
-        """Keep the loaded parts; `load` is the usual way here."""
+        """Keep the loaded parts; `load` is the usual way here. `taught`: SHA-256 of the images that taught each detector."""
+        self.taught = taught or {}
         self._reader = ImageReader(size, reduced=measurer.params.decode == "reduced", aligner=aligner)
         self._measurer = measurer
         self._single = measurer.on_lanes(min(_cores(), _MOST_LANES))
@@ -99,6 +102,7 @@ class Inspector:
             model=ModelName(name=model_name or "bundle", version=str(model_version or digest)),
             calibration=record.calibration,
             aligner=bundled_aligner(bundle, record),
+            taught=taught_by(bundle, record),
         )
 
     def inspect(self, path: Path) -> Verdict:

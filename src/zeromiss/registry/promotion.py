@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from zeromiss.detectors.taught import refuse_taught
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, write_json
 from zeromiss.images.manifest import SCHEMA_VERSION as MANIFEST_VERSION
@@ -91,7 +92,7 @@ def _ask(
 ) -> GateVerdict:
     """Let both models judge the audit set, ask the gate, and write down that the set was opened."""
     version, digest = client.get_model_version(model_name(product.name), challenger), audit_hash(audit)
-    judged = [_judged(product.name, workspace, audit, one) for one in (challenger, champion) if one is not None]
+    judged = [_judged(product.name, workspace, audit, one, fresh=one == challenger) for one in (challenger, champion) if one is not None]
     past = past_uses(client, product.name, workspace, audit, digest=digest, challenger=version)
     answer = judge(
         judged[0],
@@ -115,11 +116,17 @@ def _threshold_defects(tags: Mapping[str, str]) -> int | None:
     return int(known) if known and tags.get("threshold.rule") == "zfn" else None
 
 
-def _judged(product: str, workspace: Workspace, audit: "pd.DataFrame", version: str) -> Sequence[AuditVerdict]:
-    """Load one version and let it judge the audit set."""
+def _judged(product: str, workspace: Workspace, audit: "pd.DataFrame", version: str, *, fresh: bool) -> Sequence[AuditVerdict]:
+    """Load one version and let it judge the audit set.
+
+    Raises ZeromissError where the set must be `fresh` and an image of it, or its part, taught one of the detectors. A champion
+    may know some: after a change of the splits it was there before, and that can only make it harder to replace.
+    """
     if audit.empty:  # nothing to judge on, and the gate says so
         return []
     inspector = load_inspector(product, workspace, version=version)
+    if fresh:
+        refuse_taught(inspector.taught, audit)
     return judge_audit(inspector, audit, workspace.raw(product), who=f"version {version}")
 
 
