@@ -205,7 +205,7 @@ class GanomalyParams(Section):
     adversarial: float = Field(default=1.0, ge=0.0)  # weights of the generator's three losses
     contextual: float = Field(default=50.0, ge=0.0)
     encoder: float = Field(default=1.0, ge=0.0)
-    batch: int = Field(default=16, ge=2)
+    batch: int = Field(default=8, ge=2)
     steps: int = Field(default=600, ge=1)
     learning_rate: float = Field(default=2e-4, gt=0.0)
     checkpoint_every: int = Field(default=100, ge=1)

@@ -77,13 +77,13 @@ CATALOGUE: dict[str, System] = {
         source="paper 5, its comparison; arXiv:2303.14535, through anomalib",
         kind="embeds",
         needs="at least 2 normal images, and pip install 'zeromiss[peers]'",
-        cost="5 minutes",
+        cost="4 minutes",
     ),
     "ganomaly": System(
         title="GANomaly",
         source="paper 3, its table; arXiv:1805.06725, through anomalib",
         kind="redraws",
         needs="normal images, and pip install 'zeromiss[peers]'",
-        cost="4 minutes",
+        cost="3 minutes",
     ),
 }
