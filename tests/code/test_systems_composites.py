@@ -58,12 +58,12 @@ def test_members_by_speed_alone(base, speed, members):
 
 def test_the_systems_that_are_judged():
     named = {one.name: one for one in systems(SECONDS, 1.25)}
-    assert list(named) == [*(f"{kind}.{name}" for kind in ("native", "columns") for name in SECONDS), "stack", "first_stack"]
+    assert list(named) == [*(f"{kind}.{name}" for kind in ("native", "columns") for name in SECONDS), "stack", "score_stack", "first_stack"]
     assert named["stack"].detectors == tuple(SECONDS) and named["stack"].seconds_per_image == pytest.approx(0.31)
     assert named["first_stack"].detectors == ("vqgan", "padim") and named["columns.padim"].seconds_per_image == 0.05
-    assert [one.name for one in systems(SECONDS, 2.0)][6:] == ["stack"]  # all fit around the first: the same as the stack
+    assert [one.name for one in systems(SECONDS, 2.0)][6:] == ["stack", "score_stack"]  # all fit around the first: the same as the stack
     assert [one.name for one in systems({"vqgan": 0.2}, 2.0)] == ["native.vqgan", "columns.vqgan"]
-    assert [one.name for one in systems(SECONDS, 2.2)][6:] == ["stack", "fast_stack"]
+    assert [one.name for one in systems(SECONDS, 2.2)][6:] == ["stack", "score_stack", "fast_stack"]
 
 
 def test_a_native_score_is_judged_at_the_lowest_defect_of_the_inner_part():
@@ -89,7 +89,9 @@ def test_the_same_outer_folds_and_paired_differences(tmp_path):
     settings, judged = found["settings"], found["systems"]
     assert (settings["n_normals"], settings["n_defects"], settings["outer_repeats"], settings["outer_folds"]) == (NORMALS, DEFECTS, 2, 2)
     assert {tuple(entry["folds"]) for entry in judged.values()} == {("0-0", "0-1", "1-0", "1-1")}
-    assert list(found["differences"]) == ["stack"] and list(found["differences"]["stack"]) == [name for name in judged if name != "stack"]
+    assert list(found["differences"]) == ["stack", "score_stack"]
+    assert list(found["differences"]["stack"]) == [name for name in judged if judged[name]["kind"] != "stack"]
+    assert (judged["stack"]["columns"], judged["score_stack"]["columns"]) == (7, 3)
     one, other = judged["stack"]["folds"], judged["native.padim"]["folds"]
     by_hand = np.mean([one[fold]["image_auroc"] - other[fold]["image_auroc"] for fold in one])
     difference = found["differences"]["stack"]["native.padim"]["image_auroc"]

@@ -26,7 +26,8 @@ def system_title(name: str, content: Mapping[str, Any]) -> str:
     if kind in ("native", "columns"):
         return f"{detector} alone" if kind == "native" else f"columns of {detector}"
     fast = content["fast"]
-    return "stack of all" if name == "stack" else f"stack in {fast['limit']:g} x {fast[name]['base']}"
+    whole = {"stack": "stack of all", "score_stack": "stack of native scores"}
+    return whole[name] if name in whole else f"stack in {fast['limit']:g} x {fast[name]['base']}"
 
 
 def percent(value: float | None, places: int = 1) -> str:

@@ -6,7 +6,7 @@ columns of the metric table that goes through the whole selection in the inner p
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +21,10 @@ from zeromiss.selection.honest_rates import fold_interval, rate_interval
 from zeromiss.selection.paired import HIGHER_IS_BETTER, paired_difference
 from zeromiss.selection.protocol import IN_TABLE, Judged, Task, judge_all, judge_scores, outer_folds
 from zeromiss.selection.scoring import zfn_accuracy
-from zeromiss.selection.source import Source, read_source
+from zeromiss.selection.source import FACTS, Source, read_source
 
 Kind = Literal["native", "columns", "stack"]
+SCORES = "score_stack"  # of the detectors' native scores, one column each
 SHARES = ("fpr", "fnr", "accuracy")  # figures that are shares of counted images; the others rank a fold as a whole
 
 
@@ -31,7 +32,7 @@ SHARES = ("fpr", "fnr", "accuracy")  # figures that are shares of counted images
 class System:
     """A detector alone, by its native score or its own columns, or a stack of several detectors' columns."""
 
-    name: str  # native.<detector>, columns.<detector>, stack, fast_stack or first_stack
+    name: str  # native.<detector>, columns.<detector>, stack, score_stack, fast_stack or first_stack
     kind: Kind
     detectors: tuple[str, ...]
     seconds_per_image: float  # of all its detectors, one after the other on one thread
@@ -40,9 +41,9 @@ class System:
 def systems(seconds: Mapping[str, float], speed: float) -> list[System]:
     """Return the systems to be judged, of detectors in their order with the seconds each takes for an image.
 
-    Every detector twice, by its native score and by its own columns; then, of two detectors or more, the stack of all,
-    and two stacks for speed (`fast_members`): around the cheapest detector, and around the first. A stack for speed of
-    one member, or of the same members as another stack, is left out.
+    Every detector twice, by its native score and by its own columns; then, of two detectors or more, the stack of all
+    columns, the stack of the native scores alone, and two stacks for speed (`fast_members`): around the cheapest
+    detector, and around the first. One of a single member, or of the same members as another stack, is left out.
     """
     single = [
         System(name=f"{kind}.{name}", kind=kind, detectors=(name,), seconds_per_image=seconds[name])
@@ -59,7 +60,8 @@ def systems(seconds: Mapping[str, float], speed: float) -> list[System]:
     for name, members in groups.items():
         if len(members) > 1 and all(set(members) != set(stack.detectors) for stack in stacks):
             stacks.append(System(name=name, kind="stack", detectors=members, seconds_per_image=sum(seconds[member] for member in members)))
-    return single + stacks
+    scores = [replace(stack, name=SCORES) for stack in stacks[:1]]
+    return single + stacks[:1] + scores + stacks[1:]
 
 
 def fast_members(seconds: Mapping[str, float], base: str, speed: float) -> tuple[str, ...]:
@@ -125,7 +127,8 @@ def judge_systems(
         }
     except ZeromissError as error:
         raise ZeromissError(f"the comparison's {params.outer_folds} outer folds find too few parts: {error}; or lower selection.outer_folds") from None
-    sources = {one.name: read_source(table, one.detectors) for one in wanted if one.kind != "native"}
+    scored = table[list(FACTS)].join(natives[[name for name in natives if name not in FACTS]].add_suffix(".image.native").set_axis(table.index))
+    sources = {one.name: read_source(scored if one.name == SCORES else table, one.detectors) for one in wanted if one.kind != "native"}
     tasks = [
         Task(system=name, source=own, params=params, seed=seed, file=folder / name / "folds.json", in_table=True) for name, own in sources.items()
     ]
