@@ -51,11 +51,7 @@ def parser() -> argparse.ArgumentParser:
     detectors.add_argument("product", nargs="?", help="say which of them this product uses")
     detectors.add_argument("--use", metavar="NAME,NAME", help="have the product use these, the first one's boxes shown")
     detectors.add_argument("--json", action="store_true", help="print one JSON object")
-    compare = command("compare", _compare, "all detectors of a product on the same images, alone and stacked")
-    compare.add_argument("product")
-    shown = compare.add_mutually_exclusive_group()
-    shown.add_argument("--json", action="store_true", help="print one JSON object")
-    shown.add_argument("--layout", choices=("paper1", "poster", "cpcae", "simplenet"), help="print in the layout of a paper's own table")
+    _add_compare(command)
     ablate = command("ablate", _ablate, "what each part of the method contributes, with intervals")
     ablate.add_argument("product")
     ablate.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants (default: all that fit the product)")
@@ -67,6 +63,15 @@ def parser() -> argparse.ArgumentParser:
     _add_cluster(stage, "where the stage divides its work")
     _add_product_command(command("product", None, "add a product"), common)
     return whole
+
+
+def _add_compare(command: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
+    """Add the command that puts detectors side by side."""
+    compare = command("compare", _compare, "all detectors of a product on the same images, alone and stacked")
+    compare.add_argument("product")
+    shown = compare.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print one JSON object")
+    shown.add_argument("--layout", choices=("paper1", "poster", "cpcae", "simplenet"), help="print in the layout of a paper's own table")
 
 
 def _add_lineage(command: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
