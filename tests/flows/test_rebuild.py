@@ -10,17 +10,20 @@ import pytest
 from PIL import Image
 
 from tests.workspace_parts import git_and_dvc
+from zeromiss.fits import follow_params
+from zeromiss.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 PARAMS = """schema_version: 1
 profiles:
-  quick: {size: 32, manifest: {}, align: {}, vqgan: {}, metrics: {}, selection: {}, threshold: {}, promotion: {}, inspection: {}}
+  quick: {size: 32, manifest: {}, align: {}, vqgan: {}, metrics: {}, selection: {}, threshold: {}, promotion: {}, inspection: {}, compare: {}}
 products:
   tiny:
     profile: quick
     seed: 3
     size: null
+    detectors: [vqgan]
     source: {kind: csv, path: drawn/images.csv}
     manifest: {mask: 2, audit: 0.0, min_defects: 2}
     align: {}
@@ -30,6 +33,7 @@ products:
     threshold: {}
     promotion: {}
     inspection: {}
+    compare: {}
 """
 CODE = "src/zeromiss/stages/threshold.py"
 SPOKEN = """
@@ -80,7 +84,6 @@ def learn(root, monkeypatch):
     from zeromiss.registry.publish import register
     from zeromiss.registry.stage_runner import run_stage
     from zeromiss.stages import threshold
-    from zeromiss.workspace import Workspace
 
     workspace = Workspace(root=root)
     product, facts = load_product(workspace.params_file, "tiny"), threshold.threshold_facts
@@ -107,6 +110,7 @@ def repository_of_two(tmp_path_factory, repository):
         shutil.copytree(repository / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copy(repository / "dvc.yaml", root)
     (root / "params.yaml").write_text(PARAMS)
+    follow_params(Workspace(root=root))
     draw(root / "drawn")
     code = (root / CODE).read_text()
     (root / CODE).write_text(code + SPOKEN.format(word="first"))
