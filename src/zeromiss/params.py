@@ -145,7 +145,9 @@ class SelectionParams(Section):
     trees: int = Field(default=80, ge=1)  # most trees an ensemble may have
     folds: int = Field(default=5, ge=2)
     racing: float = Field(default=0.5, gt=0.0, le=1.0)  # share of a family's draws that goes on after each fold; 1: drop only what cannot win
-    correlation: float = Field(default=0.95, gt=0.0, le=1.0)  # above: keep the first column only
+    correlation: float = Field(default=0.95, gt=0.0, le=1.0)  # above: keep one column only
+    # columns, those that alone tell defects best in the training part, the best of correlated ones; null: all, the first of correlated ones
+    most: int | None = Field(default=None, ge=1)
     smote_below: float = Field(default=0.4, ge=0.0, le=0.5)  # minority share under which SMOTE acts
     smote_neighbors: int = Field(default=5, ge=1)
     outer_folds: int = Field(default=5, ge=2)  # of the honest protocol

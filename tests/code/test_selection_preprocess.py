@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from zeromiss.errors import ZeromissError
-from zeromiss.selection.preprocess import DropConstant, DropCorrelated, UnitScale, build_preprocessing, correlations, keep_first
+from zeromiss.selection.preprocess import DropConstant, DropCorrelated, KeepBest, UnitScale, build_preprocessing, correlations, keep_first, telling
 
 
 def test_constant_columns_are_dropped() -> None:
@@ -82,3 +83,30 @@ def test_values_that_are_no_numbers_are_refused() -> None:
     """A NaN never reaches a classifier."""
     with pytest.raises(ValueError, match="NaN"):
         build_preprocessing(0.95).fit(np.array([[1.0, np.nan], [2.0, 1.0]]))
+
+
+def test_how_well_a_column_tells_is_the_distance_of_its_auc_from_a_half():
+    rng = np.random.default_rng(0)
+    X_NF, y_N = np.round(rng.normal(size=(40, 6)), 1), rng.integers(0, 2, 40)  # rounded: with ties
+    expected = [abs(roc_auc_score(y_N, column) - 0.5) for column in X_NF.T]
+    np.testing.assert_allclose(telling(X_NF, y_N), expected, atol=1e-12)
+
+
+def test_the_best_columns_stay_and_of_correlated_ones_the_better():
+    y_N = np.array([0, 0, 0, 1, 1, 1])
+    best = np.array([0.0, 1, 2, 3, 4, 5])  # AUC 1
+    nearly = np.array([0.0, 1, 3, 2, 4, 5])  # AUC 8/9, correlated with the best by 0.94
+    weak = np.array([5.0, 0, 3, 4, 1, 2])
+    downwards = np.array([5.0, 6, 4, 3, 1, 0.5])  # AUC 0: tells as well as AUC 1; correlated with the best by -0.96
+    X_NF = np.stack((weak, nearly, best, downwards), axis=1)
+    assert KeepBest(limit=0.9, most=4).fit(X_NF, y_N).kept_.tolist() == [0, 2]
+    assert KeepBest(limit=1.0, most=2).fit(X_NF, y_N).kept_.tolist() == [2, 3]
+    assert KeepBest(limit=1.0, most=3).fit(X_NF, y_N).transform(X_NF).tolist() == X_NF[:, 1:].tolist()
+
+
+def test_without_a_most_the_first_columns_stay_whatever_the_classes_are():
+    rng = np.random.default_rng(1)
+    X_NF = rng.normal(size=(30, 5))
+    for y_N in (rng.integers(0, 2, 30), rng.integers(0, 2, 30)):
+        assert build_preprocessing(0.95).fit(X_NF, y_N)["correlated"].kept_.tolist() == [0, 1, 2, 3, 4]
+        assert isinstance(build_preprocessing(0.95, 3)["correlated"], KeepBest)

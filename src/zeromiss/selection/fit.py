@@ -23,9 +23,10 @@ from zeromiss.selection.resample import oversample
 class Recipe:
     """What every fit of a selection shares."""
 
-    correlation: float  # above: keep the first column only
+    correlation: float  # above: keep one column only
     smote_neighbours: int | None  # None: classes are balanced enough
     seed: int
+    most: int | None = None  # columns, the best; None: all, the first of correlated ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +42,8 @@ class ReadyFold:
 def prepare_fold(X_NF: np.ndarray, y_N: np.ndarray, fold: Fold, recipe: Recipe) -> ReadyFold:
     """Fit the preprocessing on the fold's training part, transform both parts, oversample the training part."""
     training, judged = fold
-    preprocessing = build_preprocessing(recipe.correlation)
-    train_NF, train_N = preprocessing.fit_transform(X_NF[training]), y_N[training]
+    preprocessing = build_preprocessing(recipe.correlation, recipe.most)
+    train_NF, train_N = preprocessing.fit_transform(X_NF[training], y_N[training]), y_N[training]
     if recipe.smote_neighbours is not None:
         train_NF, train_N = oversample(train_NF, train_N, neighbours=recipe.smote_neighbours, seed=recipe.seed)
     return ReadyFold(train_NF=train_NF, train_N=train_N, judged_MF=preprocessing.transform(X_NF[judged]), judged_M=y_N[judged])
@@ -76,8 +77,8 @@ def fit_pipeline(
     SMOTE has done its work once the classifier is fitted: the pipeline does not hold it. Column names and
     their order are remembered, and others refused.
     """
-    preprocessing = build_preprocessing(recipe.correlation)
-    train_NF, train_N = preprocessing.fit_transform(table), y_N
+    preprocessing = build_preprocessing(recipe.correlation, recipe.most)
+    train_NF, train_N = preprocessing.fit_transform(table, y_N), y_N
     if recipe.smote_neighbours is not None:
         train_NF, train_N = oversample(train_NF, train_N, neighbours=recipe.smote_neighbours, seed=recipe.seed)
     classifier = fit_family(family, params, train_NF, train_N, recipe.seed)

@@ -1,7 +1,8 @@
 """What happens to the metric columns before a classifier sees them (paper 1, section 3.3, first phase).
 
 Three transformers, fitted inside every fold on its training part alone, in this order: constant columns
-are dropped, of correlated columns the first is kept, values are scaled to [0, 1].
+are dropped, of correlated columns one is kept, values are scaled to [0, 1]. The paper keeps the first; with several
+detectors, whose columns are many and of unequal use, the best may stay instead, and no more than some.
 Axes: N images, F columns, K kept columns.
 """
 
@@ -9,6 +10,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -57,6 +59,41 @@ class DropCorrelated(TransformerMixin, BaseEstimator):
         """Return the kept columns of X (N, F) as (N, K) float64."""
         check_is_fitted(self)
         return validate_data(self, X, dtype=np.float64, reset=False)[:, self.kept_]
+
+
+class KeepBest(TransformerMixin, BaseEstimator):
+    """Keep at most `most` columns, the best first, none that correlates above `limit` with a better one that is kept.
+
+    A column is as good as it alone tells the training part's classes: by how far its AUC is from 0.5, either way. Equally
+    good columns are met in their order, and what is kept stays in that order too.
+    """
+
+    def __init__(self, limit: float = 0.95, most: int = 100) -> None:
+        """`limit`: Pearson's |r| in (0, 1] up to which both columns may stay; `most`: columns, at least 1."""
+        self.limit = limit
+        self.most = most
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Choose among the columns of X (N, F), none of which may be constant, by the classes y (N,), 1 = defect."""
+        X_NF, y_N = validate_data(self, X, y, dtype=np.float64)
+        order_F = np.argsort(-telling(X_NF, y_N), kind="stable")
+        magnitude_FF = np.abs(correlations(X_NF[:, order_F]))
+        self.kept_ = np.sort(order_F[keep_first(magnitude_FF > self.limit)[: self.most]])
+        return self
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Return the kept columns of X (N, F) as (N, K) float64."""
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=np.float64, reset=False)[:, self.kept_]
+
+
+def telling(X_NF: np.ndarray, y_N: np.ndarray) -> np.ndarray:
+    """Return how well each column alone tells defects (y = 1) from normals, (F,): its AUC's distance from 0.5, in [0, 0.5]."""
+    defect_N = np.asarray(y_N) == 1
+    rank_NF = rankdata(X_NF, axis=0)
+    defects, normals = int(defect_N.sum()), int((~defect_N).sum())
+    wins_F = rank_NF[defect_N].sum(axis=0) - defects * (defects + 1) / 2
+    return np.abs(wins_F / (defects * normals) - 0.5)
 
 
 class UnitScale(TransformerMixin, BaseEstimator):
@@ -111,6 +148,7 @@ def keep_first(linked_FF: np.ndarray) -> np.ndarray:
     return np.flatnonzero(~dropped_F)
 
 
-def build_preprocessing(correlation: float) -> Pipeline:
-    """Return the three transformers as one unfitted pipeline."""
-    return Pipeline([("constant", DropConstant()), ("correlated", DropCorrelated(correlation)), ("scale", UnitScale())])
+def build_preprocessing(correlation: float, most: int | None = None) -> Pipeline:
+    """Return the three transformers as one unfitted pipeline; with `most`, the best columns stay, without, the first ones."""
+    chosen = DropCorrelated(correlation) if most is None else KeepBest(correlation, most)
+    return Pipeline([("constant", DropConstant()), ("correlated", chosen), ("scale", UnitScale())])

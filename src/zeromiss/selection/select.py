@@ -86,4 +86,4 @@ def _recipe(source: Source, params: SelectionParams, seed: int, folds: Sequence[
     smote = is_imbalanced(source.y_N, params.smote_below)
     if smote:
         check_neighbours(source.y_N, [training for training, _ in folds], params.smote_neighbors)
-    return Recipe(correlation=params.correlation, smote_neighbours=params.smote_neighbors if smote else None, seed=seed)
+    return Recipe(correlation=params.correlation, smote_neighbours=params.smote_neighbors if smote else None, seed=seed, most=params.most)

@@ -13,7 +13,7 @@ from zeromiss.files import atomic_path
 
 STEPS = ["constant", "correlated", "scale", "classifier"]
 PREPROCESSING = frozenset(
-    f"zeromiss.selection.preprocess.{name}" for name in ("DropConstant", "DropCorrelated", "UnitScale")
+    f"zeromiss.selection.preprocess.{name}" for name in ("DropConstant", "DropCorrelated", "KeepBest", "UnitScale")
 )
 _TREES = frozenset({"sklearn.tree._tree.Tree"})
 _LIGHTGBM = frozenset({"collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier"})
