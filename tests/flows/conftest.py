@@ -95,6 +95,8 @@ class FakeInspector:
     threshold = 0.5
     size = 64
 
+    taught = {}
+
     def __init__(self, model):
         self.model = model
 

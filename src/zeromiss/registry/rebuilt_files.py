@@ -1,7 +1,7 @@
 """Two files of one name, made at two times: equal bit for bit, equal but for the seconds they tell, or what differs.
 
 Weights are compared number by number, tables column by column, JSON key by key: the bytes of a file may differ
-where its content does not, because of seconds spent or of the time of day a container writes into itself.
+where its content does not, because of seconds and memory spent or of the time of day a container writes into itself.
 """
 
 import json
@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 EQUAL, BUT_SECONDS, DIFFERS, NOT_COMPARED = "equal", "equal but for seconds", "differs", "not compared"
 Status = Literal["equal", "equal but for seconds", "differs", "not compared"]
-_SECONDS = re.compile(r"(^|_)seconds(_|$)")  # in the name of a key or column
+_SECONDS = re.compile(r"(^|_)(seconds|peak_mib)(_|$)")  # in the name of a key or column: what a run took, not what it made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def compare_tables(before: Path, after: Path) -> Found:
 
 
 def compare_json(before: Path, after: Path, *, without: frozenset[str] = frozenset()) -> Found:
-    """Compare two JSON files value by value; keys of seconds, and the keys `without` of the whole, are left out."""
+    """Compare two JSON files value by value; keys of seconds and memory spent, and the keys `without` of the whole, are left out."""
     return compare_values(
         *({key: value for key, value in json.loads(path.read_text(encoding="utf-8")).items() if key not in without} for path in (before, after))
     )
