@@ -42,7 +42,7 @@ from zeromiss.metrics.ranking import image_auroc
 from zeromiss.metrics.table import read_tensor
 from zeromiss.metrics.threads import one_thread
 from zeromiss.detector_params import VqganParams
-from zeromiss.params import MetricsParams
+from zeromiss.stage_params import MetricsParams
 from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 

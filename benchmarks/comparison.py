@@ -22,7 +22,6 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, write_json
 from zeromiss.metrics.ranking import fpr_at_zero_missed, image_auroc
 from zeromiss.parallel import run_all
-from zeromiss.params import SelectionParams
 from zeromiss.selection.bench import Bench
 from zeromiss.selection.draws import draw_parameters
 from zeromiss.selection.families import FAMILY
@@ -32,6 +31,7 @@ from zeromiss.selection.folds import search_folds
 from zeromiss.selection.resample import is_imbalanced
 from zeromiss.selection.scoring import SCORING
 from zeromiss.selection.source import Source, read_source
+from zeromiss.stage_params import SelectionParams
 from zeromiss.tables import read_table
 
 FAMILIES, SEEDS, DRAWS = ("lr", "et", "wmw"), (0, 1, 2, 3, 4), 10

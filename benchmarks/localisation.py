@@ -30,7 +30,7 @@ from zeromiss.metrics.localise import candidate_boxes, keep_largest
 from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.perceive import Perceiver
 from zeromiss.metrics.threads import Lanes, one_thread
-from zeromiss.params import MetricsParams
+from zeromiss.stage_params import MetricsParams
 
 SIDE = 1024
 PARAMS = MetricsParams(backbone="efficientnet_lite0", pixels=100, scales=4, alpha=4, patches=250)

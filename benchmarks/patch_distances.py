@@ -16,7 +16,7 @@ from benchmarks.measure import Figure, paired, speedup
 from zeromiss.memory import keep_freed_memory
 from zeromiss.metrics.aggregates import aggregate
 from zeromiss.metrics.distances import DISTANCES, patch_distances
-from zeromiss.params import MetricsParams
+from zeromiss.stage_params import MetricsParams
 
 SIDE = 256
 ROUNDS = 7

@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
 from benchmarks.measure import Figure
-from zeromiss import params
+from zeromiss import stage_params
 from zeromiss.parallel import run_all
 from zeromiss.selection.draws import draw_parameters
 from zeromiss.selection.families import FAMILY
@@ -31,7 +31,7 @@ from zeromiss.selection.preprocess import build_preprocessing
 from zeromiss.selection.scoring import STANDARD
 from zeromiss.selection.search import Candidate, best_draws, judge_batch, search
 
-FAMILIES = tuple(family for family in params.FAMILIES if family != "wmw")  # those of the paper
+FAMILIES = tuple(family for family in stage_params.FAMILIES if family != "wmw")  # those of the paper
 IMAGES, COLUMNS, DRAWS, TREES, FOLDS, SEED, JOBS = 348, 120, 500, 80, 5, 0, 2
 MEASURED = 40  # draws a family that scikit-learn's search is measured on, 20 before ours and 20 after
 RACING = 0.5

@@ -8,7 +8,7 @@ from PIL import Image
 
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.verdict import ModelName
-from zeromiss.params import MetricsParams
+from zeromiss.stage_params import MetricsParams
 
 SIZE = 32
 MODEL = ModelName(name="zeromiss-toy", version="7")

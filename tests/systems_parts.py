@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from zeromiss.params import SelectionParams
 from zeromiss.selection.composites import fast_members, judge_systems, systems
+from zeromiss.stage_params import SelectionParams
 
 SECONDS = {"vqgan": 0.2, "padim": 0.05, "cpcae": 0.06}
 NORMALS, DEFECTS = 30, 20

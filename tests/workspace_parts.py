@@ -17,7 +17,7 @@ GITIGNORE = "/data/?*/?*\n!/data/01_raw/?*.dvc\n/mlruns/\n/calls.txt\n/.zeromiss
 def unaligned(workspace: Workspace, product: str) -> None:
     """Write what the manifest stage writes of a product whose images are not aligned."""
     from zeromiss.images.reference import write_alignment  # flows' tests do without pictures
-    from zeromiss.params import AlignParams
+    from zeromiss.stage_params import AlignParams
 
     write_alignment(workspace.alignment(product), AlignParams(), raw=workspace.raw(product), reference=None, size=64)
 

@@ -1,11 +1,11 @@
 """The parameters of a product: `params.yaml`, checked, with the profile's values below its own.
 
-One frozen model a section; a section has the name of the stage (or flow) that reads it. An unknown
-key is an error. Values not given come from the product's profile, then from the defaults here.
+One frozen model a section (`stage_params`, `detector_params`); a section has the name of the stage (or flow) that reads it.
+An unknown key is an error. Values not given come from the product's profile, then from the models' defaults.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -27,182 +27,19 @@ from zeromiss.detector_params import (
 )
 from zeromiss.errors import ZeromissError
 from zeromiss.sections import Section, first_fault
+from zeromiss.stage_params import (
+    AlignParams,
+    CompareParams,
+    InspectionParams,
+    ManifestParams,
+    MetricsParams,
+    PromotionParams,
+    SelectionParams,
+    SourceParams,
+    ThresholdParams,
+)
 
 SCHEMA_VERSION = 1
-FAMILIES = ("dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda", "wmw")
-Family = Literal["dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda", "wmw"]
-
-
-class SourceParams(Section):
-    """Where a product's raw images come from."""
-
-    kind: Literal["elpv", "mvtec", "csv", "pcba"]
-    path: str | None = None  # folder (mvtec) or file (csv); the others bring their own images
-    normals: int = Field(default=330, ge=1)  # pcba: boards without a defect
-    defects: int = Field(default=174, ge=0)  # pcba: boards with one
-    side: int = Field(default=384, ge=64)  # pcba: pixels of a drawn board's side
-    incoming: int = Field(default=40, ge=0)  # elpv, pcba: images put aside that no stage ever reads
-
-
-class ManifestParams(Section):
-    """Splits and checks of the raw images (paper 1, section 4.1)."""
-
-    split: Literal["paper", "official"] = "paper"
-    train: float = Field(default=0.5, gt=0.0, lt=1.0)  # share of the normals that trains the network
-    mask: int = Field(default=30, ge=0)  # m: unseen normals for the normal-variation mask; 0 = no mask
-    audit: float = Field(default=0.2, ge=0.0, lt=1.0)  # share of the defects, and of the normals that don't train, locked away
-    # share of the defects that teaches a detector that learns from them (cyclegan), drawn from those the audit leaves; no
-    # detector is measured on them. 0: none. 0.2 suits cyclegan
-    abnormal: float = Field(default=0.0, ge=0.0, lt=1.0)
-    min_defects: int = Field(default=8, ge=2)
-    min_side: int = Field(default=32, ge=16)
-    max_side: int = Field(default=8192, ge=16)
-    # AUC in [0.5, 1] above which a trivial property (brightness, file size, ...) is told as a shortcut: one that tells
-    # defects from normal images, and one that tells training images from the table's, both normal
-    shortcut_limit: float = Field(default=0.8, ge=0.5, le=1.0)
-    shift_limit: float = Field(default=0.65, ge=0.5, le=1.0)
-
-    @model_validator(mode="after")
-    def _defects_left(self) -> "ManifestParams":
-        """Audit and teaching together must leave the table some."""
-        if self.audit + self.abnormal >= 1.0:
-            raise ValueError(f"audit {self.audit:g} and abnormal {self.abnormal:g} leave the metric table no defect: lower one of them")
-        return self
-
-
-class AlignParams(Section):
-    """Laying each image over a reference before anything is learned or judged (GanoDIP, sections 3 and 6.1; CPCAE, section 3)."""
-
-    mode: Literal["none", "fiducial", "reference"] = "none"  # by nothing, by marks of the part, by all that is seen
-    motion: Literal["translation", "euclidean"] = "euclidean"  # a shift, or a shift and a turn
-    reference: str | None = None  # image to align to, its path as in index.csv; null: the training image nearest to their mean
-    # fiducial: places (x, y) in the reference, shares of its width and height from the upper left corner
-    marks: tuple[tuple[float, float], ...] = Field(default=(), max_length=6)
-    mark_side: float = Field(default=0.06, gt=0.0, le=0.3)  # fiducial: of the square patch that is a mark, share of the picture's longer side
-    max_shift: float = Field(default=0.1, gt=0.0, le=0.25)  # of the picture's middle, share of its longer side; beyond it an image is refused
-    max_rotation: float = Field(default=5.0, gt=0.0, le=20.0)  # euclidean: degrees; beyond them an image is refused
-    min_correlation: float = Field(default=0.6, ge=0.0, lt=1.0)  # of local contrast with the reference's once aligned (fiducial: of every mark); below it an image is refused
-
-    @model_validator(mode="after")
-    def _says_nothing_in_vain(self) -> "AlignParams":
-        """A key that the mode does not read is refused, and so is a mark that is missing."""
-        unread = {"none": AlignParams.model_fields.keys() - {"mode"}, "reference": {"marks", "mark_side"}, "fiducial": set()}[self.mode]
-        if self.motion == "translation":
-            unread = unread | {"max_rotation"}
-        for key in sorted(unread & self.model_fields_set):
-            if getattr(self, key) != AlignParams.model_fields[key].default:
-                raise ValueError(f"align.{key} is set, but align.mode {self.mode} with align.motion {self.motion} does not read it: remove it or change the mode")
-        if self.mode == "fiducial" and (len(set(self.marks)) < 2 or self.reference is None):
-            raise ValueError("align.mode fiducial needs align.reference and two different align.marks in it or more: name them")
-        if any(not 0.0 < share < 1.0 for mark in self.marks for share in mark):
-            raise ValueError("align.marks are shares of the reference's width and height, above 0 and below 1: mend them")
-        return self
-
-
-class TilesParams(Section):
-    """Tiles in which an image too large for the memory is reconstructed and looked at."""
-
-    side: int = Field(default=512, ge=128, multiple_of=32)  # pixels a tile contributes
-    overlap: int = Field(default=64, ge=32, multiple_of=32)  # pixels it sees beyond, on every side
-
-
-class MetricsParams(Section):
-    """Localisation and the metric table (paper 1, sections 3.1.2 and 3.2)."""
-
-    mode: Literal["dense", "crops"] = "dense"
-    fixed_position: bool = True  # weight differences with the normal-variation mask
-    pixels: int = Field(default=100, ge=1)  # p
-    scales: int = Field(default=4, ge=1)  # n
-    alpha: int = Field(default=4, ge=2)
-    patches: int = Field(default=250, ge=1)  # q
-    backbone: str = "efficientnet_lite0"
-    backbone_path: str | None = None
-    # folded: the backbone's batch norms become part of its convolutions, which takes half the time and rounds
-    # otherwise. apart: as in bundles made before there was a choice, which don't name it and so keep their bits.
-    norms: Literal["apart", "folded"] = "apart"
-    # bf16: decoder and discriminator compute in it, which takes a third less time and moves shades by up to one in 256
-    precision: Literal["fp32", "bf16"] = "fp32"
-    decode: Literal["whole", "reduced"] = "whole"  # reduced: JPEGs four times too large or more are read smaller, and faster
-    tiles: TilesParams | None = None  # null: whole images
-
-    @model_validator(mode="after")
-    def _patches_fit_the_overlap(self) -> "MetricsParams":
-        """A tile must see the whole of every patch that begins in it, and the cells around."""
-        largest = self.scales * self.alpha
-        if self.tiles is not None and largest + 16 > self.tiles.overlap:
-            raise ValueError(f"tiles.overlap must be at least 16 above the largest patch, which has {largest} pixels a side")
-        return self
-
-
-class SelectionParams(Section):
-    """Preprocessing, randomised search and leave-one-out (paper 1, section 3.3)."""
-
-    detectors: tuple[DetectorName, ...] | None = Field(default=None, min_length=1)  # whose columns the composite rests on; null: all of them
-    families: tuple[Family, ...] = FAMILIES
-    draws: int = Field(default=500, ge=1)  # of the randomised search, a family
-    # what a draw is judged by on a fold: at 0.5 (the paper), at the fold's lowest defect score, or by rank from a sensitivity of 0.9 on
-    scoring: Literal["accuracy", "zfn_accuracy", "partial_auc"] = "accuracy"
-    trees: int = Field(default=80, ge=1)  # most trees an ensemble may have
-    folds: int = Field(default=5, ge=2)
-    racing: float = Field(default=0.5, gt=0.0, le=1.0)  # share of a family's draws that goes on after each fold; 1: drop only what cannot win
-    correlation: float = Field(default=0.95, gt=0.0, le=1.0)  # above: keep one column only
-    # columns, those that alone tell defects best in the training part, the best of correlated ones; null: all, the first of correlated ones
-    most: int | None = Field(default=None, ge=1)
-    smote_below: float = Field(default=0.4, ge=0.0, le=0.5)  # minority share under which SMOTE acts
-    smote_neighbors: int = Field(default=5, ge=1)
-    outer_folds: int = Field(default=5, ge=2)  # of the honest protocol
-    outer_repeats: int = Field(default=0, ge=0)  # 0: the honest protocol is left out
-    jobs: int = -1
-
-
-class ThresholdParams(Section):
-    """The zero-false-negative threshold (paper 1, section 3.3, last phase)."""
-
-    rule: Literal["zfn", "margin", "conformal", "budget"] = "zfn"
-    margin: float = Field(default=0.0, ge=0.0, lt=1.0)  # margin: of the lowest defect score; the threshold lies this share below it
-    target: float | None = Field(default=None, gt=0.0, lt=1.0)  # conformal: highest probability of missing the next defect
-    budget_ppm: float | None = Field(default=None, gt=0.0, lt=1e6)  # budget: highest miss rate, in defects per million
-    confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
-
-    @model_validator(mode="after")
-    def _rule_has_its_key(self) -> "ThresholdParams":
-        """A rule's own key is set and no other's: none would be read in silence."""
-        given = {"margin": self.margin > 0.0, "target": self.target is not None, "budget_ppm": self.budget_ppm is not None}
-        own = {"margin": "margin", "conformal": "target", "budget": "budget_ppm"}.get(self.rule)
-        for key, is_set in given.items():
-            if is_set and key != own:
-                raise ValueError(f"threshold.{key} is set, but threshold.rule {self.rule} does not read it: remove it or change the rule")
-        if own is not None and not given[own]:
-            raise ValueError(f"threshold.rule {self.rule} needs threshold.{own} above 0: set it")
-        return self
-
-
-class PromotionParams(Section):
-    """The gate between challenger and champion."""
-
-    confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
-    min_audit_defects: int = Field(default=3, ge=1)
-    chance: float = Field(default=0.001, ge=0.0001, lt=1.0)  # highest p-value at which scores count as better than chance
-    audit_uses: int = Field(default=10, ge=1)  # different models that may be judged on an audit image before it bears no bound
-
-
-class InspectionParams(Section):
-    """How verdicts are written."""
-
-    overlays: bool = True
-    boxes: int = Field(default=25, ge=1)  # patches drawn on an overlay, the most distant first
-    defect_share: float | None = Field(default=None, gt=0.0, lt=1.0)  # of the line: what calibrated probabilities are shifted to; null: as in the table
-
-
-class CompareParams(Section):
-    """Detectors and composites of several side by side: `zeromiss compare`."""
-
-    seeds: int = Field(default=1, ge=1, le=20)  # fits of every detector, from the product's seed on, whose spread is told
-    families: tuple[Family, ...] = Field(default=("et", "lr"), min_length=1)  # that composites choose among
-    draws: int = Field(default=8, ge=1)  # of each family
-    scoring: Literal["accuracy", "zfn_accuracy", "partial_auc"] = "accuracy"  # what a draw is judged by on a fold, as in selection
-    speed: float = Field(default=2.0, ge=1.0)  # a stack for speed takes at most this many times as long as its first or cheapest member
-    maps: int = Field(default=10, ge=1, le=50)  # images whose maps are shown
 
 
 class Product(Section):

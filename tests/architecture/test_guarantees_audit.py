@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from zeromiss.params import PromotionParams
 from zeromiss.registry.criteria import fewest_of_each
 from zeromiss.registry.gate import refusal_chance
 from zeromiss.registry.wear import error_parts
 from zeromiss.registry.wording import below
+from zeromiss.stage_params import PromotionParams
 from zeromiss.threshold.bounds import clopper_pearson_upper, miss_rate_bound
 
 

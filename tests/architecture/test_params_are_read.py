@@ -5,16 +5,16 @@ import functools
 
 import pytest
 
-from zeromiss import detector_params, params
+from zeromiss import detector_params, params, stage_params
 
 
 @functools.cache
 def attributes_read(repository):
-    """Names of all attributes that code outside params.py reads."""
+    """Names of all attributes that code outside the parameters reads."""
     names = set()
     for folder in ("src", "flows", "tasks"):
         for path in (repository / folder).rglob("*.py"):
-            if path.name not in ("params.py", "detector_params.py"):
+            if path.name not in ("params.py", "stage_params.py", "detector_params.py"):
                 tree = ast.parse(path.read_text(encoding="utf-8"))
                 names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     return names
@@ -24,7 +24,7 @@ def attributes_read(repository):
     ("section", "key"),
     [
         (model.__name__, key)
-        for model in sorted({one for module in (params, detector_params) for one in vars(module).values() if isinstance(one, type)}, key=lambda one: one.__name__)
+        for model in sorted({one for module in (params, stage_params, detector_params) for one in vars(module).values() if isinstance(one, type)}, key=lambda one: one.__name__)
         if issubclass(model, params.Section)
         for key in model.model_fields
     ],

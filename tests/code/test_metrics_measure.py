@@ -21,7 +21,7 @@ from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.measurement import Measurement
 from zeromiss.metrics.table import measured
 from zeromiss.metrics.threads import one_thread
-from zeromiss.params import MetricsParams, TilesParams
+from zeromiss.stage_params import MetricsParams, TilesParams
 
 SIDE = 64
 PARAMS = MetricsParams(pixels=20, patches=40)

@@ -13,7 +13,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.metrics.columns import feature_columns, map_columns
 from zeromiss.metrics.measure_map import MapMeasurer, mean_inside
 from zeromiss.metrics.stack import Stack, redraws, stack_of
-from zeromiss.params import MetricsParams
+from zeromiss.stage_params import MetricsParams
 
 SIDE = 64
 PARAMS = MetricsParams(pixels=3, scales=1, alpha=4, patches=5, fixed_position=False)

@@ -16,7 +16,8 @@ from zeromiss.errors import ZeromissError
 from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.measurement import Measurement
 from zeromiss.metrics.tiles import lay_tiles
-from zeromiss.params import MetricsParams, TilesParams, resolve_product
+from zeromiss.params import resolve_product
+from zeromiss.stage_params import MetricsParams, TilesParams
 
 TILES = TilesParams(side=128, overlap=32)
 

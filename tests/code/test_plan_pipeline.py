@@ -6,10 +6,11 @@ import pytest
 from zeromiss.images.raw import INDEX, Entry, index_text
 from zeromiss.metrics.columns import KEY_COLUMNS, feature_columns
 from zeromiss.metrics.table import write_rows
-from zeromiss.params import Product, SelectionParams
+from zeromiss.params import Product
 from zeromiss.planning.counts import Counts, count_images
 from zeromiss.planning.devices import CARDS
 from zeromiss.planning.pipeline import count_draws, count_fits, drawn_table, plan_extraction, plan_fits, table_bytes
+from zeromiss.stage_params import SelectionParams
 from zeromiss.workspace import Workspace
 
 COUNTS = Counts(train=20, mask=3, normals=30, defects=20, source="by hand")

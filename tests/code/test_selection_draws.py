@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import loguniform
 
-from zeromiss.params import FAMILIES
 from zeromiss.selection.draws import draw_parameters
 from zeromiss.selection.families import FAMILY
 from zeromiss.selection.fit import defect_probability, fit_family
+from zeromiss.stage_params import FAMILIES
 
 
 def test_a_small_finite_space_is_listed_whole() -> None:
@@ -40,7 +40,7 @@ def test_the_seed_decides() -> None:
 
 
 def test_every_family_of_the_parameters_is_built() -> None:
-    """The twelve of the paper and WMW, in the order of params.py."""
+    """The twelve of the paper and WMW, in the order of stage_params.py."""
     assert tuple(FAMILY) == FAMILIES
     assert len(FAMILIES) == 13
 

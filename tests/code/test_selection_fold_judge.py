@@ -8,7 +8,6 @@ from sklearn.ensemble import AdaBoostClassifier, ExtraTreesClassifier, GradientB
 from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 
-from zeromiss.params import FAMILIES
 from zeromiss.selection import fold_judge
 from zeromiss.selection.bench import Bench
 from zeromiss.selection.draws import draw_parameters
@@ -17,6 +16,7 @@ from zeromiss.selection.families import FAMILY, Family
 from zeromiss.selection.fit import ReadyFold, Recipe, defect_probability, fit_family, prepare_fold
 from zeromiss.selection.fold_judge import judge_draws
 from zeromiss.selection.grow import Grower, column_count, predicted_classes
+from zeromiss.stage_params import FAMILIES
 
 
 def _fold(normals: int = 60, defects: int = 45, *, seed: int = 0, smote: int | None = None, apart: float = 0.7, judged: int = 21) -> ReadyFold:

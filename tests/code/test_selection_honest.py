@@ -9,12 +9,12 @@ import pytest
 from scipy.stats import beta
 
 from zeromiss.errors import ZeromissError
-from zeromiss.params import SelectionParams
 from zeromiss.selection import honest
 from zeromiss.selection.honest import COLUMNS, judge_outer_folds, outer_folds
 from zeromiss.selection.honest_rates import fold_interval, honest_figures, part_interval
 from zeromiss.selection.select import select
 from zeromiss.selection.source import Source, read_source
+from zeromiss.stage_params import SelectionParams
 
 
 def _source(apart: float, defects: int = 24) -> Source:

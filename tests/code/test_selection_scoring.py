@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from zeromiss.params import SelectionParams
 from zeromiss.selection.scoring import SCORING, accuracy, partial_auc, zfn_accuracy
+from zeromiss.stage_params import SelectionParams
 
 DEFECTS, NORMALS = [0.3, 0.6, 0.6, 0.9], [0.1, 0.3, 0.5, 0.7, 0.2]
 Y, P = np.array([1] * 4 + [0] * 5), np.array([*DEFECTS, *NORMALS])

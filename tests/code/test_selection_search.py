@@ -10,7 +10,6 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
 from zeromiss.errors import ZeromissError
-from zeromiss.params import FAMILIES, SelectionParams
 from zeromiss.selection.families import FAMILY, Family
 from zeromiss.selection.fit import Recipe, prepare_fold
 from zeromiss.selection.folds import part_folds
@@ -19,6 +18,7 @@ from zeromiss.selection.preprocess import build_preprocessing
 from zeromiss.selection.search import Candidate, best_draws
 from zeromiss.selection.select import Selection, select
 from zeromiss.selection.source import Source, read_source
+from zeromiss.stage_params import FAMILIES, SelectionParams
 
 PLAIN = Recipe(correlation=0.95, smote_neighbours=None, seed=0)
 

@@ -12,12 +12,12 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline
 
 from zeromiss.errors import ZeromissError
-from zeromiss.params import FAMILIES
 from zeromiss.selection.draws import draw_parameters
 from zeromiss.selection.families import FAMILY
 from zeromiss.selection.fit import Recipe, fit_pipeline
 from zeromiss.selection.preprocess import build_preprocessing
 from zeromiss.selection.store import load_classifier, save_classifier
+from zeromiss.stage_params import FAMILIES
 
 RECIPE = Recipe(correlation=0.95, smote_neighbours=None, seed=0)
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from zeromiss.errors import ZeromissError
-from zeromiss.params import Product, ThresholdParams, resolve_product
+from zeromiss.params import Product, resolve_product
+from zeromiss.stage_params import ThresholdParams
 from zeromiss.threshold.bounds import clopper_pearson_upper, required_defects
 from zeromiss.threshold.ranks import budget_rank, check_conformal, conformal_rank
 from zeromiss.threshold.ratios import order_statistic, part_ratios

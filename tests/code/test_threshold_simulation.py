@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from scipy.stats import beta, binom
 
-from zeromiss.params import ThresholdParams
 from zeromiss.selection.judge import judge_pool, pick_winner
+from zeromiss.stage_params import ThresholdParams
 from zeromiss.threshold.bounds import clopper_pearson_upper, miss_rate_bound
 from zeromiss.threshold.facts import threshold_facts
 from zeromiss.threshold.ranks import SHARES_A_FOLD, budget_rank, conformal_rank

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from zeromiss.errors import ZeromissError
-from zeromiss.params import ThresholdParams
+from zeromiss.stage_params import ThresholdParams
 from zeromiss.threshold.facts import threshold_facts
 
 Y_N = np.array([0, 1, 1, 1, 1])

@@ -11,7 +11,7 @@ from tests.data.align_parts import FIDUCIAL, MARKS, corner_error, motion_of, pho
 from zeromiss.errors import ZeromissError
 from zeromiss.images.align import Aligner, Motion, move_image, move_mask
 from zeromiss.images.pcba.board import draw_board
-from zeromiss.params import AlignParams
+from zeromiss.stage_params import AlignParams
 
 SIDE = 192
 REFERENCE = photo(1, SIDE, grain=9)

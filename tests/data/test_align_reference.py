@@ -14,7 +14,8 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
 from zeromiss.images.raw import Entry, index_text
 from zeromiss.images.reference import nearest_to_mean, open_aligner, write_alignment
-from zeromiss.params import AlignParams, Product
+from zeromiss.params import Product
+from zeromiss.stage_params import AlignParams
 from zeromiss.stages import manifest
 from zeromiss.stages.base import NoLog
 from zeromiss.workspace import Workspace

@@ -14,7 +14,7 @@ from zeromiss.images.load import load_image, load_mask
 from zeromiss.images.pcba.board import draw_board
 from zeromiss.images.reader import ImageReader, open_reader
 from zeromiss.images.reference import write_alignment
-from zeromiss.params import AlignParams
+from zeromiss.stage_params import AlignParams
 
 SIDE = 128
 

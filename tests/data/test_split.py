@@ -8,7 +8,7 @@ import pytest
 
 from zeromiss.errors import ZeromissError
 from zeromiss.images.split import assign_splits, share, shares
-from zeromiss.params import ManifestParams
+from zeromiss.stage_params import ManifestParams
 
 
 def frame(*groups: tuple[int, str, str, int]) -> pd.DataFrame:

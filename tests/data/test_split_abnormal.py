@@ -15,8 +15,9 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file, write_json
 from zeromiss.images.raw import Entry, index_text
 from zeromiss.images.split import assign_splits
-from zeromiss.params import ManifestParams, Product
+from zeromiss.params import Product
 from zeromiss.reports.composition import composition
+from zeromiss.stage_params import ManifestParams
 from zeromiss.stages import manifest
 from zeromiss.stages.base import NoLog
 from zeromiss.tables import read_table

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from zeromiss.images.split import assign_splits
-from zeromiss.params import ManifestParams, PromotionParams, SelectionParams
 from zeromiss.registry.gate import judge
 from zeromiss.registry.verdict import AuditVerdict
 from zeromiss.selection.fit import defect_probability
 from zeromiss.selection.select import select
 from zeromiss.selection.source import read_source
+from zeromiss.stage_params import ManifestParams, PromotionParams, SelectionParams
 from zeromiss.threshold.zfn import zfn_threshold
 
 DEFECTS, NORMALS = 23, 27  # 16 and 16 make the table, 7 and 7 the audit set: just enough to tell from chance

@@ -49,9 +49,9 @@ def real_bundle(tmp_path_factory, images):
     from zeromiss.inspection.bundle import Contents, ThresholdRecord, fingerprint, pack
     from zeromiss.metrics.measure import Measurer
     from zeromiss.detector_params import VqganParams
-    from zeromiss.params import MetricsParams
     from zeromiss.selection.fit import Recipe, fit_pipeline
     from zeromiss.selection.store import save_classifier
+    from zeromiss.stage_params import MetricsParams
 
     folder = tmp_path_factory.mktemp("parts")
     network = Vqgan(VqganParams(channels=(8, 16), codes=8, code_dim=4, blocks=1)).eval()

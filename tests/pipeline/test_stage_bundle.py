@@ -23,11 +23,12 @@ from zeromiss.files import read_json, sha256_file, write_json
 from zeromiss.inspection.bundle import open_bundle
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import check_summary
-from zeromiss.params import InspectionParams, resolve_product
+from zeromiss.params import resolve_product
 from zeromiss.registry.attach import Standing
 from zeromiss.reports.facts import read_facts
 from zeromiss.reports.page import write_page
 from zeromiss.selection.store import load_classifier
+from zeromiss.stage_params import InspectionParams
 from zeromiss.stages import bundle, metrics, report, selection, threshold
 from zeromiss.stages.base import NoLog
 from zeromiss.tables import read_table, write_table

@@ -10,8 +10,9 @@ import pytest
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json
-from zeromiss.params import FAMILIES, Product, resolve_product
+from zeromiss.params import Product, resolve_product
 from zeromiss.selection.store import load_classifier
+from zeromiss.stage_params import FAMILIES
 from zeromiss.stages import selection, threshold
 from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace

@@ -18,7 +18,7 @@ from zeromiss.backbones.load import load_backbone
 from zeromiss.detectors.store import CONFIG, MODEL
 from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.metrics.measure import Measurer
-from zeromiss.params import MetricsParams
+from zeromiss.stage_params import MetricsParams
 
 BEFORE = Path(__file__).with_name("verdicts_before.json")
 SIZE = 128

@@ -15,7 +15,7 @@ import numpy as np
 from zeromiss.errors import ZeromissError
 from zeromiss.images.fiducials import Located, locate_marks, patch, suspect
 from zeromiss.images.registration import degrees_of, find_motion, local_contrast, move, places, rescale, shift_of, shrink
-from zeromiss.params import AlignParams
+from zeromiss.stage_params import AlignParams
 
 WORK_SIDE = 512  # pixels of the longer side on which motions are sought: a larger picture gains little by more
 MARK_OFF = 0.01  # share of the longer side (1 pixel at least) that a mark may lie off the motion that all marks give

@@ -9,7 +9,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.images.reader import open_reader
 from zeromiss.images.reference import nearest_to_mean, write_alignment
 from zeromiss.images.workers import work
-from zeromiss.params import AlignParams
+from zeromiss.stage_params import AlignParams
 
 SHAPE = 0.02  # share by which the ratio of an image's sides may differ from the reference's
 

@@ -18,8 +18,8 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, read_json, sha256_file, write_json
 from zeromiss.images.align import Aligner
 from zeromiss.images.load import load_image, open_image, resize
-from zeromiss.params import AlignParams
 from zeromiss.sections import first_fault
+from zeromiss.stage_params import AlignParams
 
 SCHEMA_VERSION = 1
 RECORD, PICTURE = "align.json", "reference.png"

@@ -16,7 +16,7 @@ import pandas as pd
 
 from zeromiss.errors import ZeromissError
 from zeromiss.images.words import counted
-from zeromiss.params import ManifestParams
+from zeromiss.stage_params import ManifestParams
 
 FEWEST = 2  # normal images that train, and that the table needs: a spread cannot be seen in fewer
 

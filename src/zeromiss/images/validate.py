@@ -12,8 +12,8 @@ from zeromiss.images.load import MODES, SMALLEST_SIDE
 from zeromiss.images.manifest import SPLITS
 from zeromiss.images.raw import LABELS
 from zeromiss.images.words import counted
-from zeromiss.params import ManifestParams
 from zeromiss.quality import Failure, validate
+from zeromiss.stage_params import ManifestParams
 
 if TYPE_CHECKING:
     from great_expectations.expectations import Expectation

@@ -34,9 +34,9 @@ from zeromiss.images.align import Aligner
 from zeromiss.images.reference import PICTURE, RECORD, open_aligner
 from zeromiss.inspection.folders import atomic_folder
 from zeromiss.metrics.table import mask_file
-from zeromiss.params import MetricsParams
 from zeromiss.sections import first_fault
 from zeromiss.selection.curve import Curve, shift_share
+from zeromiss.stage_params import MetricsParams
 
 SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"

@@ -25,7 +25,7 @@ from zeromiss.metrics.ranking import PixelCounts, PixelRanking
 from zeromiss.metrics.stack import Stack, stack_of
 from zeromiss.metrics.table import measured, table_row
 from zeromiss.parallel import run_each
-from zeromiss.params import MetricsParams
+from zeromiss.stage_params import MetricsParams
 
 CHUNK = 8  # images a task: about a second of work
 

@@ -27,7 +27,7 @@ from zeromiss.metrics.measurement import Measurement, named
 from zeromiss.metrics.perceive import Perceived, Perceiver
 from zeromiss.metrics.threads import Banded, Lanes, one_thread
 from zeromiss.metrics.tiles import Tile, lay_tiles, reconstruct_tiles
-from zeromiss.params import MetricsParams
+from zeromiss.stage_params import MetricsParams
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from zeromiss.metrics.columns import map_columns
 from zeromiss.metrics.localise import candidate_boxes, keep_largest, top_pixels
 from zeromiss.metrics.measurement import Measurement, named
 from zeromiss.metrics.threads import one_thread
-from zeromiss.params import MetricsParams
+from zeromiss.stage_params import MetricsParams
 
 
 class MapMeasurer:

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from zeromiss.errors import ZeromissError
-from zeromiss.params import MetricsParams
+from zeromiss.stage_params import MetricsParams
 
 
 @dataclass(frozen=True, kw_only=True)

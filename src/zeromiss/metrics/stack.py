@@ -11,7 +11,7 @@ from zeromiss.detectors.base import Detector
 from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.measure_map import MapMeasurer
 from zeromiss.metrics.measurement import Measurement, Measures
-from zeromiss.params import MetricsParams
+from zeromiss.stage_params import MetricsParams
 
 
 class Stack:

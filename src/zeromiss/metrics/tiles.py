@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zeromiss.detectors.base import Reconstruction
 from zeromiss.metrics.threads import Lanes
-from zeromiss.params import TilesParams
+from zeromiss.stage_params import TilesParams
 
 
 @dataclass(frozen=True, kw_only=True)

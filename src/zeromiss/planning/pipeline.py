@@ -20,7 +20,7 @@ from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.metrics.columns import KEY_COLUMNS, feature_columns
 from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.table import CHUNK
-from zeromiss.params import Product, SelectionParams
+from zeromiss.params import Product
 from zeromiss.planning.counts import Counts
 from zeromiss.planning.devices import Device, seconds
 from zeromiss.planning.paper_step import without_values
@@ -29,6 +29,7 @@ from zeromiss.selection.draws import draw_parameters
 from zeromiss.selection.families import FAMILY
 from zeromiss.selection.select import select
 from zeromiss.selection.source import FACTS, Source
+from zeromiss.stage_params import SelectionParams
 
 _NUMBER, _FACTS = 8, 100  # bytes of a feature, and about that for what a row says of its image
 _HEAD = 260  # bytes, about, that Parquet spends on each column of a group of rows

@@ -15,13 +15,13 @@ import pandas as pd
 
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.ranking import average_precision, fpr_at_zero_missed, image_auroc
-from zeromiss.params import SelectionParams
 from zeromiss.selection.folds import Fold
 from zeromiss.selection.honest_rates import fold_interval, rate_interval
 from zeromiss.selection.paired import HIGHER_IS_BETTER, paired_difference
 from zeromiss.selection.protocol import IN_TABLE, Judged, Task, judge_all, judge_scores, outer_folds
 from zeromiss.selection.scoring import zfn_accuracy
 from zeromiss.selection.source import FACTS, Source, read_source
+from zeromiss.stage_params import SelectionParams
 
 Kind = Literal["native", "columns", "stack"]
 SCORES = "score_stack"  # of the detectors' native scores, one column each

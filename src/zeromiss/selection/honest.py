@@ -9,12 +9,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from zeromiss.errors import ZeromissError
-from zeromiss.params import SelectionParams
 from zeromiss.selection.fit import defect_probability
 from zeromiss.selection.folds import Fold, search_folds
 from zeromiss.selection.resample import check_neighbours, is_imbalanced
 from zeromiss.selection.select import select
 from zeromiss.selection.source import Source
+from zeromiss.stage_params import SelectionParams
 
 COLUMNS = ("repeat", "fold", "path", "part_id", "label", "defect_type", "family", "probability", "threshold")
 

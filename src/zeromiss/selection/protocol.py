@@ -17,13 +17,13 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, write_json
 from zeromiss.metrics.ranking import fpr_at_zero_missed, image_auroc
 from zeromiss.parallel import run_each
-from zeromiss.params import SelectionParams
 from zeromiss.selection.digest import digest
 from zeromiss.selection.fit import defect_probability
 from zeromiss.selection.folds import Fold, search_folds
 from zeromiss.selection.judge import rates_at
 from zeromiss.selection.select import select
 from zeromiss.selection.source import Source
+from zeromiss.stage_params import SelectionParams
 
 SCHEMA_VERSION = 1
 FEWEST_REPEATS = 2  # of the outer folds: one leaves the interval to so few folds that everything is noise

@@ -7,7 +7,6 @@ from typing import Literal
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from zeromiss.params import SelectionParams
 from zeromiss.selection.fit import Recipe, fit_pipeline, prepare_fold
 from zeromiss.selection.folds import Fold, part_folds, search_folds
 from zeromiss.selection.judge import Judgement, judge_pool, pick_winner
@@ -15,6 +14,7 @@ from zeromiss.selection.leave_one_out import Pool, leave_parts_out
 from zeromiss.selection.resample import check_neighbours, is_imbalanced
 from zeromiss.selection.search import Candidate, best_draws, search
 from zeromiss.selection.source import Source
+from zeromiss.stage_params import SelectionParams
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zeromiss.params import ThresholdParams
 from zeromiss.selection.honest_rates import honest_figures
+from zeromiss.stage_params import ThresholdParams
 from zeromiss.threshold.bounds import clopper_pearson_upper
 from zeromiss.threshold.rules import outer_thresholds, place
 from zeromiss.threshold.statement import assumption, guarantee, statement

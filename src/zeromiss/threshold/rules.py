@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from zeromiss.errors import ZeromissError
-from zeromiss.params import ThresholdParams
+from zeromiss.stage_params import ThresholdParams
 from zeromiss.threshold.bounds import check_target
 from zeromiss.threshold.ranks import SHARES_A_FOLD, budget_rank, check_conformal, conformal_rank
 from zeromiss.threshold.ratios import order_statistic, part_ratios

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from zeromiss.images.sources.mvtec import list_mvtec
 from zeromiss.images.sources.record import Listing
-from zeromiss.params import SourceParams
+from zeromiss.stage_params import SourceParams
 
 _INCOMING_SEED = 1_000_003  # apart from the product's seed: boards that nobody has judged
 
