@@ -16,6 +16,8 @@ def render_report(product: str, root: str) -> str | None:
     from zeromiss.registry.attach import attach_page, standing
     from zeromiss.reports.facts import FILE, read_facts
     from zeromiss.reports.page import write_page
+    from zeromiss.reports.systems import FILE as COMPARED
+    from zeromiss.reports.systems import read_content
     from zeromiss.workspace import Workspace
 
     workspace = Workspace(root=Path(root))
@@ -24,7 +26,8 @@ def render_report(product: str, root: str) -> str | None:
         return None
     facts = read_facts(folder)
     known = standing(product, workspace, facts.bundle)
-    write_page(page, facts, folder, known)
+    compared = workspace.compare(product)
+    write_page(page, facts, folder, known, read_content(compared) if (compared / COMPARED).is_file() else None)
     if known.version is not None:
         attach_page(product, workspace, page, version=known.version)
     return str(page)

@@ -60,6 +60,6 @@ def content_of(folder, *, product="toy", speed=2.0):
     cheapest = min(SECONDS, key=SECONDS.get)
     fast = {name: {"base": base, "members": list(fast_members(SECONDS, base, speed))} for name, base in (("fast_stack", cheapest), ("first_stack", "vqgan"))}
     return {
-        "product": product, "seed": 0, "size": 64, "n_normals": NORMALS, "n_defects": DEFECTS, "detectors": detectors,
+        "product": product, "seed": 0, "size": 64, "table": "cd" * 32, "n_normals": NORMALS, "n_defects": DEFECTS, "detectors": detectors,
         "composites": found_composites(folder, speed=speed), "fast": {"limit": speed} | fast,
     }  # fmt: skip

@@ -8,11 +8,13 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.report_parts import GATE, SHORTCUT, STANDING, STATEMENT, SUMMARY, old_facts, report_facts
+from tests.systems_parts import content_of
 from zeromiss.errors import ZeromissError
 from zeromiss.inspection.summary import check_summary
 from zeromiss.registry.attach import Standing
 from zeromiss.reports.facts import FILE, read_facts, write_facts
 from zeromiss.reports.page import flat, render_page, write_page
+from zeromiss.reports.systems_words import ranged
 from zeromiss.reports.pictures import embed
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -283,3 +285,13 @@ def test_a_summary_that_does_not_fit_names_its_key(key, value, message):
 def test_a_share_outside_0_to_1_is_refused(fraction):
     with pytest.raises(ZeromissError, match=r"threshold\.value"):
         check_summary(SUMMARY | {"threshold": SUMMARY["threshold"] | {"value": fraction}})
+
+
+def test_a_comparison_is_part_of_the_report_where_it_is_about_the_same_table(tmp_path):
+    facts = report_facts(tmp_path)
+    comparison = content_of(tmp_path / "folds")
+    same = facts.model_copy(update={"files": facts.files | {"metric table": comparison["table"]}})
+    page, other = (render_page(one, tmp_path, STANDING, comparison) for one in (same, facts))
+    assert "Detectors alone and stacked" in page and "Detectors alone and stacked" not in other
+    fpr = comparison["composites"]["systems"]["stack"]["figures"]["fpr_at_zero_missed"]
+    assert ranged(fpr) in page and other == render_page(facts, tmp_path, STANDING)

@@ -12,15 +12,16 @@ from zeromiss.reports import sentences
 from zeromiss.reports.facts import ReportFacts
 from zeromiss.reports.families import FIGURES, HEADINGS, best_figures, family_rows, percent
 from zeromiss.reports.pictures import embed
+from zeromiss.reports.systems_page import render_tables
 from zeromiss.reports.words import interval, upper, whole
 
 MANUAL_SECONDS = 8.0  # a person's inspection of one part (paper 1, section 4.3.1)
 
 
-def render_page(facts: ReportFacts, folder: Path, standing: Standing) -> str:
+def render_page(facts: ReportFacts, folder: Path, standing: Standing, comparison: dict[str, Any] | None = None) -> str:
     """Return the page of what is in `folder` (of `report.json`) with what the registry and the gate say of it.
 
-    Raises ZeromissError when a picture is missing.
+    `comparison`: what `zeromiss compare` found; shown where it is about the metric table that the report is about. Raises ZeromissError when a picture is missing.
     """
     environment = Environment(
         loader=PackageLoader("zeromiss.reports", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -39,14 +40,15 @@ def render_page(facts: ReportFacts, folder: Path, standing: Standing) -> str:
         headings=HEADINGS,
         manual=MANUAL_SECONDS,
         params=flat(facts.params),
+        compared=None if comparison is None or comparison["table"] != facts.files.get("metric table") else render_tables(comparison),
         say=sentences,
     )
 
 
-def write_page(path: Path, facts: ReportFacts, folder: Path, standing: Standing) -> None:
+def write_page(path: Path, facts: ReportFacts, folder: Path, standing: Standing, comparison: dict[str, Any] | None = None) -> None:
     """Write the page, atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(render_page(facts, folder, standing), encoding="utf-8")
+        temporary.write_text(render_page(facts, folder, standing, comparison), encoding="utf-8")
 
 
 def flat(params: dict[str, Any], prefix: str = "") -> dict[str, str]:

@@ -18,12 +18,22 @@ _LOWER = ("fpr_at_zero_missed", "fpr", "fnr")  # figures of which the lowest is 
 
 def render_page(content: Mapping[str, Any], folder: Path) -> str:
     """Return the page of a comparison whose pictures lie in `folder`; raises ZeromissError when one is missing."""
+    return _render("systems_page.html", content, folder)
+
+
+def render_tables(content: Mapping[str, Any]) -> str:
+    """Return the two tables of a comparison, native and honest, as a piece of HTML for another page."""
+    return _render("systems_tables.html", content, Path())
+
+
+def _render(template: str, content: Mapping[str, Any], folder: Path) -> str:
+    """Return a template filled with a comparison."""
     environment = Environment(
         loader=PackageLoader("zeromiss.reports", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"percent": systems_words.percent, "ranged": systems_words.ranged, "signed": systems_words.signed, "whole": whole}
     environment.filters |= {"embed": partial(embed, folder), "title": lambda name: systems_words.system_title(name, content)}
-    return environment.get_template("systems_page.html").render(
+    return environment.get_template(template).render(
         content=content, detectors=content["detectors"], composites=content["composites"], systems=content["composites"]["systems"],
         say=systems_words, ranked=RANKED, costs=COSTS, titles=TITLES, notes=NOTES, best=best_figures(content),
     )  # fmt: skip

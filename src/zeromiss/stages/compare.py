@@ -15,7 +15,7 @@ from zeromiss.detectors.catalogue import CATALOGUE
 from zeromiss.detectors.images import ImageFiles
 from zeromiss.detectors.load import load_detector
 from zeromiss.detectors.store import MODEL
-from zeromiss.files import read_json, write_json
+from zeromiss.files import read_json, sha256_file, write_json
 from zeromiss.images import manifest as manifests
 from zeromiss.images.reader import open_reader
 from zeromiss.images.staging import Staging
@@ -59,6 +59,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         "product": product.name,
         "seed": product.seed,
         "size": product.size,
+        "table": sha256_file(measured / tables.FILE),
         "n_normals": int((natives["label"] == "normal").sum()),
         "n_defects": int((natives["label"] == "defect").sum()),
         "detectors": {name: with_spread([one[name] for one in entries]) for name in product.detectors},
