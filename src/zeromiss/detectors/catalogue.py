@@ -15,6 +15,13 @@ class System:
     cost: str  # of fitting on some 300 images of 256 pixels with the profile quick, on two cores
 
 
+PAPERS = {
+    "paper 1": "Bougaham et al., Composite Score for Anomaly Detection in Imbalanced Real-World Industrial Dataset",
+    "paper 2": "Bougaham et al., GanoDIP - GAN Anomaly Detection through Intermediate Patches: a PCBA Manufacturing Case",
+    "paper 3": "Bougaham et al., Generative Models and Quality Constraints for Anomaly Detection (poster)",
+    "paper 4": "Saeedi and Giusti, Anomaly Detection for Industrial Inspection using Convolutional Autoencoder and Deep Feature-based One-class Classification",
+    "paper 5": "Andrijauskas et al., Anomaly Detection (project report on SimpleNet and EfficientAD, University of Southern Denmark)",
+}
 CATALOGUE: dict[str, System] = {
     "vqgan": System(
         title="VQGanoDIP",

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 
-from zeromiss.detectors.catalogue import CATALOGUE
+from zeromiss.detectors.catalogue import CATALOGUE, PAPERS
 from zeromiss.params import load_product
 from zeromiss.workspace import Workspace
 
@@ -17,4 +17,5 @@ def list_detectors(workspace: Workspace | None, name: str | None, *, as_json: bo
     for detector, system in CATALOGUE.items():
         lines.append(f"{'*' if detector in used else ' '} {detector:<12} {system.title} ({system.source}); {system.kind}")
         lines.append(f"  {'':<12} needs {system.needs}; fitted in {system.cost}")
-    return "\n".join([*lines, *([f"* used by {name}, in the order {', '.join(used)}"] if name else [])])
+    legend = [f"{paper}: {title}" for paper, title in PAPERS.items()]
+    return "\n".join([*lines, "", *legend, *([f"* used by {name}, in the order {', '.join(used)}"] if name else [])])
