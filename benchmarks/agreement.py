@@ -131,7 +131,7 @@ def _paper(folder: Path, backbone: Backbone) -> Group:
     records = list_mvtec(folder).records
     taught = [read_tensor(record.file, ImageReader(SHEET_SIDE)) for record in records if record.source_split == "train"]
     images = torch.stack([(image_CHW * 255).round().to(torch.uint8) for image_CHW in taught])
-    vqgan = train(SHEET_VQGAN, images, backbone, seed=0).vqgan
+    vqgan = train(SHEET_VQGAN, images, backbone, seed=0).detector
     shown = [record for record in records if record.source_split == "test"]
     chosen = [record for label in ("normal", "defect") for record in [one for one in shown if one.label == label][:SHEETS]]
     return Group(

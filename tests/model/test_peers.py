@@ -15,7 +15,7 @@ from zeromiss.backbones.efficientnet_lite0 import package_file
 from zeromiss.detector_params import PatchcoreParams
 from zeromiss.detectors.peers.features import EMBEDDED, load_features, normalisation
 from zeromiss.detectors.peers.imports import anomalib, clearly, seeded
-from zeromiss.detectors.peers.store import read_peer
+from zeromiss.detectors.store import load_fitted
 from zeromiss.errors import ZeromissError
 
 
@@ -121,4 +121,4 @@ def test_a_fact_that_is_missing_or_wrong_is_named(tmp_path: Path, value: object)
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(ZeromissError, match="side is .* not a whole number above 0"):
-        read_peer(tmp_path, PatchcoreParams, torch.nn.Linear, facts=("side",))
+        load_fitted(tmp_path, PatchcoreParams, torch.nn.Linear, facts=("side",))

@@ -126,9 +126,9 @@ def test_a_killed_process_ends_all_with_a_sentence_then_two_go_on_and_one_finish
     shared = train_on_devices(two, drawn_images, load_tiny, seed=5, checkpoint=file, log=log)
     whole = train(params, drawn_images, load_tiny(), seed=5)
     alone = train(params, drawn_images, load_tiny(), seed=5, checkpoint=copy)
-    for key, value in whole.vqgan.state_dict().items():
-        torch.testing.assert_close(shared.vqgan.state_dict()[key], value, **LEARNED)
-        torch.testing.assert_close(alone.vqgan.state_dict()[key], value, **LEARNED)
+    for key, value in whole.detector.state_dict().items():
+        torch.testing.assert_close(shared.detector.state_dict()[key], value, **LEARNED)
+        torch.testing.assert_close(alone.detector.state_dict()[key], value, **LEARNED)
     assert [step for step, _ in log.points] == [8]
     assert log.points[0][1]["loss"] == pytest.approx(whole.history[-1]["loss"], rel=1e-3)
     assert steps_done(file) == 8  # all that the processes left; one process took it up and returned it
@@ -225,10 +225,10 @@ def test_compiled_bodies_learn_the_same(
 
     real = torch.compile
     monkeypatch.setattr(torch, "compile", traced)
-    plain = train(params, drawn_images, tiny_backbone, seed=5).vqgan.state_dict()
+    plain = train(params, drawn_images, tiny_backbone, seed=5).detector.state_dict()
     assert compiled == []
     params = params.model_copy(update={"compile": True})
-    found = train(params, drawn_images, tiny_backbone, seed=5).vqgan.state_dict()
+    found = train(params, drawn_images, tiny_backbone, seed=5).detector.state_dict()
     assert len(compiled) == 2
     assert found.keys() == plain.keys()
     for key, value in plain.items():

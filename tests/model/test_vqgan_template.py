@@ -36,7 +36,7 @@ def test_a_crop_cuts_image_and_template_alike(drawn_images: Tensor):
 
 
 def test_the_template_is_the_mean_of_the_training_images(params: VqganParams, tiny_backbone: Backbone, drawn_images: Tensor):
-    vqgan = train(params, drawn_images, tiny_backbone, seed=0).vqgan
+    vqgan = train(params, drawn_images, tiny_backbone, seed=0).detector
     assert torch.equal(vqgan.template_CHW, mean_image(drawn_images).float() / 255)
 
 
@@ -57,16 +57,16 @@ def test_an_image_of_another_size_is_refused(params: VqganParams):
 def test_killed_training_goes_on_to_the_same_weights(
     tmp_path: Path, params: VqganParams, tiny_backbone: Backbone, drawn_images: Tensor
 ):
-    whole = train(params, drawn_images, tiny_backbone, seed=5).vqgan.state_dict()
+    whole = train(params, drawn_images, tiny_backbone, seed=5).detector.state_dict()
     file = tmp_path / "state.safetensors"
     train(params, drawn_images, tiny_backbone, seed=5, checkpoint=file, stop_after=4)
-    resumed = train(params, drawn_images, tiny_backbone, seed=5, checkpoint=file).vqgan.state_dict()
+    resumed = train(params, drawn_images, tiny_backbone, seed=5, checkpoint=file).detector.state_dict()
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
 
 
 def test_a_stored_network_keeps_its_template(tmp_path: Path, params: VqganParams, tiny_backbone: Backbone, drawn_images: Tensor):
-    trained = train(params, drawn_images, tiny_backbone, seed=0).vqgan
+    trained = train(params, drawn_images, tiny_backbone, seed=0).detector
     save_vqgan(tmp_path, trained)
     image_BCHW = drawn_images[1:2].float() / 255
     read = load_vqgan(tmp_path).reconstruct(image_BCHW)

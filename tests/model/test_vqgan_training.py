@@ -48,18 +48,18 @@ def test_tiny_network_learns_two_images_by_heart(tiny_params: VqganParams, tiny_
     trained = train(params, drawn_images[:2], tiny_backbone, seed=0)
     images = [image.float() / 255 for image in drawn_images[:2]]
     assert mean_psnr(Vqgan(params, seed=0), images) < 12
-    assert mean_psnr(trained.vqgan, images) > 22
-    share, perplexity = code_usage(trained.vqgan, images)
+    assert mean_psnr(trained.detector, images) > 22
+    share, perplexity = code_usage(trained.detector, images)
     assert 0.2 < share <= 1
     assert 5 < perplexity <= 64 * share
 
 
 def test_same_seed_gives_the_same_weights(tiny_params: VqganParams, tiny_backbone: Backbone, drawn_images: Tensor):
     first, second = (train(tiny_params, drawn_images, tiny_backbone, seed=5) for _ in range(2))
-    assert_same(first.vqgan, second.vqgan)
+    assert_same(first.detector, second.detector)
     assert first.history == second.history
     other = train(tiny_params, drawn_images, tiny_backbone, seed=6)
-    assert not torch.equal(first.vqgan.decoder.out.weight, other.vqgan.decoder.out.weight)
+    assert not torch.equal(first.detector.decoder.out.weight, other.detector.decoder.out.weight)
 
 
 @pytest.mark.parametrize("killed_after", [2, 4, 7])
@@ -73,7 +73,7 @@ def test_killed_training_goes_on_to_the_same_weights(
     train(params, drawn_images, tiny_backbone, seed=5, checkpoint=file, stop_after=killed_after)
     assert file.exists() == (killed_after >= 3)
     resumed = train(params, drawn_images, tiny_backbone, seed=5, checkpoint=file)
-    assert_same(whole.vqgan, resumed.vqgan)
+    assert_same(whole.detector, resumed.detector)
     assert whole.history == resumed.history
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,15 @@ class Trained:
     detector: Detector  # on the CPU, in evaluation mode
     history: History  # one row every 25 steps; empty where nothing was learned by steps
     seconds: float  # of training, over all the runs it took
+
+
+class How(TypedDict, total=False):
+    """How a training goes, which changes nothing of what it learns: the same for every detector, see `learn`."""
+
+    log: Curves | None
+    checkpoint: Path | None
+    workers: int  # processes that read images
+    stop_after: int | None
 
 
 def device() -> torch.device:

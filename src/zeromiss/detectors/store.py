@@ -3,6 +3,7 @@
 Feature extractors are part of the tensors: what a detector was fitted with is what it judges with.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from zeromiss.backbones.base import load_strictly
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, read_json, write_json
 from zeromiss.sections import Section, first_fault
@@ -19,14 +21,16 @@ SCHEMA_VERSION = 1
 CONFIG, MODEL = "config.json", "model.safetensors"
 FILES = (CONFIG, MODEL)
 Params = TypeVar("Params", bound=Section)
+Network = TypeVar("Network", bound=nn.Module)
 
 
-def write_detector(folder: Path, name: str, params: Section, network: nn.Module, **facts: Any) -> None:
-    """Write `config.json` (parameters and further JSON `facts`) and `model.safetensors` into `folder`."""
+def write_detector(folder: Path, detector: nn.Module, **facts: Any) -> None:
+    """Write `config.json` (name, parameters and further JSON `facts`) and `model.safetensors` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / MODEL) as temporary:
-        save_file({key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}, temporary)
-    write_json(folder / CONFIG, {"detector": name, "params": params.model_dump(mode="json"), **facts}, schema_version=SCHEMA_VERSION)
+        save_file({key: value.detach().cpu().contiguous().clone() for key, value in detector.state_dict().items()}, temporary)
+    described = {"detector": detector.name, "params": detector.params.model_dump(mode="json"), **facts}
+    write_json(folder / CONFIG, described, schema_version=SCHEMA_VERSION)
 
 
 def read_detector(folder: Path, params_type: type[Params]) -> tuple[Params, dict[str, Tensor], dict[str, Any]]:
@@ -42,3 +46,22 @@ def read_detector(folder: Path, params_type: type[Params]) -> tuple[Params, dict
         raise ZeromissError(f"{folder / CONFIG}: params.{key}: {fault}; train the product anew") from None
     except (OSError, SafetensorError) as error:
         raise ZeromissError(f"{folder / MODEL} cannot be read ({error}): train the product anew") from None
+
+
+def load_fitted(folder: Path, params_type: type[Params], build: Callable[..., Network], *, facts: tuple[str, ...] = ()) -> Network:
+    """Return the detector in `folder`, made by `build(params, **facts)`, on the CPU, in evaluation mode.
+
+    `facts` names the whole numbers above 0 that `config.json` holds beside the parameters. Raises ZeromissError when a
+    file is missing or damaged, a fact is missing, or the tensors are not exactly those of the model it describes.
+    """
+    params, weights, config = read_detector(folder, params_type)
+    detector = build(params, **{fact: _whole(config, fact, folder) for fact in facts})
+    load_strictly(detector, weights, origin=str(folder / MODEL))
+    return detector.eval()
+
+
+def _whole(config: dict[str, Any], fact: str, folder: Path) -> int:
+    value = config.get(fact)
+    if type(value) is not int or value < 1:
+        raise ZeromissError(f"{folder / CONFIG}: {fact} is {value!r}, not a whole number above 0: train the product anew")
+    return value

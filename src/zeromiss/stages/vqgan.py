@@ -16,11 +16,11 @@ from torch import Tensor
 from zeromiss.backbones.load import load_backbone
 from zeromiss.detectors.checkpoint import checkpoint_key
 from zeromiss.detectors.images import LOADERS, MEMORY, ImageFiles, floats
+from zeromiss.detectors.loop import Trained
 from zeromiss.detectors.taught import write_taught
 from zeromiss.detectors.vqgan.evaluate import code_usage, mean_psnr
 from zeromiss.detectors.vqgan.launch import train_on_devices
 from zeromiss.detectors.vqgan.store import load_vqgan, save_vqgan
-from zeromiss.detectors.vqgan.train import Trained
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, sha256_file, write_json
@@ -79,7 +79,7 @@ def _write(trained: Trained, taught: ImageFiles, unseen: ImageFiles, target: Pat
     staging = Staging(target)
     staging.recover()
     with staging:
-        save_vqgan(staging.folder, trained.vqgan)
+        save_vqgan(staging.folder, trained.detector)
         vqgan = load_vqgan(staging.folder)
         history = pd.DataFrame(trained.history)
         write_table(staging.folder / HISTORY_FILE, history, schema_version=SCHEMA_VERSION)

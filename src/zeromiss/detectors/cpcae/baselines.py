@@ -16,7 +16,7 @@ from tqdm import tqdm
 from zeromiss.backbones.base import Backbone
 from zeromiss.detectors.batches import Images
 from zeromiss.detectors.cpcae.cpcae import AE_L2, Cpcae
-from zeromiss.detectors.cpcae.score import Standard, fit_standard, neighbour_distance
+from zeromiss.detectors.cpcae.score import fit_standard, neighbour_distance
 from zeromiss.detectors.images import floats
 from zeromiss.errors import ZeromissError
 
@@ -31,6 +31,7 @@ def ae_l2(cpcae: Cpcae) -> Score:
     """Return the summed squared error of the trained autoencoder's reconstruction, at full size."""
 
     def score(image_CHW: Tensor) -> float:
+        """Return the error of one image, summed over all pixels and channels."""
         image_BCHW = image_CHW[None]
         return float(cpcae.score(image_BCHW, cpcae.reconstruct(image_BCHW)).scores[AE_L2])
 
@@ -65,6 +66,7 @@ def nearest(images: Images) -> Score:
     bytes_NCHW = torch.stack([images[i] for i in range(len(images))])
 
     def score(image_CHW: Tensor) -> float:
+        """Return the distance of one image to the nearest of those kept."""
         squared = [(floats(chunk_NCHW) - image_CHW).square().sum(dim=(1, 2, 3)) for chunk_NCHW in bytes_NCHW.split(_CHUNK)]
         return float(torch.cat(squared).min().sqrt())
 

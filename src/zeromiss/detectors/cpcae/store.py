@@ -12,7 +12,7 @@ from zeromiss.errors import ZeromissError
 
 def save_cpcae(folder: Path, cpcae: Cpcae) -> None:
     """Write `config.json` and `model.safetensors` into `folder`."""
-    write_detector(folder, cpcae.name, cpcae.params, cpcae, size=cpcae.size, images=len(cpcae.memory_NF))
+    write_detector(folder, cpcae, size=cpcae.size, images=len(cpcae.memory_NF))
 
 
 def load_cpcae(folder: Path) -> Cpcae:

@@ -6,9 +6,8 @@ would cost more than the sparse code is there to prevent. Axes: B patches, C cha
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ from zeromiss.detectors.cpcae.loss import activity, sparse_loss, squared_error
 from zeromiss.detectors.cpcae.patches import places
 from zeromiss.detectors.cpcae.score import error_image
 from zeromiss.detectors.images import floats
-from zeromiss.detectors.loop import Curves, Trained, device, learn
+from zeromiss.detectors.loop import How, Trained, device, learn
 from zeromiss.errors import ZeromissError
 
 _SILENT = 0.01  # magnitude of an activity up to which it counts as none
@@ -90,17 +89,7 @@ class Trainer:
             return {"loss": loss.detach(), "squared_error": error, "activity": activity(code_BD).mean(), "active": active}
 
 
-def train(
-    params: CpcaeParams,
-    images: Images,
-    *,
-    size: int,
-    seed: int,
-    log: Curves | None = None,
-    checkpoint: Path | None = None,
-    workers: int = 0,
-    stop_after: int | None = None,
-) -> Trained:
+def train(params: CpcaeParams, images: Images, *, size: int, seed: int, **how: Unpack[How]) -> Trained:
     """Fit on uint8 images (3, size, size) of normal parts; the same seed gives the same weights and embeddings.
 
     Raises ZeromissError with fewer images than `params.neighbors`, patches that do not fit, missing weights of the
@@ -112,10 +101,10 @@ def train(
             "ingest more normal images or lower cpcae.neighbors"
         )
     with torch.random.fork_rng(devices=[]):  # loading draws weights before it reads them, and a loader draws a seed
-        return _fit(params, images, size=size, seed=seed, log=log, checkpoint=checkpoint, workers=workers, stop_after=stop_after)
+        return _fit(params, images, size=size, seed=seed, **how)
 
 
-def _fit(params: CpcaeParams, images: Images, *, size: int, seed: int, **how: Any) -> Trained:
+def _fit(params: CpcaeParams, images: Images, *, size: int, seed: int, **how: Unpack[How]) -> Trained:
     """Teach the autoencoder, then remember."""
     cpcae = Cpcae(params, load_backbone(params.backbone, params.backbone_path), size=size, seed=seed)
     target = device()

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from zeromiss.backbones.base import load_strictly
 from zeromiss.detector_params import CycleganParams
 from zeromiss.detectors.cyclegan.cyclegan import Cyclegan
-from zeromiss.detectors.store import MODEL, read_detector, write_detector
+from zeromiss.detectors.store import load_fitted, write_detector
 
 
 def save_cyclegan(folder: Path, detector: Cyclegan) -> None:
     """Write `config.json` and `model.safetensors` into `folder`."""
-    write_detector(folder, detector.name, detector.params, detector)
+    write_detector(folder, detector)
 
 
 def load_cyclegan(folder: Path) -> Cyclegan:
@@ -19,7 +18,4 @@ def load_cyclegan(folder: Path) -> Cyclegan:
     Raises ZeromissError when a file is missing or damaged, or the weights are not exactly those of the networks that
     `config.json` describes.
     """
-    params, weights, _ = read_detector(folder, CycleganParams)
-    detector = Cyclegan(params)
-    load_strictly(detector, weights, origin=str(folder / MODEL))
-    return detector.eval()
+    return load_fitted(folder, CycleganParams, Cyclegan)

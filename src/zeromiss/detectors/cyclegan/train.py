@@ -5,7 +5,7 @@ weights, its optimisers and its step, and nothing that was drawn.
 Axes: B images, C channels, H and W pixels; a leading 2 is normal, abnormal.
 """
 
-from pathlib import Path
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from zeromiss.detectors.cyclegan import loss as losses
 from zeromiss.detectors.cyclegan.cyclegan import Cyclegan, resized
 from zeromiss.detectors.cyclegan.network import Direction
 from zeromiss.detectors.images import floats
-from zeromiss.detectors.loop import Curves, Trained, device, learn
+from zeromiss.detectors.loop import How, Trained, device, learn
 from zeromiss.errors import ZeromissError
 
 _DRAWS, _BACK = 3, 2  # what random numbers are drawn for, beside the 1 of the way to normal
@@ -101,23 +101,11 @@ class Learner:
         return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.params.precision == "bf16")
 
 
-def train(
-    params: CycleganParams,
-    images: Images,
-    *,
-    abnormal: Images,
-    size: int,
-    seed: int,
-    log: Curves | None = None,
-    checkpoint: Path | None = None,
-    workers: int = 0,
-    stop_after: int | None = None,
-) -> Trained:
+def train(params: CycleganParams, images: Images, *, abnormal: Images, size: int, seed: int, **how: Unpack[How]) -> Trained:
     """Train on normal `images` and `abnormal` ones, uint8 (3, size, size); the same seed gives the same weights.
 
-    With `checkpoint`, the state is written there every `params.checkpoint_every` steps and taken up from there; `stop_after`
-    ends early, as a kill would, after that many steps (for tests). Raises ZeromissError without images of one kind,
-    with a side above theirs, without the backbone's weights, or when a loss is no longer finite.
+    Raises ZeromissError without images of one kind, with a side above theirs, without the backbone's weights, or when a
+    loss is no longer finite.
     """
     for found, kind, key in ((images, "normal", "train"), (abnormal, "abnormal", "abnormal")):
         if len(found) == 0:
@@ -133,9 +121,6 @@ def train(
             name="cyclegan",
             steps=params.steps,
             checkpoint_every=params.checkpoint_every,
-            log=log,
-            checkpoint=checkpoint,
-            workers=workers,
-            stop_after=stop_after,
+            **how,
         )
     return Trained(detector=detector.cpu().eval(), history=history, seconds=seconds)

@@ -4,13 +4,12 @@ from pathlib import Path
 
 from zeromiss.detector_params import EfficientadParams
 from zeromiss.detectors.efficientad.efficientad import Efficientad
-from zeromiss.detectors.peers.store import read_peer
-from zeromiss.detectors.store import write_detector
+from zeromiss.detectors.store import load_fitted, write_detector
 
 
 def save_efficientad(folder: Path, detector: Efficientad) -> None:
     """Write `config.json` and `model.safetensors` into `folder`."""
-    write_detector(folder, detector.name, detector.params, detector)
+    write_detector(folder, detector)
 
 
 def load_efficientad(folder: Path) -> Efficientad:
@@ -18,4 +17,4 @@ def load_efficientad(folder: Path) -> Efficientad:
 
     Raises ZeromissError when a file is missing or damaged, or the tensors are not those that `config.json` describes.
     """
-    return read_peer(folder, EfficientadParams, Efficientad, facts=())
+    return load_fitted(folder, EfficientadParams, Efficientad)

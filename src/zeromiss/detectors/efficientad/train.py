@@ -1,6 +1,6 @@
 """Train EfficientAD on images of normal parts: a teacher, a student and an autoencoder, and the scale of their maps."""
 
-from pathlib import Path
+from typing import Unpack
 
 import torch
 from torch.utils.data import Subset
@@ -10,24 +10,14 @@ from zeromiss.detector_params import EfficientadParams
 from zeromiss.detectors.batches import Batches, Images, generator_at
 from zeromiss.detectors.efficientad.efficientad import Efficientad
 from zeromiss.detectors.efficientad.learner import Learner, Shown, teacher_steps
-from zeromiss.detectors.loop import Curves, Trained, learn
+from zeromiss.detectors.loop import How, Trained, learn
 from zeromiss.detectors.peers.imports import clearly, seeded
 from zeromiss.errors import ZeromissError
 
 _SPLIT = 4  # purpose of the draw; 1 to 3 are the learner's
 
 
-def train(
-    params: EfficientadParams,
-    images: Images,
-    *,
-    size: int,
-    seed: int,
-    log: Curves | None = None,
-    checkpoint: Path | None = None,
-    workers: int = 0,
-    stop_after: int | None = None,
-) -> Trained:
+def train(params: EfficientadParams, images: Images, *, size: int, seed: int, **how: Unpack[How]) -> Trained:
     """Train on uint8 images (3, size, size); the same seed gives the same weights.
 
     A share of the images is held out, drawn with the seed: no weight learns from it, and its maps set the scale.
@@ -44,9 +34,10 @@ def train(
     batches = Batches(taught, batch=params.batch, crop=None, seed=seed, steps=steps, name="efficientad")
     history, seconds = learn(
         learner, batches, name="efficientad", steps=steps, checkpoint_every=params.checkpoint_every,
-        log=log, checkpoint=checkpoint, workers=workers, stop_after=stop_after,
-    )  # fmt: skip
+        **how,
+    )
     detector.eval()
+    stop_after = how.get("stop_after")
     if stop_after is None or stop_after >= steps:
         scale(detector, held, seed)
     return Trained(detector=detector.cpu(), history=history, seconds=seconds)

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from zeromiss.backbones.base import load_strictly
 from zeromiss.detector_params import FAnoganParams
 from zeromiss.detectors.f_anogan.f_anogan import FAnogan
-from zeromiss.detectors.store import MODEL, read_detector, write_detector
+from zeromiss.detectors.store import load_fitted, write_detector
 
 
 def save_f_anogan(folder: Path, f_anogan: FAnogan) -> None:
     """Write `config.json` and `model.safetensors` into `folder`."""
-    write_detector(folder, f_anogan.name, f_anogan.params, f_anogan)
+    write_detector(folder, f_anogan)
 
 
 def load_f_anogan(folder: Path) -> FAnogan:
@@ -18,7 +17,4 @@ def load_f_anogan(folder: Path) -> FAnogan:
 
     Raises ZeromissError when a file is missing or damaged, or the weights are not exactly those that `config.json` describes.
     """
-    params, weights, _ = read_detector(folder, FAnoganParams)
-    f_anogan = FAnogan(params)
-    load_strictly(f_anogan, weights, origin=str(folder / MODEL))
-    return f_anogan.requires_grad_(False).eval()
+    return load_fitted(folder, FAnoganParams, FAnogan).requires_grad_(False)

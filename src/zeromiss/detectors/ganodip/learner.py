@@ -7,15 +7,17 @@ Axes: B images, C channels, H and W pixels, Z latent numbers.
 """
 
 import copy
+from typing import Unpack
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zeromiss.detector_params import WganParams
-from zeromiss.detectors.batches import generator_at
+from zeromiss.detectors.batches import Batches, generator_at
 from zeromiss.detectors.ganodip import loss as losses
 from zeromiss.detectors.ganodip.network import Networks
 from zeromiss.detectors.ganodip.resize import signed
+from zeromiss.detectors.loop import How, Trained, device, learn
 
 _BETAS = (0.0, 0.9)  # of Adam for the WGAN, as the authors of the gradient penalty set them
 _DRAWS = 1  # purpose of a step's generator; 0 is the batches'
@@ -93,3 +95,11 @@ class WganLearner:
         self.optimisers[name].zero_grad(set_to_none=True)
         loss.backward()
         self.optimisers[name].step()
+
+
+def teach(detector: nn.Module, batches: Batches, *, seed: int, **how: Unpack[How]) -> Trained:
+    """Teach the `networks` of a Ganodip or an FAnogan both phases, one step a batch; return it frozen, on the CPU."""
+    params = detector.params
+    learner = WganLearner(detector.networks, params, seed=seed, device=device())
+    history, seconds = learn(learner, batches, name=detector.name, steps=len(batches), checkpoint_every=params.checkpoint_every, **how)
+    return Trained(detector=detector.cpu().requires_grad_(False).eval(), history=history, seconds=seconds)

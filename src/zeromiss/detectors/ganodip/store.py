@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from zeromiss.backbones.base import load_strictly
 from zeromiss.detector_params import GanodipParams
 from zeromiss.detectors.ganodip.ganodip import Ganodip
-from zeromiss.detectors.store import MODEL, read_detector, write_detector
+from zeromiss.detectors.store import load_fitted, write_detector
 
 
 def save_ganodip(folder: Path, ganodip: Ganodip) -> None:
     """Write `config.json` and `model.safetensors` into `folder`."""
-    write_detector(folder, ganodip.name, ganodip.params, ganodip)
+    write_detector(folder, ganodip)
 
 
 def load_ganodip(folder: Path) -> Ganodip:
@@ -18,7 +17,4 @@ def load_ganodip(folder: Path) -> Ganodip:
 
     Raises ZeromissError when a file is missing or damaged, or the weights are not exactly those that `config.json` describes.
     """
-    params, weights, _ = read_detector(folder, GanodipParams)
-    ganodip = Ganodip(params)
-    load_strictly(ganodip, weights, origin=str(folder / MODEL))
-    return ganodip.requires_grad_(False).eval()
+    return load_fitted(folder, GanodipParams, Ganodip).requires_grad_(False)

@@ -1,51 +1,27 @@
 """Train GanoDIP on images of normal parts: the WGAN, then the encoder; seeded, resumable, with curves."""
 
-from pathlib import Path
+from typing import Unpack
 
 import torch
 
 from zeromiss.detector_params import GanodipParams
 from zeromiss.detectors.batches import Batches, Images, mean_image
 from zeromiss.detectors.ganodip.ganodip import Ganodip
-from zeromiss.detectors.ganodip.learner import WganLearner
+from zeromiss.detectors.ganodip.learner import teach
 from zeromiss.detectors.ganodip.loss import atanh_of
 from zeromiss.detectors.ganodip.resize import signed
-from zeromiss.detectors.loop import Curves, Trained, device, learn
+from zeromiss.detectors.loop import How, Trained
 
 
-def train(
-    params: GanodipParams,
-    images: Images,
-    *,
-    size: int,
-    seed: int,
-    log: Curves | None = None,
-    checkpoint: Path | None = None,
-    workers: int = 0,
-    stop_after: int | None = None,
-) -> Trained:
+def train(params: GanodipParams, images: Images, *, size: int, seed: int, **how: Unpack[How]) -> Trained:
     """Train on uint8 images (3, size, size); the same seed gives the same weights.
 
-    The networks keep to `params.side` whatever `size` is. The generator starts from the mean training image. With
-    `checkpoint` the training goes on from there. Raises ZeromissError when the side does not fit the channels, there is
-    no image, or a loss is no longer finite.
+    The networks keep to `params.side` whatever `size` is. The generator starts from the mean training image.
+    Raises ZeromissError when the side does not fit the channels, there is no image, or a loss is no longer finite.
     """
     detector = Ganodip(params, seed=seed)
-    steps = params.gan_steps + params.encoder_steps
-    batches = Batches(images, batch=params.batch, crop=None, seed=seed, steps=steps, name=detector.name)
+    batches = Batches(images, batch=params.batch, crop=None, seed=seed, steps=params.gan_steps + params.encoder_steps, name=detector.name)
     with torch.no_grad():
         mean_BCHW = signed(mean_image(images)[None].float() / 255, params.side)
         detector.networks.generator.base_CHW.copy_(atanh_of(mean_BCHW[0]))
-    learner = WganLearner(detector.networks, params, seed=seed, device=device())
-    history, seconds = learn(
-        learner,
-        batches,
-        name=detector.name,
-        steps=steps,
-        checkpoint_every=params.checkpoint_every,
-        log=log,
-        checkpoint=checkpoint,
-        workers=workers,
-        stop_after=stop_after,
-    )
-    return Trained(detector=detector.cpu().requires_grad_(False).eval(), history=history, seconds=seconds)
+    return teach(detector, batches, seed=seed, **how)

@@ -4,13 +4,12 @@ from pathlib import Path
 
 from zeromiss.detector_params import GanomalyParams
 from zeromiss.detectors.ganomaly.ganomaly import Ganomaly
-from zeromiss.detectors.peers.store import read_peer
-from zeromiss.detectors.store import write_detector
+from zeromiss.detectors.store import load_fitted, write_detector
 
 
 def save_ganomaly(folder: Path, detector: Ganomaly) -> None:
     """Write `config.json` and `model.safetensors` into `folder`."""
-    write_detector(folder, detector.name, detector.params, detector)
+    write_detector(folder, detector)
 
 
 def load_ganomaly(folder: Path) -> Ganomaly:
@@ -18,4 +17,4 @@ def load_ganomaly(folder: Path) -> Ganomaly:
 
     Raises ZeromissError when a file is missing or damaged, or the tensors are not those that `config.json` describes.
     """
-    return read_peer(folder, GanomalyParams, Ganomaly, facts=())
+    return load_fitted(folder, GanomalyParams, Ganomaly)

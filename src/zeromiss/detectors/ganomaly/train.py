@@ -1,25 +1,15 @@
 """Train GANomaly on images of normal parts: seeded, resumable, with curves."""
 
-from pathlib import Path
+from typing import Unpack
 
 from zeromiss.detector_params import GanomalyParams
 from zeromiss.detectors.batches import Batches, Images
 from zeromiss.detectors.ganomaly.ganomaly import Ganomaly
 from zeromiss.detectors.ganomaly.learner import Learner
-from zeromiss.detectors.loop import Curves, Trained, learn
+from zeromiss.detectors.loop import How, Trained, learn
 
 
-def train(
-    params: GanomalyParams,
-    images: Images,
-    *,
-    size: int,
-    seed: int,
-    log: Curves | None = None,
-    checkpoint: Path | None = None,
-    workers: int = 0,
-    stop_after: int | None = None,
-) -> Trained:
+def train(params: GanomalyParams, images: Images, *, size: int, seed: int, **how: Unpack[How]) -> Trained:
     """Train on uint8 images (3, size, size); the same seed gives the same weights.
 
     Raises ZeromissError without images or when a loss is no longer finite.
@@ -28,6 +18,6 @@ def train(
     batches = Batches(images, batch=params.batch, crop=None, seed=seed, steps=params.steps, name="ganomaly")
     history, seconds = learn(
         Learner(detector), batches, name="ganomaly", steps=params.steps, checkpoint_every=params.checkpoint_every,
-        log=log, checkpoint=checkpoint, workers=workers, stop_after=stop_after,
-    )  # fmt: skip
+        **how,
+    )
     return Trained(detector=detector.eval().cpu(), history=history, seconds=seconds)

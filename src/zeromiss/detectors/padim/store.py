@@ -4,13 +4,12 @@ from pathlib import Path
 
 from zeromiss.detector_params import PadimParams
 from zeromiss.detectors.padim.padim import Padim
-from zeromiss.detectors.peers.store import read_peer
-from zeromiss.detectors.store import write_detector
+from zeromiss.detectors.store import load_fitted, write_detector
 
 
 def save_padim(folder: Path, detector: Padim) -> None:
     """Write `config.json` and `model.safetensors` into `folder`."""
-    write_detector(folder, detector.name, detector.params, detector, side=detector.side)
+    write_detector(folder, detector, side=detector.side)
 
 
 def load_padim(folder: Path) -> Padim:
@@ -18,4 +17,4 @@ def load_padim(folder: Path) -> Padim:
 
     Raises ZeromissError when a file is missing or damaged, or the tensors are not those that `config.json` describes.
     """
-    return read_peer(folder, PadimParams, Padim, facts=("side",))
+    return load_fitted(folder, PadimParams, Padim, facts=("side",))

@@ -1,7 +1,7 @@
 """Fit PaDiM: one look at each normal image, then mean and covariance of every position; nothing is learned by steps."""
 
-from pathlib import Path
 from time import monotonic
+from typing import Unpack
 
 import torch
 from tqdm import tqdm
@@ -9,24 +9,14 @@ from tqdm import tqdm
 from zeromiss.detector_params import PadimParams
 from zeromiss.detectors.batches import Images, generator_at
 from zeromiss.detectors.images import floats
-from zeromiss.detectors.loop import Curves, Trained, device
+from zeromiss.detectors.loop import How, Trained, device
 from zeromiss.detectors.padim.padim import Padim
 from zeromiss.detectors.peers.features import load_features
 from zeromiss.detectors.peers.imports import clearly
 from zeromiss.errors import ZeromissError
 
 
-def train(
-    params: PadimParams,
-    images: Images,
-    *,
-    size: int,
-    seed: int,
-    log: Curves | None = None,
-    checkpoint: Path | None = None,
-    workers: int = 0,
-    stop_after: int | None = None,
-) -> Trained:
+def train(params: PadimParams, images: Images, *, size: int, seed: int, **_how: Unpack[How]) -> Trained:
     """Fit on uint8 images (3, size, size); the same seed gives the same statistics. A fit of minutes, it keeps no checkpoint.
 
     Raises ZeromissError with fewer than two images, without the backbone's weights, or where anomalib refuses.

@@ -4,13 +4,12 @@ from pathlib import Path
 
 from zeromiss.detector_params import PatchcoreParams
 from zeromiss.detectors.patchcore.patchcore import Patchcore
-from zeromiss.detectors.peers.store import read_peer
-from zeromiss.detectors.store import write_detector
+from zeromiss.detectors.store import load_fitted, write_detector
 
 
 def save_patchcore(folder: Path, detector: Patchcore) -> None:
     """Write `config.json` and `model.safetensors` into `folder`."""
-    write_detector(folder, detector.name, detector.params, detector, side=detector.side, kept=detector.kept)
+    write_detector(folder, detector, side=detector.side, kept=detector.kept)
 
 
 def load_patchcore(folder: Path) -> Patchcore:
@@ -18,4 +17,4 @@ def load_patchcore(folder: Path) -> Patchcore:
 
     Raises ZeromissError when a file is missing or damaged, or the tensors are not those that `config.json` describes.
     """
-    return read_peer(folder, PatchcoreParams, Patchcore, facts=("side", "kept"))
+    return load_fitted(folder, PatchcoreParams, Patchcore, facts=("side", "kept"))

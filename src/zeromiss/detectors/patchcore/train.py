@@ -3,8 +3,8 @@
 Axes: N positions, D channels.
 """
 
-from pathlib import Path
 from time import monotonic
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from zeromiss.detector_params import PatchcoreParams
 from zeromiss.detectors.batches import Images, generator_at
 from zeromiss.detectors.images import floats
-from zeromiss.detectors.loop import Curves, Trained, device
+from zeromiss.detectors.loop import How, Trained, device
 from zeromiss.detectors.patchcore.patchcore import Patchcore
 from zeromiss.detectors.peers.features import load_features
 from zeromiss.detectors.peers.imports import anomalib, clearly, seeded
@@ -23,17 +23,7 @@ from zeromiss.errors import ZeromissError
 _DISTORTION = 0.9  # of the random projection in which distances are compared (Roth et al., section 3.2); anomalib's own value
 
 
-def train(
-    params: PatchcoreParams,
-    images: Images,
-    *,
-    size: int,
-    seed: int,
-    log: Curves | None = None,
-    checkpoint: Path | None = None,
-    workers: int = 0,
-    stop_after: int | None = None,
-) -> Trained:
+def train(params: PatchcoreParams, images: Images, *, size: int, seed: int, **_how: Unpack[How]) -> Trained:
     """Fit on uint8 images (3, size, size); the same seed gives the same coreset. A fit of minutes, it keeps no checkpoint.
 
     Raises ZeromissError without images, without the backbone's weights, or where anomalib refuses.

@@ -13,7 +13,7 @@ _BACKBONE = "backbone."
 
 def save_simplenet(folder: Path, detector: Simplenet) -> None:
     """Write `config.json` and `model.safetensors` into `folder`."""
-    write_detector(folder, detector.name, detector.params, detector)
+    write_detector(folder, detector)
 
 
 def load_simplenet(folder: Path) -> Simplenet:

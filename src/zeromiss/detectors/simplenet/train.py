@@ -1,7 +1,7 @@
 """Train SimpleNet: features of normal cells against the same with noise (paper 5, section 3.2, algorithm 1)."""
 
 import math
-from pathlib import Path
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from torch import Tensor
 from zeromiss.backbones.load import load_backbone
 from zeromiss.detector_params import SimplenetParams
 from zeromiss.detectors.batches import Batches, Images, generator_at
-from zeromiss.detectors.loop import Curves, Trained, device, learn
+from zeromiss.detectors.loop import How, Trained, device, learn
 from zeromiss.detectors.simplenet.loss import truncated_l1
 from zeromiss.detectors.simplenet.maps import KeptMaps, mean_and_std
 from zeromiss.detectors.simplenet.simplenet import Simplenet
@@ -55,17 +55,7 @@ class Trainer:
         return {"loss": loss.detach()} | {key: value.float().mean() for key, value in right.items()}
 
 
-def train(
-    params: SimplenetParams,
-    images: Images,
-    *,
-    size: int,
-    seed: int,
-    log: Curves | None = None,
-    checkpoint: Path | None = None,
-    workers: int = 0,
-    stop_after: int | None = None,
-) -> Trained:
+def train(params: SimplenetParams, images: Images, *, size: int, seed: int, **how: Unpack[How]) -> Trained:
     """Train on uint8 images (3, size, size), `params.epochs` times their number; the same seed gives the same weights.
 
     Raises ZeromissError when the backbone's weights or maps are missing, the maps to keep take more memory than allowed, a
@@ -77,7 +67,7 @@ def train(
     trainer = Trainer(Simplenet(params, load_backbone(params.backbone, params.backbone_path), seed=seed), seed=seed)
     if params.keep_mib:
         trainer.kept = KeptMaps(images, trainer.maps_of, params.keep_mib)
-        batches, workers = Batches(trainer.kept, **drawn), 0
+        batches, how["workers"] = Batches(trainer.kept, **drawn), 0  # no image is read any more
     if params.standardise:
         _standardise(trainer, images)
     history, seconds = learn(
@@ -86,10 +76,7 @@ def train(
         name="simplenet",
         steps=steps,
         checkpoint_every=params.checkpoint_every,
-        log=log,
-        checkpoint=checkpoint,
-        workers=workers,
-        stop_after=stop_after,
+        **how,
     )
     trainer.detector.looks.cpu()
     return Trained(detector=trainer.detector.cpu().eval(), history=history, seconds=seconds)

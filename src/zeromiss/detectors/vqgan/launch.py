@@ -21,7 +21,8 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from zeromiss.backbones.base import Backbone
 from zeromiss.detectors.batches import Images
-from zeromiss.detectors.vqgan.train import Curves, Trained, accelerator, train
+from zeromiss.detectors.loop import Curves, Trained
+from zeromiss.detectors.vqgan.train import accelerator, train
 from zeromiss.errors import ZeromissError
 from zeromiss.detector_params import VqganParams
 

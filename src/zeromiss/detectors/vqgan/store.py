@@ -10,7 +10,7 @@ from zeromiss.detectors.vqgan.vqgan import Vqgan
 
 def save_vqgan(folder: Path, vqgan: Vqgan) -> None:
     """Write `config.json` and `model.safetensors` into `folder`."""
-    write_detector(folder, vqgan.name, vqgan.params, vqgan)
+    write_detector(folder, vqgan)
 
 
 def load_vqgan(folder: Path) -> Vqgan:

@@ -1,10 +1,8 @@
 """Train a VQGAN on images of normal parts: seeded, resumable, with curves."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -13,29 +11,14 @@ from tqdm import tqdm
 
 from zeromiss.backbones.base import Backbone
 from zeromiss.detectors.batches import Batches, Images, WithTemplate, mean_image
-from zeromiss.detectors.checkpoint import History, load_checkpoint, save_checkpoint
+from zeromiss.detectors.checkpoint import load_checkpoint, save_checkpoint
+from zeromiss.detectors.loop import Curves, Trained
 from zeromiss.detectors.vqgan.trainer import Trainer
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.detector_params import VqganParams
 
 _LOG_EVERY = 25
-
-
-class Curves(Protocol):
-    """Where points of the training curves go (a stage's RunLog is one)."""
-
-    def metrics(self, values: dict[str, float], *, step: int | None = None) -> None:
-        """Take finite numbers at a step."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A finished training."""
-
-    vqgan: Vqgan  # on the CPU, in evaluation mode
-    history: History  # one row every 25 steps
-    seconds: float  # of training, over all the runs it took
 
 
 def train(
@@ -92,7 +75,7 @@ def train(
                 save_checkpoint(checkpoint, trainer, step=step + 1, seconds=seconds, history=history)
             if step + 1 == stop_after:
                 break
-    return Trained(vqgan=trainer.vqgan.cpu().eval(), history=history, seconds=before + monotonic() - started)
+    return Trained(detector=trainer.vqgan.cpu().eval(), history=history, seconds=before + monotonic() - started)
 
 
 def _is_kept(step: int, params: VqganParams, fabric: Fabric) -> bool:
