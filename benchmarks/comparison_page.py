@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from scipy.stats import t as student_t
 
 from zeromiss.files import read_json
 from zeromiss.reports.families import NAMES
+from zeromiss.selection.paired import Difference
 
 SCHEMA_VERSION = 1
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,20 +42,6 @@ network trained in 700 steps on the clean training images of all papers together
 that one table by paper and does everything after it paper by paper; a network of its own for each paper would have
 been the fairer and dearer study. A seed of a paper's slice rests on 48 defects and 20 to 24 normals.
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """A paired difference over the seeds: mean and 95 % interval (Student's t)."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def clear(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low > 0 or self.high < 0
 
 
 def read_result() -> dict[str, Any]:
@@ -91,7 +77,7 @@ def values(result: dict[str, Any], names: Sequence[str], figure: str) -> Values:
 
 
 def paired(one_S: np.ndarray, other_S: np.ndarray) -> Difference:
-    """Return the mean of `one_S` - `other_S` over the seeds with its interval."""
+    """Return the mean of `one_S` - `other_S` over the seeds with its interval (Student's t)."""
     difference_S = one_S - other_S
     mean, count = float(difference_S.mean()), len(difference_S)
     reach = float(student_t.ppf(0.5 + CONFIDENCE / 2, count - 1)) * float(difference_S.std(ddof=1)) / math.sqrt(count)
@@ -145,7 +131,7 @@ def _differences(result: dict[str, Any], groups: dict[str, list[str]]) -> str:
             found = values(result, names, figure)
             for sentence, one, other in pairs:
                 difference, seen = paired(found[one], found[other]), seen + 1
-                if difference.clear:
+                if not difference.is_noise:
                     better = (difference.mean < 0) == (figure == "fpr_at_zero_missed")
                     clear.append(f"| {title} | {sentence} | {text} | {_points(difference)} | {'better' if better else 'worse'} |")
     head = "| data | change | figure | difference in points (95 % interval) | |\n|---|---|---|---|---|"

@@ -59,4 +59,4 @@ def test_a_paired_difference_by_hand():
     """1, 2 and 3 points: mean 2, standard error 1 / sqrt(3), t of two degrees of freedom 4.303."""
     difference = comparison_page.paired(np.array([2.0, 4.0, 6.0]), np.array([1.0, 2.0, 3.0]))
     assert difference.mean == 2.0 and difference.high - difference.mean == pytest.approx(4.303 / np.sqrt(3), abs=1e-3)
-    assert not difference.clear and comparison_page.paired(np.array([2.0, 2.1, 2.0]), np.zeros(3)).clear
+    assert difference.is_noise and not comparison_page.paired(np.array([2.0, 2.1, 2.0]), np.zeros(3)).is_noise

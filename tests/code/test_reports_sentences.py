@@ -2,9 +2,10 @@
 
 import pytest
 
+from zeromiss.lines import rounded_up
 from zeromiss.reports.facts import InUse
 from zeromiss.reports.sentences import cost, descriptive, honest, opened, when
-from zeromiss.reports.words import interval, upper, whole
+from zeromiss.reports.words import interval, whole
 
 SAME = {"mean": 0.25, "low": 0.2, "high": 0.3}
 
@@ -46,9 +47,9 @@ def test_the_papers_own_figures():
     assert cost(0.0, 8.0) == ("8 s to 0.00 s", "no false alarm was seen")
 
 
-@pytest.mark.parametrize(("bound", "told"), [(0.04621, "4.7"), (0.046, "4.6"), (0.0461, "4.7"), (0.0001, "0.1"), (1.0, "100")])
+@pytest.mark.parametrize(("bound", "told"), [(0.04621, "4.7"), (0.046, "4.6"), (0.0461, "4.7"), (0.0001, "0.01"), (1.0, "100")])
 def test_an_upper_bound_is_never_rounded_down(bound, told):
-    assert upper(bound) == told
+    assert rounded_up(bound) == told
 
 
 def test_small_words():

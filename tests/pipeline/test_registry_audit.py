@@ -28,7 +28,7 @@ def three(registry_template, tmp_path_factory):
 
     def load(cls, folder, *, model_name=None, model_version=None):
         scores = json.loads((folder / "bundle.json").read_text())["scores"]
-        return SimpleNamespace(threshold=0.5, inspect=lambda path: SimpleNamespace(score=scores[path.name]))
+        return SimpleNamespace(threshold=0.5, taught={}, inspect=lambda path: SimpleNamespace(score=scores[path.name]))
 
     folder = tmp_path_factory.mktemp("three")
     workspace = Workspace(root=folder / "repository")

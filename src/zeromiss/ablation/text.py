@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from zeromiss.registry.lines import wrap
+from zeromiss.lines import wrap
 
 TABLES = (
     ("Ranking the outer parts", ("fpr_at_zero_missed", "image_auroc")),
@@ -21,13 +21,13 @@ _NAME, _CELL = 13, 27
 
 def render(content: dict[str, Any]) -> str:
     """Return the text of an ablation's result."""
-    blocks = [_wrap(heading(content)), *(_table(content, title, figures) for title, figures in TABLES)]
-    blocks.append("\n".join(_wrap(f"{row['variant']}: {row['change']}") for row in content["variants"]))
+    blocks = [wrap(heading(content), hanging=4), *(_table(content, title, figures) for title, figures in TABLES)]
+    blocks.append("\n".join(wrap(f"{row['variant']}: {row['change']}", hanging=4) for row in content["variants"]))
     if content["left_out"]:
-        blocks.append("\n".join(_wrap(f"left out: {entry['variant']}: {entry['reason']}") for entry in content["left_out"]))
+        blocks.append("\n".join(wrap(f"left out: {entry['variant']}: {entry['reason']}", hanging=4) for entry in content["left_out"]))
     if content["not_asked"]:
-        blocks.append(_wrap(f"not asked for: {', '.join(content['not_asked'])}"))
-    blocks.append("\n".join(_wrap(line) for line in notes(content)))
+        blocks.append(wrap(f"not asked for: {', '.join(content['not_asked'])}", hanging=4))
+    blocks.append("\n".join(wrap(line, hanging=4) for line in notes(content)))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -80,7 +80,3 @@ def _table(content: dict[str, Any], title: str, figures: Sequence[str]) -> str:
 
 def _line(name: str, cells: Sequence[str]) -> str:
     return (f"{name:<{_NAME}}" + "".join(f"{cell:<{_CELL}}" for cell in cells)).rstrip()
-
-
-def _wrap(text: str) -> str:
-    return wrap(text, hanging=4)

@@ -1,13 +1,11 @@
 """A plan as the terminal shows it, in at most 100 columns."""
 
-import textwrap
-
 from zeromiss.detectors.vqgan.vqgan import Vqgan
+from zeromiss.lines import wrap
 from zeromiss.planning.devices import GIB
 from zeromiss.planning.paper_step import Memory
 from zeromiss.planning.plan import Plan, Training
 
-WIDTH = 100
 _PARTS = ("weights", "gradients", "optimiser", "activations", "peak")
 
 
@@ -26,7 +24,7 @@ def _heading(plan: Plan) -> str:
     if others:
         text += f" Only the VQGAN is planned; zeromiss detectors says what {', '.join(others)} take."
     rates = f"{device.bf16 / 1e12:.3g} TFLOP/s in bf16, {device.fp32 / 1e12:.3g} in fp32, {device.bandwidth / 1e9:.3g} GB/s"
-    return _wrap(text) + "\n" + _wrap(f"{device.name}: {rates}; {device.source}.")
+    return wrap(text, hanging=4) + "\n" + wrap(f"{device.name}: {rates}; {device.source}.", hanging=4)
 
 
 def _number(devices: int) -> str:
@@ -46,7 +44,7 @@ def _memory(plan: Plan) -> str:
     lines = [f"{'Memory of a step, GiB':<26}{heads}", f"{'  gradient checkpointing':<26}{'off':>24}{'on':>24}"]
     lines += [f"  {part:<24}" + "".join(f"{_gib(memory, part):>24}" for _, memory in columns) for part in _PARTS]
     lines.append(f"  {'fits':<24}" + "".join(f"{'yes' if training.fits[on] else 'NO':>24}" for on, _ in columns))
-    return "\n".join([*lines, *(_wrap(f"! {line}") for line in training.advice)])
+    return "\n".join([*lines, *(wrap(f"! {line}", hanging=4) for line in training.advice)])
 
 
 def _title(on: bool, chosen: bool) -> str:
@@ -71,7 +69,7 @@ def _rest(plan: Plan) -> str:
     counts, extraction, fits = plan.counts, plan.extraction, plan.fits
     if counts is None or extraction is None or fits is None:
         name = plan.product.name
-        return _wrap(f"How many images there are is not known yet: zeromiss ingest {name}, then plan the rest of the pipeline.")
+        return wrap(f"How many images there are is not known yet: zeromiss ingest {name}, then plan the rest of the pipeline.", hanging=4)
     lines = (
         f"images ({counts.source}): {counts.train} train, {counts.mask} for the mask, "
         f"{counts.normals} normals and {counts.defects} defects are measured",
@@ -79,7 +77,7 @@ def _rest(plan: Plan) -> str:
         f"table: {extraction.rows} rows, {extraction.columns} columns, {extraction.table_bytes / 1e6:.2f} MB",
         f"selection: {fits.draws:,} candidates, at most {fits.fits:,} fits and {_span(fits.minutes)}",
     )
-    return "\n".join(["After the training, on this machine", *(_wrap(f"  {line}") for line in lines)])
+    return "\n".join(["After the training, on this machine", *(wrap(f"  {line}", hanging=4) for line in lines)])
 
 
 def _span(minutes: float) -> str:
@@ -89,7 +87,3 @@ def _span(minutes: float) -> str:
     if minutes < 120:
         return f"{minutes:.0f} minutes"
     return f"{minutes / 60:.1f} hours" if minutes < 72 * 60 else f"{minutes / 1440:.1f} days"
-
-
-def _wrap(text: str) -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)

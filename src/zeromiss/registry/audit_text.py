@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zeromiss.registry.lines import LABEL, WIDTH, figure, flat, paragraph, row, seconds, section, time, wrap
+from zeromiss.lines import LABEL, WIDTH, figure, flat, paragraph, row, seconds, section, time, wrap
 
 _SHOWN = 10  # events of a kind that are shown, the latest; --json has all
 _HASH = 40  # characters from which on a fact is a hash

@@ -1,10 +1,10 @@
 """The gate's answer in words: the audit set's sentence, the statement, what to do, what to know."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from zeromiss.images.words import counted
+from zeromiss.lines import rounded_up
 from zeromiss.registry.verdict import AuditVerdict, Criterion
 
 
@@ -119,11 +119,8 @@ def notes(audit: int, known: int | None, chance: float | None, found: Finding, c
 
 
 def below(bound: float) -> str:
-    """Return an upper bound in (0, 1] as `below 4.7 %`, rounded up to one decimal, from 1 % downwards to two digits."""
-    if bound >= 1.0:
-        return "not bounded"
-    digits = max(1, 1 - math.floor(math.log10(100.0 * bound)))
-    return f"below {math.ceil(100.0 * bound * 10**digits - 1e-9) / 10**digits:g} %"
+    """Return an upper bound in (0, 1] as `below 4.7 %`."""
+    return "not bounded" if bound >= 1.0 else f"below {rounded_up(bound)} %"
 
 
 def percent(share: float) -> str:

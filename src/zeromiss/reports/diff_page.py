@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from zeromiss.files import atomic_path
-from zeromiss.registry.lines import figure, time
+from zeromiss.lines import figure, time
 from zeromiss.reports.diff import KINDS, Flip
+from zeromiss.reports.templates import templates
 
 Pictures = tuple[bytes, bytes]  # what the models before and after saw, each a JPEG
 _MEANING = {
@@ -30,10 +30,7 @@ def write_page(path: Path, found: Mapping[str, Any], drawn: Sequence[tuple[Flip,
 
 def render_page(found: Mapping[str, Any], drawn: Sequence[tuple[Flip, Pictures]]) -> str:
     """Return the page."""
-    environment = Environment(
-        loader=PackageLoader("zeromiss.reports", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"embed": embed, "figure": figure, "time": time, "signed": _signed}
+    environment = templates(embed=embed, figure=figure, time=time, signed=_signed)
     counts = Counter(flip["kind"] for flip in found["verdicts"]["flips"])
     return environment.get_template("diff_page.html").render(
         found=found,

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from zeromiss.registry.lines import LABEL, WIDTH, figure, paragraph, row, section, time, wrap
+from zeromiss.lines import LABEL, WIDTH, figure, paragraph, row, section, time, wrap
 from zeromiss.reports.diff import KINDS
 
 _SHOWN = 12  # lines of a list: --json has all

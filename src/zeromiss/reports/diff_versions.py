@@ -10,8 +10,8 @@ from zeromiss.images.manifest import FILE as MANIFEST_FILE
 from zeromiss.images.manifest import SCHEMA_VERSION as MANIFEST_VERSION
 from zeromiss.inspection.bundle import MANIFEST, SUMMARY
 from zeromiss.inspection.inspector import Inspector
+from zeromiss.lines import flat
 from zeromiss.registry.audit_check import read_mapping, section
-from zeromiss.registry.lines import flat
 from zeromiss.registry.publish import BUNDLE_TAG
 from zeromiss.registry.source import FOLDER as SOURCE
 from zeromiss.registry.store import model_name

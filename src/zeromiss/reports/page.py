@@ -4,16 +4,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from zeromiss.files import atomic_path
+from zeromiss.lines import rounded_up
 from zeromiss.registry.attach import Standing
 from zeromiss.reports import sentences
 from zeromiss.reports.facts import ReportFacts
 from zeromiss.reports.families import FIGURES, HEADINGS, best_figures, family_rows, percent
 from zeromiss.reports.pictures import embed
 from zeromiss.reports.systems_page import render_tables
-from zeromiss.reports.words import interval, upper, whole
+from zeromiss.reports.templates import templates
+from zeromiss.reports.words import interval, whole
 
 MANUAL_SECONDS = 8.0  # a person's inspection of one part (paper 1, section 4.3.1)
 
@@ -23,11 +23,9 @@ def render_page(facts: ReportFacts, folder: Path, standing: Standing, comparison
 
     `comparison`: what `zeromiss compare` found; shown where it is about the metric table that the report is about. Raises ZeromissError when a picture is missing.
     """
-    environment = Environment(
-        loader=PackageLoader("zeromiss.reports", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    environment = templates(
+        percent=percent, interval=interval, upper=rounded_up, whole=whole, four=four, six=lambda value: f"{value:.6g}", embed=partial(embed, folder)
     )
-    environment.filters |= {"percent": percent, "interval": interval, "upper": upper, "whole": whole, "four": four, "six": lambda value: f"{value:.6g}"}
-    environment.filters["embed"] = partial(embed, folder)
     return environment.get_template("page.html").render(
         facts=facts,
         summary=facts.summary,

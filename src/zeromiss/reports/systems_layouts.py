@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zeromiss.files import read_json
-from zeromiss.registry.lines import wrap
+from zeromiss.lines import wrap
 from zeromiss.reports.families import NAMES
 from zeromiss.reports.systems_text import table
 from zeromiss.reports.systems_words import percent, system_title, with_std

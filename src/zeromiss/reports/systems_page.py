@@ -5,12 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from zeromiss.files import atomic_path
 from zeromiss.reports import systems_words
 from zeromiss.reports.pictures import embed
 from zeromiss.reports.systems import COSTS, NOTES, RANKED, TITLES
+from zeromiss.reports.templates import templates
 from zeromiss.reports.words import whole
 
 _LOWER = ("fpr_at_zero_missed", "fpr", "fnr")  # figures of which the lowest is best
@@ -28,11 +27,10 @@ def render_tables(content: Mapping[str, Any]) -> str:
 
 def _render(template: str, content: Mapping[str, Any], folder: Path) -> str:
     """Return a template filled with a comparison."""
-    environment = Environment(
-        loader=PackageLoader("zeromiss.reports", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"percent": systems_words.percent, "ranged": systems_words.ranged, "signed": systems_words.signed, "whole": whole}
-    environment.filters |= {"embed": partial(embed, folder), "title": lambda name: systems_words.system_title(name, content)}
+    environment = templates(
+        percent=systems_words.percent, ranged=systems_words.ranged, signed=systems_words.signed, whole=whole,
+        embed=partial(embed, folder), title=lambda name: systems_words.system_title(name, content),
+    )  # fmt: skip
     return environment.get_template(template).render(
         content=content, detectors=content["detectors"], composites=content["composites"], systems=content["composites"]["systems"],
         say=systems_words, ranked=RANKED, costs=COSTS, titles=TITLES, notes=NOTES, best=best_figures(content),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zeromiss.registry.lines import wrap
+from zeromiss.lines import wrap
 from zeromiss.reports.systems import COSTS, NOTES, RANKED, TITLES
 from zeromiss.reports.systems_words import (
     FIGURES, HONEST, OPTIMISTIC, costs, heading, percent, protocol, ranged, signed, speed, system_title, with_std,

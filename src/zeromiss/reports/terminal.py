@@ -3,7 +3,7 @@
 import textwrap
 from typing import Any
 
-from zeromiss.registry.lines import WIDTH, wrap
+from zeromiss.lines import WIDTH, wrap
 from zeromiss.reports.families import FIGURES, HEADINGS, FamilyRow, family_rows, percent
 from zeromiss.reports.words import interval, whole
 

@@ -1,7 +1,5 @@
 """Figures and sentences as the page and the terminal both write them."""
 
-import math
-
 from zeromiss.reports.families import percent
 
 
@@ -13,8 +11,3 @@ def whole(sentence: str) -> str:
 def interval(figures: dict[str, float]) -> str:
     """Return a mean with its 95 % interval in per cent."""
     return f"{percent(figures['mean'])} % ({percent(figures['low'])} to {percent(figures['high'])})"
-
-
-def upper(bound: float) -> str:
-    """Return an upper bound in [0, 1] in per cent, rounded up to a tenth: what lies below it lies below the text too."""
-    return percent(math.ceil(1000.0 * bound - 1e-9) / 1000.0)

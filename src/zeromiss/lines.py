@@ -1,5 +1,6 @@
 """Lines for the terminal, in at most 100 columns: a name with a text beside it, paragraphs, titled blocks, figures."""
 
+import math
 import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -28,6 +29,12 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def figure(value: Any) -> str:
     """Return a value, a fractional number with six digits."""
     return f"{value:.6g}" if isinstance(value, float) else ("none" if value is None else str(value))
+
+
+def rounded_up(bound: float) -> str:
+    """Return an upper bound in (0, 1] in per cent, rounded up to one decimal, from 1 % downwards to two digits."""
+    digits = max(1, 1 - math.floor(math.log10(100.0 * bound)))
+    return f"{math.ceil(100.0 * bound * 10**digits - 1e-9) / 10**digits:g}"
 
 
 def time(text: str | None) -> str:
