@@ -3,18 +3,17 @@
 from pathlib import Path
 
 import cv2
-import pandas as pd
 import pytest
 import torch
 
-from tests.workspace_parts import unaligned
+from tests.model.detector_parts import FILES, drawn_product, drawn_workspace, noise
 from zeromiss.detector_params import CpcaeParams
 from zeromiss.detectors.load import load_detector
 from zeromiss.errors import ZeromissError
-from zeromiss.params import Product, load_product
+from zeromiss.params import Product
 from zeromiss.stages import cpcae as stage
 from zeromiss.stages.base import NoLog
-from zeromiss.tables import read_table, write_table
+from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
 SIZE = 64
@@ -24,30 +23,18 @@ PARAMS = CpcaeParams(patch=16, patch_step=16, channels=(4,), code=4, batch=2, st
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     """A manifest of three training images, one for the samples, and a row that must never be opened."""
-    made = Workspace(root=tmp_path)
-    raw = made.raw("drawn")
-    raw.mkdir(parents=True)
-    images = torch.randint(0, 256, (4, SIZE, SIZE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    rows = []
-    for index, split in enumerate(["train", "train", "train", "mask", "table"]):
-        if split != "table":
-            cv2.imwrite(str(raw / f"{index}.png"), images[index].numpy())
-        rows.append({"path": f"{index}.png", "split": split, "label": "normal", "sha256": f"{index:064x}"})
-    write_table(made.manifest("drawn") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
-    unaligned(made, "drawn")
-    return made
+    return drawn_workspace(tmp_path, noise(4, SIZE))
 
 
 def product(repository: Path, params: CpcaeParams) -> Product:
     """Return a product of 64 pixels with these parameters."""
-    return load_product(repository / "params.yaml", "solar_cell").model_copy(update={"name": "drawn", "size": SIZE, "cpcae": params})
+    return drawn_product(repository, SIZE, cpcae=params)
 
 
 def test_the_stage_leaves_a_detector_that_judges(workspace: Workspace, repository: Path):
     training = stage.run(product(repository, PARAMS), workspace, NoLog())
     folder = workspace.detector("drawn", "cpcae")
-    names = {"config.json", "model.safetensors", "history.parquet", "training.json", "taught.json", "samples.png"}
-    assert {path.name for path in folder.iterdir()} == names
+    assert {path.name for path in folder.iterdir()} == FILES
     detector = load_detector(folder)
     assert (detector.name, detector.params, detector.size) == ("cpcae", PARAMS, SIZE)
     assert training["images"] == len(detector.memory_NF) == 3

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.model.cyclegan_parts import SIDE, parts, tiny
+from tests.model.detector_parts import FILES, drawn_product
 from tests.workspace_parts import unaligned
 from zeromiss.detectors.cyclegan import cyclegan as detector_module
 from zeromiss.detectors.cyclegan.store import load_cyclegan
@@ -15,7 +16,7 @@ from zeromiss.detectors.cyclegan.train import train
 from zeromiss.detectors.taught import FILE, SCHEMA_VERSION, read_taught, refuse_taught_images
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file
-from zeromiss.params import Product, load_product
+from zeromiss.params import Product
 from zeromiss.stages import cyclegan as stage
 from zeromiss.stages.base import NoLog
 from zeromiss.tables import read_table, write_table
@@ -33,8 +34,7 @@ def small_features(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def product(repository: Path) -> Product:
     """A product of 32 pixels that learns in a second."""
-    whole = load_product(repository / "params.yaml", "solar_cell")
-    return whole.model_copy(update={"name": "drawn", "size": SIDE, "cyclegan": tiny()})
+    return drawn_product(repository, SIDE, cyclegan=tiny())
 
 
 def write(workspace: Workspace, rows: list[tuple[str, str, str]]) -> pd.DataFrame:
@@ -47,7 +47,6 @@ def write(workspace: Workspace, rows: list[tuple[str, str, str]]) -> pd.DataFram
     frame = pd.DataFrame([(name, label, split, name, sha256_file(raw / name)) for name, label, split in rows])
     frame.columns = ["path", "label", "split", "part_id", "sha256"]
     write_table(workspace.manifest("drawn") / "manifest.parquet", frame, schema_version=1)
-    unaligned(workspace, "drawn")
     unaligned(workspace, "drawn")
     return frame
 
@@ -81,8 +80,7 @@ def test_it_writes_the_detector_that_training_gives(product: Product, workspace:
     write(workspace, HONEST)
     training = stage.run(product, workspace, NoLog())
     folder = workspace.detector("drawn", "cyclegan")
-    names = {"config.json", "model.safetensors", "history.parquet", "training.json", "samples.png", FILE}
-    assert {path.name for path in folder.iterdir()} == names
+    assert {path.name for path in folder.iterdir()} == FILES
     expected = train(product.cyclegan, GOOD[:2], abnormal=BAD[:2], size=SIDE, seed=0).detector.state_dict()
     found = load_cyclegan(folder).state_dict()
     assert expected.keys() == found.keys() and all(torch.equal(expected[key], found[key]) for key in expected)

@@ -3,19 +3,18 @@
 import importlib
 from pathlib import Path
 
-import cv2
 import pandas as pd
 import pytest
 import torch
 
+from tests.model.detector_parts import FILES, drawn_product, drawn_workspace
 from tests.model.peers_parts import judged, parts
-from tests.workspace_parts import unaligned
 from zeromiss.detector_params import EfficientadParams, GanomalyParams, PadimParams, PatchcoreParams
 from zeromiss.detectors.catalogue import CATALOGUE
 from zeromiss.detectors.load import load_detector
-from zeromiss.params import Product, load_product
+from zeromiss.params import Product
 from zeromiss.stages.base import NoLog
-from zeromiss.tables import read_table, write_table
+from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
 SIZE = 32
@@ -31,32 +30,20 @@ STEPS = {"padim": [], "patchcore": [], "efficientad": [2.0], "ganomaly": [3.0]}
 @pytest.fixture
 def product(repository: Path) -> Product:
     """A product of 32 pixels with the four detectors, learned in a moment."""
-    whole = load_product(repository / "params.yaml", "solar_cell")
-    return whole.model_copy(update={"name": "drawn", "size": SIZE, **PARAMS})
+    return drawn_product(repository, SIZE, **PARAMS)
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     """A manifest of three training images, one for the samples, and a row that must never be opened."""
-    made = Workspace(root=tmp_path)
-    raw = made.raw("drawn")
-    raw.mkdir(parents=True)
-    images, rows = parts(4, side=SIZE), []
-    for index, split in enumerate(["train", "train", "train", "mask", "table"]):
-        if split != "table":
-            cv2.imwrite(str(raw / f"{index}.png"), images[index].movedim(0, -1).numpy())
-        rows.append({"path": f"{index}.png", "split": split, "label": "normal", "sha256": f"{index:064x}"})
-    write_table(made.manifest("drawn") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
-    unaligned(made, "drawn")
-    return made
+    return drawn_workspace(tmp_path, parts(4, side=SIZE))
 
 
 @pytest.mark.parametrize("name", PARAMS)
 def test_a_stage_leaves_a_detector_that_judges(product: Product, workspace: Workspace, name: str):
     training = importlib.import_module(f"zeromiss.stages.{name}").run(product, workspace, NoLog())
     folder = workspace.detector("drawn", name)
-    names = {"config.json", "model.safetensors", "history.parquet", "training.json", "taught.json", "samples.png"}
-    assert {path.name for path in folder.iterdir()} == names
+    assert {path.name for path in folder.iterdir()} == FILES
     detector = load_detector(folder)
     assert (detector.name, detector.params, training["images"]) == (name, PARAMS[name], 3)
     assert hasattr(detector, "reconstruct") == (CATALOGUE[name].kind == "redraws")
