@@ -70,6 +70,11 @@ class Product(Section):
     inspection: InspectionParams
     compare: CompareParams = CompareParams()
 
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """The names of all sections that say something of this product: of its stages and of the detectors it lists."""
+        return (*SECTIONS, *self.detectors)
+
     @model_validator(mode="after")
     def _detectors_once(self) -> "Product":
         """A detector listed twice would be learned once and counted twice."""

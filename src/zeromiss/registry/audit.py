@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zeromiss.files import sha256_file
-from zeromiss.inspection.bundle import MANIFEST, SUMMARY
+from zeromiss.inspection.bundle import MANIFEST, SUMMARY, VQGAN
 from zeromiss.registry import audit_facts as facts
 from zeromiss.registry.audit_check import Check, read_mapping, section
 from zeromiss.registry.audit_files import check_bundle, check_model, check_source, check_summary
@@ -14,7 +14,7 @@ from zeromiss.registry.facts import NONE, git_output, pointer_hash
 from zeromiss.registry.publish import BUNDLE_TAG
 from zeromiss.registry.store import model_name
 from zeromiss.registry.stored import Store, Stored, read_version
-from zeromiss.stages.base import STAGES
+from zeromiss.stages.base import stages_of
 from zeromiss.workspace import Workspace
 
 SCHEMA_VERSION = 1
@@ -61,7 +61,7 @@ def _checks(store: Store, stored: Stored, workspace: Workspace, moves: Sequence[
         check_source(stored),
         check_threshold(stored),
         check_data(stored, _committed_pointer(stored, workspace)),
-        check_runs(stored, STAGES),
+        check_runs(stored, stages_of(stored.params.get("detectors", VQGAN).split(", "))),
         check_decision(stored, workspace),
         check_aliases(stored, moves, aliases),
     ]

@@ -6,7 +6,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from zeromiss.files import sha256_file
-from zeromiss.params import SECTIONS, Product
+from zeromiss.params import Product
 from zeromiss.registry.machine import machine
 from zeromiss.workspace import Workspace
 
@@ -42,10 +42,11 @@ def pointer_hash(text: str) -> str:
     return str(YAML(typ="safe").load(text)["outs"][0]["md5"])
 
 
-def flat_params(product: Product, sections: tuple[str, ...] = SECTIONS) -> dict[str, str]:
-    """Return seed, size, profile and the given sections as `section.key` -> text."""
+def flat_params(product: Product, sections: tuple[str, ...] | None = None) -> dict[str, str]:
+    """Return seed, size, profile, detectors and the given sections (all of the product's) as `section.key` -> text."""
     values: dict[str, Any] = {"profile": product.profile, "seed": product.seed, "size": product.size}
-    for section in sections:
+    values["detectors"] = ", ".join(product.detectors)
+    for section in product.sections if sections is None else sections:
         values |= {f"{section}.{key}": value for key, value in getattr(product, section).model_dump().items()}
     return {key: str(value) for key, value in values.items()}
 

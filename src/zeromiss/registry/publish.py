@@ -15,7 +15,7 @@ from zeromiss.files import read_json, sha256_file
 from zeromiss.inspection.bundle import MANIFEST, SUMMARY
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_VERSION
-from zeromiss.params import SECTIONS, Product
+from zeromiss.params import Product
 from zeromiss.registry.card import card
 from zeromiss.registry.events import move_alias, user
 from zeromiss.registry.facts import provenance
@@ -24,7 +24,7 @@ from zeromiss.registry.source import log_source
 from zeromiss.registry.store import model_name, prepare
 from zeromiss.registry.tracking import SCHEMA_VERSION as RUN_VERSION
 from zeromiss.registry.tracking import MlflowLog, act_run
-from zeromiss.stages.base import STAGES
+from zeromiss.stages.base import stages_of
 from zeromiss.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def register(
     if known is not None:
         move_alias(client, product.name, workspace, CHALLENGER, str(known.version), "its bundle was registered again")
         return Registration(name=name, version=str(known.version), created=False)
-    with act_run("register", product, workspace, parent=parent, sections=SECTIONS) as log:
+    with act_run("register", product, workspace, parent=parent, sections=product.sections) as log:
         version = _create(log, product, workspace, example=example, digest=digest)
     fetched = download_bundle(client, product.name, version)
     if sha256_file(fetched / MANIFEST) != digest:
@@ -145,7 +145,7 @@ def _create(log: MlflowLog, product: Product, workspace: Workspace, *, example: 
     """Log the bundle and its source with the run, register it, and return the new version."""
     client, name = log.client, model_name(product.name)
     summary = read_json(workspace.bundle(product.name) / SUMMARY, schema_version=SUMMARY_VERSION)
-    tags = version_tags(product.name, workspace) | {BUNDLE_TAG: digest} | log_source(log, product, workspace)
+    tags = version_tags(product, workspace) | {BUNDLE_TAG: digest} | log_source(log, product, workspace)
     model = _log(workspace.bundle(product.name), run_id=log.run_id, example=example)
     tags |= _seal(log, model.model_uri)
     if not client.search_registered_models(f"name = '{name}'"):
@@ -209,14 +209,14 @@ def requirements() -> list[str]:
     return sorted(pinned)
 
 
-def version_tags(product: str, workspace: Workspace) -> dict[str, str]:
+def version_tags(product: Product, workspace: Workspace) -> dict[str, str]:
     """Return what a registered version says of itself: where it came from, by whom, its threshold and its runs."""
-    tags = provenance(product, workspace) | {BY_TAG: user(), HOST_TAG: socket.gethostname()}
-    threshold = read_json(workspace.bundle(product) / SUMMARY, schema_version=SUMMARY_VERSION)["threshold"]
+    tags = provenance(product.name, workspace) | {BY_TAG: user(), HOST_TAG: socket.gethostname()}
+    threshold = read_json(workspace.bundle(product.name) / SUMMARY, schema_version=SUMMARY_VERSION)["threshold"]
     tags |= {f"threshold.{key}": str(value) for key, value in threshold.items()}
-    for stage in STAGES:
-        if workspace.run_file(product, stage).is_file():
-            run = read_json(workspace.run_file(product, stage), schema_version=RUN_VERSION)
+    for stage in stages_of(product.detectors):
+        if workspace.run_file(product.name, stage).is_file():
+            run = read_json(workspace.run_file(product.name, stage), schema_version=RUN_VERSION)
             tags[f"run.{stage}"] = run["run_id"]
     return tags
 

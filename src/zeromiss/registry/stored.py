@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
-from zeromiss.params import SECTIONS
 from zeromiss.registry.source import FOLDER as SOURCE
 from zeromiss.registry.store import model_name, reading
 from zeromiss.stages.base import STAGES
 from zeromiss.workspace import Workspace
+
+_WHOLE = ("manifest", "metrics", "selection", "threshold")  # sections that a run with all parameters has, in versions of any time
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -172,7 +173,7 @@ def _params(run: "Run | None", parent: "Run | None", stages: tuple[StageRun, ...
     Not from the stored params.yaml: a program of another time would lay its own defaults under it.
     """
     for holder in (run, parent):
-        if holder is not None and all(any(key.startswith(f"{section}.") for key in holder.data.params) for section in SECTIONS):
+        if holder is not None and all(any(key.startswith(f"{section}.") for key in holder.data.params) for section in _WHOLE):
             return dict(holder.data.params)
     return {key: value for stage in stages for key, value in stage.params.items()}
 

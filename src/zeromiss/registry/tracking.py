@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
-from zeromiss.params import SECTIONS, Product
+from zeromiss.params import Product
 from zeromiss.registry.events import user
 from zeromiss.registry.facts import NONE, flat_params, provenance
 from zeromiss.registry.store import experiment_id, prepare
@@ -84,7 +84,7 @@ class MlflowLog:
 @contextmanager
 def parent_run(product: Product, workspace: Workspace) -> Iterator[MlflowLog]:
     """Open the run that the stages of one training nest under."""
-    with _run(product, workspace, name="train", sections=SECTIONS, parent=None) as log:
+    with _run(product, workspace, name="train", sections=product.sections, parent=None) as log:
         yield log
 
 
@@ -105,7 +105,7 @@ def stage_run(stage: str, product: Product, workspace: Workspace) -> Iterator[Ml
     run file is written.
     """
     started, clock = datetime.now(UTC), time.monotonic()
-    sections = (stage,) if stage in SECTIONS else ()
+    sections = (stage,) if stage in product.sections else ()
     with _run(product, workspace, name=stage, sections=sections, parent=os.environ.get(PARENT)) as log:
         yield log
         seconds = time.monotonic() - clock

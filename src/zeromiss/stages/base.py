@@ -1,15 +1,20 @@
 """What a stage is given: the product, the paths, and somewhere to say what happened."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from zeromiss.detector_params import DETECTORS
 from zeromiss.params import Product
 from zeromiss.workspace import Workspace
 
-STAGES = (
-    "manifest", "vqgan", "ganodip", "f_anogan", "cyclegan", "cpcae", "simplenet", "padim", "patchcore", "efficientad", "ganomaly",
-    "metrics", "selection", "threshold", "bundle", "report", "compare",
-)  # fmt: skip
+COMPARE = "compare"
+STAGES = ("manifest", *DETECTORS, "metrics", "selection", "threshold", "bundle", "report", COMPARE)
+
+
+def stages_of(detectors: Sequence[str]) -> tuple[str, ...]:
+    """Return the stages that lead to a bundle and its report with these detectors, in their order."""
+    return tuple(stage for stage in STAGES if stage in detectors or stage not in (*DETECTORS, COMPARE))
 
 
 class RunLog(Protocol):
