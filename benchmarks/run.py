@@ -28,6 +28,7 @@ ORDER = (
     "ingest",
     "selection",
     "scaling",
+    "reconstructors",
 )
 _HEAD = """\
 # What was measured
