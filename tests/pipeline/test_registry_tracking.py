@@ -150,7 +150,8 @@ def test_params_are_flat_text(tiny):
     flat = flat_params(tiny, ("vqgan",))
     assert flat["vqgan.channels"] == "(8, 16)"
     assert flat["size"] == "64"
-    assert set(flat) == {"profile", "seed", "size"} | {f"vqgan.{key}" for key in type(tiny.vqgan).model_fields}
+    assert flat["detectors"] == "vqgan"
+    assert set(flat) == {"profile", "seed", "size", "detectors"} | {f"vqgan.{key}" for key in type(tiny.vqgan).model_fields}
 
 
 def test_the_store_lies_in_the_repository_unless_a_server_is_named(tracked, monkeypatch):
