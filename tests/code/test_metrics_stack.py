@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from tests.model.vqgan_parts import load_tiny
-from zeromiss.detectors.base import Detection, Reconstruction
+from zeromiss.detectors.base import Detection, Reconstruction, redraws
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.columns import feature_columns, map_columns
 from zeromiss.metrics.measure_map import MapMeasurer, mean_inside
-from zeromiss.metrics.stack import Stack, redraws, stack_of
+from zeromiss.metrics.stack import Stack, stack_of
 from zeromiss.stage_params import MetricsParams
 
 SIDE = 64

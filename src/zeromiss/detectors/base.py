@@ -55,3 +55,8 @@ class ReconstructingDetector(Protocol):
 
 
 Detector = EmbeddingDetector | ReconstructingDetector
+
+
+def redraws(detector: Detector) -> bool:
+    """Return whether a detector gives reconstructions."""
+    return hasattr(detector, "reconstruct")

@@ -8,12 +8,12 @@ from time import monotonic
 from typing import Protocol, TypedDict
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
 from zeromiss.detectors.base import Detector
-from zeromiss.detectors.checkpoint import History, load_checkpoint, save_checkpoint
+from zeromiss.detectors.checkpoint import History, Learner, load_checkpoint, save_checkpoint
 from zeromiss.errors import ZeromissError
 
 _LOG_EVERY = 25  # steps
@@ -26,11 +26,8 @@ class Curves(Protocol):
         """Take finite numbers at a step."""
 
 
-class Stepper(Protocol):
-    """A training that learns one batch at a time: modules and optimisers by name, so that a checkpoint holds all its state."""
-
-    modules: Mapping[str, nn.Module]
-    optimisers: Mapping[str, torch.optim.Optimizer]
+class Stepper(Learner, Protocol):
+    """A training that learns one batch at a time; a checkpoint holds all its state."""
 
     def step(self, batch: Tensor, step: int) -> dict[str, Tensor]:
         """Learn from the batch of `step` (from 0) and return scalars for the curves, the same names at every step."""

@@ -7,7 +7,7 @@ from typing import Self
 from torch import Tensor
 
 from zeromiss.backbones.base import Backbone
-from zeromiss.detectors.base import Detector
+from zeromiss.detectors.base import Detector, redraws
 from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.measure_map import MapMeasurer
 from zeromiss.metrics.measurement import Measurement, Measures
@@ -32,11 +32,6 @@ class Stack:
         found = tuple(member.measure(image_CHW) for member in self.members)
         features = {name: value for one in found for name, value in one.features.items()}
         return replace(found[0], features=features, members=found)
-
-
-def redraws(detector: Detector) -> bool:
-    """Return whether a detector gives reconstructions."""
-    return hasattr(detector, "reconstruct")
 
 
 def measurer_of(detector: Detector, *, backbone: Backbone, params: MetricsParams, mask_HW: Tensor | None) -> Measures:

@@ -8,19 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from zeromiss.detectors.base import Detector
+from zeromiss.detectors.base import Detector, redraws
 from zeromiss.detectors.batches import Images
 from zeromiss.detectors.checkpoint import checkpoint_key
 from zeromiss.detectors.images import LOADERS, MEMORY, ImageFiles, floats
 from zeromiss.detectors.loop import Curves, Trained
 from zeromiss.detectors.taught import write_taught
 from zeromiss.errors import ZeromissError
-from zeromiss.files import atomic_path, sha256_file, write_json
+from zeromiss.files import sha256_file, write_json
 from zeromiss.images import manifest as manifests
 from zeromiss.images.reader import open_reader
 from zeromiss.images.reference import alignment_digest
@@ -28,6 +27,7 @@ from zeromiss.images.staging import Staging
 from zeromiss.memory import peak_mib
 from zeromiss.sections import Section
 from zeromiss.stages.base import RunLog
+from zeromiss.stages.samples import write_picture
 from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
 
@@ -111,7 +111,7 @@ def write_samples(path: Path, detector: Detector, images_CHW: list[Tensor]) -> N
     for image_CHW in images_CHW:
         image_BCHW = image_CHW[None]
         rows = [image_CHW]
-        if hasattr(detector, "reconstruct"):
+        if redraws(detector):
             reconstruction = detector.reconstruct(image_BCHW)
             rows.append(reconstruction.image_hat_BCHW[0])
             detection = detector.score(image_BCHW, reconstruction)
@@ -121,12 +121,7 @@ def write_samples(path: Path, detector: Detector, images_CHW: list[Tensor]) -> N
         columns.append(torch.cat(rows, dim=1))
     highest = max(max(float(map_HW.max()) for map_HW in maps), 1e-12)
     whole = [torch.cat([column, (map_HW / highest).expand(3, -1, -1)], dim=1) for column, map_HW in zip(columns, maps, strict=True)]
-    rgb_HWC = torch.cat(whole, dim=2).movedim(0, -1).mul(255).round().byte().numpy()
-    written, data = cv2.imencode(".png", rgb_HWC[..., ::-1])
-    if not written:
-        raise ZeromissError(f"{path} could not be encoded as PNG: report this")
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    write_picture(path, torch.cat(whole, dim=2))
 
 
 def _parameters(detector: Detector) -> int:

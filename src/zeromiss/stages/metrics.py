@@ -14,9 +14,10 @@ import pandas as pd
 from torch import Tensor
 from tqdm import tqdm
 
+from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.load import load_backbone
 from zeromiss.cluster import active_session
-from zeromiss.detectors.base import Detector
+from zeromiss.detectors.base import Detector, redraws
 from zeromiss.detectors.load import load_detector
 from zeromiss.detectors.taught import refuse_taught_images
 from zeromiss.errors import ZeromissError
@@ -29,7 +30,7 @@ from zeromiss.metrics.chunks import Counted, count, measured_there, write_recipe
 from zeromiss.metrics.mask import normal_variation_mask, save_mask
 from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.ranking import PixelRanking, average_precision, fpr_at_zero_missed, image_auroc
-from zeromiss.metrics.stack import Stack, redraws, stack_of
+from zeromiss.metrics.stack import Stack, stack_of
 from zeromiss.metrics.table import (
     FILE, NATIVE_FILE, NATIVE_SCHEMA, NATIVES_FILE, SCHEMA_VERSION, mask_file, measured, read_tensor, write_rows,
 )  # fmt: skip
@@ -59,8 +60,8 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     staging = Staging(target)
     staging.recover()
     with staging:
-        masks = _masks(product, detectors, manifest, reader, raw=raw, folder=staging.folder)
         backbone = load_backbone(product.metrics.backbone, product.metrics.backbone_path)
+        masks = _masks(product, detectors, backbone, manifest, reader, raw=raw, folder=staging.folder)
         stack = stack_of(detectors, backbone=backbone, params=product.metrics, masks=masks)
         started = time.perf_counter()
         natives, rankings = _measure_table(product, workspace, table, stack, masks, reader, path=staging.folder / FILE)
@@ -110,7 +111,14 @@ def _table_rows(manifest: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _masks(
-    product: Product, detectors: list[Detector], manifest: pd.DataFrame, reader: ImageReader, *, raw: Path, folder: Path
+    product: Product,
+    detectors: list[Detector],
+    backbone: Backbone,
+    manifest: pd.DataFrame,
+    reader: ImageReader,
+    *,
+    raw: Path,
+    folder: Path,
 ) -> dict[str, Tensor]:
     """Return and write the normal-variation mask of each detector that redraws, where positions are fixed."""
     redrawing = [detector for detector in detectors if redraws(detector)]
@@ -124,7 +132,6 @@ def _masks(
         )
     masks = {}
     for detector in redrawing:
-        backbone = load_backbone(product.metrics.backbone, product.metrics.backbone_path)
         plain = Measurer(detector=detector, backbone=backbone, params=product.metrics, mask_HW=None)
         bar = tqdm(paths, desc=f"mask of {detector.name}", unit="image")
         masks[detector.name] = normal_variation_mask(plain.difference(read_tensor(path, reader)) for path in bar)

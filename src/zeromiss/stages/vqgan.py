@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pandas as pd
 import torch
 from torch import Tensor
@@ -23,7 +22,7 @@ from zeromiss.detectors.vqgan.launch import train_on_devices
 from zeromiss.detectors.vqgan.store import load_vqgan, save_vqgan
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
-from zeromiss.files import atomic_path, sha256_file, write_json
+from zeromiss.files import sha256_file, write_json
 from zeromiss.images import manifest as manifests
 from zeromiss.images.reader import open_reader
 from zeromiss.images.reference import alignment_digest
@@ -31,6 +30,7 @@ from zeromiss.images.staging import Staging
 from zeromiss.memory import peak_mib
 from zeromiss.params import Product
 from zeromiss.stages.base import RunLog
+from zeromiss.stages.samples import write_picture
 from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
 
@@ -110,12 +110,7 @@ def write_samples(path: Path, vqgan: Vqgan, images_CHW: list[Tensor]) -> None:
         image_hat_CHW = vqgan.reconstruct(image_CHW[None]).image_hat_BCHW[0]
         difference_CHW = (4 * (image_CHW - image_hat_CHW).abs()).clamp(max=1)
         columns.append(torch.cat([image_CHW, image_hat_CHW, difference_CHW], dim=1))
-    rgb_HWC = torch.cat(columns, dim=2).movedim(0, -1).mul(255).round().byte().numpy()
-    written, data = cv2.imencode(".png", rgb_HWC[..., ::-1])
-    if not written:
-        raise ZeromissError(f"{path} could not be encoded as PNG: report this")
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    write_picture(path, torch.cat(columns, dim=2))
 
 
 def _report(training: dict[str, Any], folder: Path, log: RunLog) -> None:

@@ -21,8 +21,8 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from zeromiss.backbones.base import Backbone
 from zeromiss.detectors.batches import Images
-from zeromiss.detectors.loop import Curves, Trained
-from zeromiss.detectors.vqgan.train import accelerator, train
+from zeromiss.detectors.loop import Curves, Trained, device
+from zeromiss.detectors.vqgan.train import train
 from zeromiss.errors import ZeromissError
 from zeromiss.detector_params import VqganParams
 
@@ -63,7 +63,7 @@ def fabric_of(params: VqganParams) -> Fabric:
         forward_sync_buffers=False,  # the codebook's averages are equal everywhere: they come from the whole batch
         find_unused_parameters=params.codebook == "gradient" and params.codebook_start > 0,  # until codes are used
     )
-    return Fabric(accelerator=accelerator(), devices=params.devices, strategy=strategy, plugins=[LightningEnvironment()])
+    return Fabric(accelerator=device().type, devices=params.devices, strategy=strategy, plugins=[LightningEnvironment()])
 
 
 def _refuse(params: VqganParams) -> None:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from zeromiss.backbones.base import Backbone
 from zeromiss.detectors.batches import Batches, Images, WithTemplate, mean_image
 from zeromiss.detectors.checkpoint import load_checkpoint, save_checkpoint
-from zeromiss.detectors.loop import Curves, Trained
+from zeromiss.detectors.loop import Curves, Trained, device
 from zeromiss.detectors.vqgan.trainer import Trainer
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
@@ -42,7 +42,7 @@ def train(
     Raises ZeromissError when the crop is no multiple of f, quantising would never begin, or the
     loss is no longer finite.
     """
-    fabric = fabric or Fabric(accelerator=accelerator(), devices=1)
+    fabric = fabric or Fabric(accelerator=device().type, devices=1)
     vqgan = Vqgan(params, seed=seed)
     if params.template:
         template_CHW = mean_image(images)
@@ -82,11 +82,6 @@ def _is_kept(step: int, params: VqganParams, fabric: Fabric) -> bool:
     """Return whether the state after `step` is written: every so often, and at last where it is all that remains."""
     last = step + 1 == params.steps and fabric.world_size > 1
     return last or (step + 1) % params.checkpoint_every == 0
-
-
-def accelerator() -> str:
-    """Return what trains here: the GPU if there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _loader(fabric: Fabric, batches: Batches, done: int, steps: int, workers: int) -> Iterable[torch.Tensor]:
