@@ -15,7 +15,7 @@ from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
 SIZE = 32
-SHORT = {"channels": (8, 8), "latent": 4, "batch": 2, "gan_steps": 4, "critic_steps": 2, "encoder_steps": 3}
+SHORT = {"channels": (8, 8), "latent": 4, "batch": 2, "gan_steps": 4, "critic_steps": 2, "encoder_steps": 3, "checkpoint_every": 2}
 PARAMS = {"ganodip": GanodipParams(side=16, **SHORT), "f_anogan": FAnoganParams(tile=16, **SHORT)}
 
 
@@ -45,3 +45,4 @@ def test_a_stage_leaves_a_detector_that_judges(product: Product, workspace: Work
     detection = detector.score(image_BCHW, detector.reconstruct(image_BCHW))
     assert detection.map_BHW.shape == (1, SIZE, SIZE)
     assert torch.isfinite(detection.score_B).all()
+    assert list(workspace.checkpoints.rglob("*.safetensors")) == []  # written every second step, and of no use any more

@@ -96,6 +96,7 @@ def fit_detector(
         write_taught(staging.folder, **sources)
         write_samples(staging.folder / SAMPLES_FILE, detector, shown)
         staging.swap()
+    checkpoint.unlink(missing_ok=True)
     log.metrics({key: float(value) for key, value in training.items()})
     for file in (SAMPLES_FILE, TRAINING_FILE, HISTORY_FILE):
         log.artifact(target / file)
