@@ -148,7 +148,7 @@ def test_a_damaged_or_missing_file_is_named(tmp_path: Path):
 
 
 def test_a_training_that_loses_its_way_or_has_no_image_is_refused():
-    with pytest.raises(ZeromissError, match="training of ganomaly lost its way|a step of ganomaly failed"):
+    with pytest.raises(ZeromissError, match="training of ganomaly lost its way"):
         trained(TINY.model_copy(update={"learning_rate": 1e30}))
     with pytest.raises(ZeromissError, match="no normal image"):
         train(TINY, parts(1)[:0], size=SIDE, seed=5)

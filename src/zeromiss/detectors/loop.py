@@ -1,6 +1,7 @@
 """The loop in which detectors learn by gradients: seeded batches, curves, checkpoints, a bar with rate and time left."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,18 @@ class How(TypedDict, total=False):
 
 
 def device() -> torch.device:
-    """Return what learns here: the GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return what learns here: the GPU if there is one, told to calculate as a CPU does.
+
+    That is: fp32 of full width, because what is kept of frozen features is compared with an inspection's, which runs on
+    a CPU; and sums in a fixed order, because the same seed must give the same weights. An operation that has no
+    repeatable form on a GPU goes on with torch's warning.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for to repeat itself
+    torch.backends.cudnn.allow_tf32 = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return torch.device("cuda")
 
 
 def learn(

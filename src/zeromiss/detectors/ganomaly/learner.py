@@ -7,6 +7,7 @@ from zeromiss.detectors.ganomaly.ganomaly import Ganomaly
 from zeromiss.detectors.images import floats
 from zeromiss.detectors.loop import device
 from zeromiss.detectors.peers.imports import anomalib, clearly
+from zeromiss.errors import ZeromissError
 
 _BETAS = (0.5, 0.999)
 
@@ -31,6 +32,7 @@ class Learner:
             image_BCHW, drawn_BCHW, code, code_of_drawn = model(self.detector.seen(floats(batch).to(device())))
             real, _ = model.discriminator(image_BCHW)
             fake, _ = model.discriminator(drawn_BCHW)
+            _refuse_what_is_no_number(real, fake)
             generator = self._generator_loss(code, code_of_drawn, image_BCHW, drawn_BCHW, real, fake)
             self.optimisers["generator"].zero_grad(set_to_none=True)
             generator.backward(retain_graph=True)
@@ -41,3 +43,9 @@ class Learner:
             discriminator.backward()
             self.optimisers["discriminator"].step()
         return {"generator": generator.detach(), "discriminator": discriminator.detach()}
+
+
+def _refuse_what_is_no_number(*verdicts: Tensor) -> None:
+    """Stop before the loss does: on a GPU its own check ends the whole process's use of the device, without a word."""
+    if not all(torch.isfinite(verdict_B).all() for verdict_B in verdicts):
+        raise ZeromissError("training of ganomaly lost its way (its discriminator gives no number): lower ganomaly.learning_rate")

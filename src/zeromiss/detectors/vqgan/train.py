@@ -42,7 +42,8 @@ def train(
     Raises ZeromissError when the crop is no multiple of f, quantising would never begin, or the
     loss is no longer finite.
     """
-    fabric = fabric or Fabric(accelerator=device().type, devices=1)
+    place = device()  # of every process, before its first step
+    fabric = fabric or Fabric(accelerator=place.type, devices=1)
     vqgan = Vqgan(params, seed=seed)
     if params.template:
         template_CHW = mean_image(images)
@@ -55,8 +56,8 @@ def train(
         raise ZeromissError(
             f"vqgan.codebook_start is {params.codebook_start}: it must be below vqgan.steps = {params.steps}, or no code is ever learned"
         )
-    place = {"rank": fabric.global_rank, "processes": fabric.world_size}
-    batches = Batches(images, batch=params.batch, crop=params.crop, seed=seed, steps=params.steps, **place)
+    share = {"rank": fabric.global_rank, "processes": fabric.world_size}
+    batches = Batches(images, batch=params.batch, crop=params.crop, seed=seed, steps=params.steps, **share)
     done, before, history = load_checkpoint(checkpoint, trainer) if checkpoint else (0, 0.0, [])
     started = monotonic()
     trainer.vqgan.train()
