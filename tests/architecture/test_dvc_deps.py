@@ -14,6 +14,7 @@ from zeromiss.workspace import Workspace
 
 SOURCE = Path(__file__).resolve().parents[2]
 LIBRARY = SOURCE / "src"
+SHARED = tuple(LIBRARY / f"zeromiss/stages/{part}.py" for part in ("fitting", "teaching"))  # do the work of detectors' stages
 ONE_FILE, ALIGN = "/manifest.parquet", "/align"  # of the folder that the manifest stage writes
 PIPELINE = YAML(typ="safe").load((SOURCE / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
@@ -54,11 +55,16 @@ def closure(path):
     return seen
 
 
+def files_of(name):
+    """Return a stage's file, and what it needs of the shared ones."""
+    own = LIBRARY / f"zeromiss/stages/{name}.py"
+    needed = closure(own)
+    return [own, *(path for path in SHARED if path in needed)]
+
+
 def source_of(name):
-    """Return a stage's source, with that of `fitting`, which does the work of most detectors' stages."""
-    source = (LIBRARY / f"zeromiss/stages/{name}.py").read_text(encoding="utf-8")
-    shared = (LIBRARY / "zeromiss/stages/fitting.py").read_text(encoding="utf-8")
-    return source + shared if "stages.fitting" in source else source
+    """Return the source of a stage's files."""
+    return "".join(path.read_text(encoding="utf-8") for path in files_of(name))
 
 
 def says_nothing(path):
@@ -132,12 +138,11 @@ def test_what_shortcuts_are_called_trains_nothing_anew(name):
     assert "workspace.manifest(" in source and whole == []
 
 
-def sections_read(path):
-    """Return the attributes of `product` that a file reads, and whether it uses the product as a whole."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def sections_read(name):
+    """Return the attributes of `product` that a stage's files read, and whether they use the product as a whole."""
     read = {
         node.attr
-        for node in ast.walk(tree)
+        for node in ast.walk(ast.parse(source_of(name)))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "product"
     }
     return read & ({*params.Product.model_fields} - {"name"}), "model_dump" in read
@@ -145,7 +150,7 @@ def sections_read(path):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_params_cover_what_the_stage_reads(name):
-    read, whole = sections_read(LIBRARY / f"zeromiss/stages/{name}.py")
+    read, whole = sections_read(name)
     declared = set(stage(name)["params"])
     if "products.${key}" in declared:
         assert "profiles.${item.profile}" in declared
@@ -160,5 +165,5 @@ def test_params_cover_what_the_stage_reads(name):
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_reads_what_its_params_declare(name):
     declared = {key.split(".")[-1] for key in stage(name)["params"] if key.startswith("products.${key}.")}
-    read, _ = sections_read(LIBRARY / f"zeromiss/stages/{name}.py")
+    read, _ = sections_read(name)
     assert declared - read == set(), f"dvc.yaml: stage {name} runs again for parameters it does not read"

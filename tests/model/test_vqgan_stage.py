@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tests.workspace_parts import unaligned
 from zeromiss.backbones.base import Backbone
+from zeromiss.detectors.images import ImageFiles
 from zeromiss.detectors.vqgan.evaluate import mean_psnr
 from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.errors import ZeromissError
@@ -18,6 +19,7 @@ from zeromiss.files import read_json
 from zeromiss.detector_params import VqganParams
 from zeromiss.images.reader import ImageReader
 from zeromiss.params import Product, load_product
+from zeromiss.stages import teaching
 from zeromiss.stages import vqgan as stage
 from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
@@ -112,8 +114,8 @@ def test_images_that_do_not_fit_into_memory_are_read_as_needed(
     model = workspace.detector("drawn", "vqgan") / "model.safetensors"
     stage.run(product, workspace, KeptLog())
     first = model.read_bytes()
-    monkeypatch.setattr(stage, "MEMORY", 0)
-    monkeypatch.setattr(stage, "LOADERS", 0)
+    monkeypatch.setattr(teaching, "MEMORY", 0)
+    monkeypatch.setattr(teaching, "LOADERS", 0)
     stage.run(product, workspace, KeptLog())
     assert model.read_bytes() == first
 
@@ -121,7 +123,7 @@ def test_images_that_do_not_fit_into_memory_are_read_as_needed(
 def test_kept_images_are_read_once(tmp_path: Path):
     file = tmp_path / "0.png"
     cv2.imwrite(str(file), np.full((48, 48, 3), 7, np.uint8))
-    kept, read = (stage.ImageFiles([file], ImageReader(48), keep=keep) for keep in (True, False))
+    kept, read = (ImageFiles([file], ImageReader(48), keep=keep) for keep in (True, False))
     assert torch.equal(kept[0], read[0])
     file.unlink()
     assert kept[0].unique().tolist() == [7]

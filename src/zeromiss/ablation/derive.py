@@ -23,7 +23,7 @@ from zeromiss.workspace import Workspace
 MADE, MADE_VERSION = "made.json", 1
 _DETECTOR = "vqgan"
 _CODE = {
-    "vqgan": ("images", "backbones", "detectors", "stages/vqgan.py"),
+    "vqgan": ("images", "backbones", "detectors", "stages/teaching.py", "stages/vqgan.py"),
     "metrics": ("images", "backbones", "detectors", "metrics", "stages/metrics.py"),
 }
 

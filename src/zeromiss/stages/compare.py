@@ -111,7 +111,7 @@ def _composites(product: Product, content: dict[str, Any], natives: pd.DataFrame
     seconds = {name: entry["seconds_per_image"] for name, entry in content["detectors"].items()}
     limit, cheapest = product.compare.speed, min(seconds, key=seconds.__getitem__)
     bases = {"fast_stack": cheapest, "first_stack": product.detectors[0]}
-    params = product.selection.model_copy(update={name: getattr(product.compare, name) for name in ("families", "draws", "scoring")})
+    params = product.selection.model_copy(update={name: getattr(product.compare, name) for name in ("families", "draws", "scoring", "most")})
     table = read_table(measured / tables.FILE, schema_version=tables.SCHEMA_VERSION)
     judged = judge_systems(table, natives, systems(seconds, limit), params, seed=product.seed, folder=kept)
     fast = {name: {"base": base, "members": list(fast_members(seconds, base, limit))} for name, base in bases.items()}

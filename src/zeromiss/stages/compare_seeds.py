@@ -57,7 +57,7 @@ def _key(stage: str, product: Product, inside: Workspace) -> str:
     values = {"size": product.size, "seed": product.seed, "images": images}
     if stage != "metrics":
         own = {"params": getattr(product, stage).model_dump(mode="json")}
-        return digest(values | own, code=(*_READ, "stages/fitting.py", f"stages/{stage}.py"))
+        return digest(values | own, code=(*_READ, "stages/fitting.py", "stages/teaching.py", f"stages/{stage}.py"))
     learned = {name: sha256_file(_output(name, product.name, inside)) for name in product.detectors}
     own = {"metrics": product.metrics.model_dump(mode="json"), "learned": learned}
     return digest(values | own, code=(*_READ, "metrics", "stages/metrics.py"))

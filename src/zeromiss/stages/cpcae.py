@@ -1,13 +1,12 @@
 """Stage `cpcae`: teach the patch autoencoder normal images, and remember their error maps."""
 
-from functools import partial
 from typing import Any
 
 from zeromiss.detectors.cpcae.store import load_cpcae, save_cpcae
 from zeromiss.detectors.cpcae.train import train
 from zeromiss.params import Product
 from zeromiss.stages.base import RunLog
-from zeromiss.stages.fitting import fit_detector
+from zeromiss.stages.fitting import Fit, fit_detector
 from zeromiss.workspace import Workspace
 
 
@@ -16,15 +15,5 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
 
     Raises ZeromissError as `fit_detector` and the training do.
     """
-    return fit_detector(
-        "cpcae",
-        product.cpcae,
-        partial(train, product.cpcae, size=product.size),
-        save_cpcae,
-        load_cpcae,
-        product=product.name,
-        size=product.size,
-        seed=product.seed,
-        workspace=workspace,
-        log=log,
-    )
+    fit = Fit(name="cpcae", params=product.cpcae, train=train, save=save_cpcae, load=load_cpcae)
+    return fit_detector(fit, product, workspace, log)

@@ -5,6 +5,7 @@ it does not know; no defect and no other split is read.
 """
 
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,21 @@ import torch
 from torch import Tensor
 
 from zeromiss.backbones.load import load_backbone
-from zeromiss.detectors.checkpoint import checkpoint_key
-from zeromiss.detectors.images import LOADERS, MEMORY, ImageFiles, floats
+from zeromiss.detectors.images import ImageFiles, floats
 from zeromiss.detectors.loop import Trained
 from zeromiss.detectors.taught import write_taught
 from zeromiss.detectors.vqgan.evaluate import code_usage, mean_psnr
 from zeromiss.detectors.vqgan.launch import train_on_devices
 from zeromiss.detectors.vqgan.store import load_vqgan, save_vqgan
 from zeromiss.detectors.vqgan.vqgan import Vqgan
-from zeromiss.errors import ZeromissError
-from zeromiss.files import sha256_file, write_json
-from zeromiss.images import manifest as manifests
-from zeromiss.images.reader import open_reader
-from zeromiss.images.reference import alignment_digest
+from zeromiss.files import write_json
 from zeromiss.images.staging import Staging
 from zeromiss.memory import peak_mib
 from zeromiss.params import Product
 from zeromiss.stages.base import RunLog
 from zeromiss.stages.samples import write_picture
-from zeromiss.tables import read_table, write_table
+from zeromiss.stages.teaching import Teaching, open_teaching
+from zeromiss.tables import write_table
 from zeromiss.workspace import Workspace
 
 HISTORY_FILE, TRAINING_FILE, SAMPLES_FILE = "history.parquet", "training.json", "samples.png"
@@ -46,61 +43,54 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     Killed and started again, it goes on from its last checkpoint. Raises ZeromissError without training images,
     with weights of the backbone missing, with devices that cannot share a batch, or when the loss is no longer finite.
     """
-    manifest_file = workspace.manifest(product.name) / manifests.FILE
-    manifest = read_table(manifest_file, schema_version=manifests.SCHEMA_VERSION)
-    raw, align = workspace.raw(product.name), workspace.alignment(product.name)
-    reader = open_reader(align, product.size)
-    rows, others = (manifest[(manifest["split"] == split) & (manifest["label"] == "normal")] for split in ("train", "mask"))
-    taught, unseen = ([raw / path for path in some["path"]] for some in (rows, others))
-    if not taught:
-        raise ZeromissError(f"product {product.name!r} has no image in the split train: ingest normal images")
-    fits = len(taught) * 3 * product.size**2 * product.vqgan.devices <= MEMORY
-    images = ImageFiles(taught, reader, keep=fits)
-    digests = sha256_file(manifest_file) + alignment_digest(align)
-    key = checkpoint_key(product.vqgan, size=product.size, seed=product.seed, manifest_sha256=digests)
-    checkpoint = workspace.checkpoints / product.name / f"vqgan-{key}.safetensors"
+    teaching = open_teaching("vqgan", product.vqgan, product, workspace, processes=product.vqgan.devices)
     trained = train_on_devices(
         product.vqgan,
-        images,
+        teaching.normal,
         partial(load_backbone, product.vqgan.backbone, product.vqgan.backbone_path),
         seed=product.seed,
         log=log,
-        checkpoint=checkpoint,
-        workers=0 if fits else LOADERS,
+        checkpoint=teaching.checkpoint,
+        workers=teaching.workers,
     )
-    training = _write(trained, images, ImageFiles(unseen, reader), workspace.detector(product.name, "vqgan"), rows["sha256"].tolist())
-    checkpoint.unlink(missing_ok=True)
-    _report(training, workspace.detector(product.name, "vqgan"), log)
+    folder = workspace.detector(product.name, "vqgan")
+    training = _write(trained, teaching, folder)
+    teaching.checkpoint.unlink(missing_ok=True)
+    _report(training, folder, log)
     return training
 
 
-def _write(trained: Trained, taught: ImageFiles, unseen: ImageFiles, target: Path, digests: list[str]) -> dict[str, Any]:
+def _write(trained: Trained, teaching: Teaching, target: Path) -> dict[str, Any]:
     """Write the folder as a whole; what is measured is the network as read back from it."""
     staging = Staging(target)
     staging.recover()
     with staging:
         save_vqgan(staging.folder, trained.detector)
         vqgan = load_vqgan(staging.folder)
-        history = pd.DataFrame(trained.history)
-        write_table(staging.folder / HISTORY_FILE, history, schema_version=SCHEMA_VERSION)
-        pictures = [floats(image) for image in unseen]
-        used, perplexity = code_usage(vqgan, (floats(taught[i]) for i in range(min(len(taught), _USAGE_IMAGES))))
-        training = {
-            "psnr_unseen_normal": mean_psnr(vqgan, pictures),
-            "codes_used": used,
-            "perplexity": perplexity,
-            "seconds": trained.seconds,
-            "images": len(taught),
-            "peak_mib": peak_mib(),
-            "steps": vqgan.params.steps,
-            "parameters": sum(weight.numel() for weight in vqgan.parameters()),
-        }
-        write_taught(staging.folder, normal=digests, abnormal=[])
+        write_table(staging.folder / HISTORY_FILE, pd.DataFrame(trained.history), schema_version=SCHEMA_VERSION)
+        pictures = [floats(image) for image in teaching.unseen]
+        training = _measured(vqgan, trained.seconds, teaching.normal, pictures)
+        write_taught(staging.folder, **teaching.sources)
         write_json(staging.folder / TRAINING_FILE, training, schema_version=SCHEMA_VERSION)
-        shown = pictures or [floats(taught[i]) for i in range(min(len(taught), _SAMPLES))]
+        shown = pictures or [floats(image) for image in islice(teaching.normal, _SAMPLES)]
         write_samples(staging.folder / SAMPLES_FILE, vqgan, shown[:_SAMPLES])
         staging.swap()
     return training
+
+
+def _measured(vqgan: Vqgan, seconds: float, taught: ImageFiles, unseen_CHW: list[Tensor]) -> dict[str, Any]:
+    """Return what the training took and how well the network repaints; without unseen images its PSNR is missing."""
+    used, perplexity = code_usage(vqgan, (floats(image) for image in islice(taught, _USAGE_IMAGES)))
+    return {
+        "psnr_unseen_normal": mean_psnr(vqgan, unseen_CHW),
+        "codes_used": used,
+        "perplexity": perplexity,
+        "seconds": seconds,
+        "images": len(taught),
+        "peak_mib": peak_mib(),
+        "steps": vqgan.params.steps,
+        "parameters": sum(weight.numel() for weight in vqgan.parameters()),
+    }
 
 
 def write_samples(path: Path, vqgan: Vqgan, images_CHW: list[Tensor]) -> None:
