@@ -1,6 +1,6 @@
 """Adding a product, or choosing its detectors: a few lines in `params.yaml`, checked before they are written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path
 from zeromiss.fits import follow_params
 from zeromiss.params import SECTIONS, Product, load_product, read_params, resolve_product
+from zeromiss.stage_params import CompareParams
 from zeromiss.workspace import Workspace
 
 NEEDS_PATH = ("mvtec", "csv")
@@ -61,6 +62,7 @@ def use_detectors(workspace: Workspace, name: str, detectors: Sequence[str]) -> 
         load_product(workspace.params_file, name)  # says which there are
     entry = dict(tree["products"][name] or {})
     added = {"detectors": list(detectors)} | {section: {} for section in detectors if section not in entry}
+    added |= _stacked(detectors, entry.get("selection") or {})
     tree["products"][name] = entry | added
     product = resolve_product(tree, name, origin=workspace.params_file)
     _write(workspace, {name: added})
@@ -85,7 +87,12 @@ def _new_entry(source: str, path: str | None, size: int | None, profile: str, de
     """Return a product's mapping with every section present: DVC tracks each of them by name."""
     sections: dict[str, Any] = {section: {} for section in (*detectors, *SECTIONS)}
     origin = {"kind": source} if path is None else {"kind": source, "path": path}
-    return {"profile": profile, "seed": 0, "size": size, "detectors": list(detectors), "source": origin, **sections}
+    return {"profile": profile, "seed": 0, "size": size, "detectors": list(detectors), "source": origin, **sections} | _stacked(detectors, {})
+
+
+def _stacked(detectors: Sequence[str], selection: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the section `selection` of a product with several detectors, whose columns are too many; nothing where it says `most`."""
+    return {"selection": {**selection, "most": CompareParams().most}} if len(detectors) > 1 and "most" not in selection else {}
 
 
 def _apply(entry: dict[str, Any], setting: str) -> None:

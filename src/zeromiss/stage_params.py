@@ -182,5 +182,6 @@ class CompareParams(Section):
     families: tuple[Family, ...] = Field(default=("et", "lr"), min_length=1)  # that composites choose among
     draws: int = Field(default=8, ge=1)  # of each family
     scoring: Literal["accuracy", "zfn_accuracy", "partial_auc"] = "accuracy"  # what a draw is judged by on a fold, as in selection
+    most: int | None = Field(default=150, ge=1)  # columns a composite keeps, as in selection; 150 of 20, 60, 100, 150 and all was best on the solar cells
     speed: float = Field(default=2.0, ge=1.0)  # a stack for speed takes at most this many times as long as its first or cheapest member
     maps: int = Field(default=10, ge=1, le=50)  # images whose maps are shown

@@ -59,3 +59,16 @@ def test_a_mistake_is_one_sentence_exit_code_2_and_no_change(workspace, capsys, 
     assert sentence in told
     assert told.count("\n") == 1
     assert (workspace / "params.yaml").read_text() == PARAMS
+
+
+def test_several_detectors_keep_the_best_columns_and_a_choice_of_ones_own_stays(workspace):
+    file = workspace / "params.yaml"
+    assert main(["detectors", "board", "--use", "vqgan"]) == 0
+    assert load_product(file, "board").selection.most is None
+    assert main(["detectors", "board", "--use", "vqgan,simplenet"]) == 0
+    assert load_product(file, "board").selection.most == 150
+    file.write_text(file.read_text().replace("most: 150", "most: 20"))
+    assert main(["detectors", "board", "--use", "vqgan,simplenet,cpcae"]) == 0
+    assert load_product(file, "board").selection.most == 20
+    assert add("bolt", "--source", "pcba", "--detectors", "vqgan,cpcae", "--set", "selection.draws=3") == 0
+    assert (load_product(file, "bolt").selection.most, load_product(file, "bolt").selection.draws) == (150, 3)

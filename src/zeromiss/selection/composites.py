@@ -152,6 +152,7 @@ def _settings(source: Source, params: SelectionParams, folds: Mapping[str, Fold]
         "outer_repeats": len(folds) // params.outer_folds,
         "families": list(params.families),
         "draws": params.draws,
+        "most": params.most,
         "folds": params.folds,
         "scoring": params.scoring,
         "seed": seed,
