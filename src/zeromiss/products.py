@@ -117,6 +117,7 @@ def _write(workspace: Workspace, entries: dict[str, dict[str, Any]]) -> None:
     """Lay `entries` over the products, leave the rest of the file as it is, and have DVC's loops follow."""
     path, yaml = workspace.params_file, YAML()
     yaml.width = 120
+    yaml.representer.add_representer(type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null"))
     tree = yaml.load(path.read_text(encoding="utf-8"))
     for name, entry in entries.items():
         block = tree["products"].get(name) or CommentedMap()

@@ -9,7 +9,7 @@ PARAMS = """\
 # keep this comment
 schema_version: 1
 profiles:
-  quick: {size: 128}
+  quick: {size: 128, vqgan: {crop: null}}
 products:
   board: {profile: quick, source: {kind: pcba}}
 """
@@ -35,7 +35,8 @@ def test_adding_a_product_writes_its_lines_and_keeps_the_rest(workspace):
     assert (product.size, product.selection.draws, product.metrics.fixed_position) == (96, 20, False)
     assert product.manifest.split == "official"
     assert product.source.path == str(workspace / "photos")
-    assert "# keep this comment" in (workspace / "params.yaml").read_text()
+    text = (workspace / "params.yaml").read_text()
+    assert "# keep this comment" in text and "{size: 128, vqgan: {crop: null}}" in text
     assert load_product(workspace / "params.yaml", "board").size == 128
 
 

@@ -44,7 +44,11 @@ class Trained:
 
 
 class How(TypedDict, total=False):
-    """How a training goes, which changes nothing of what it learns: the same for every detector, see `learn`."""
+    """How a training goes, which changes nothing of what it learns: the same for every detector, see `learn`.
+
+    A fit without steps takes all of it, as every `train` does, and uses none: it has no curve, keeps no checkpoint, cannot
+    end early and reads each image once itself.
+    """
 
     log: Curves | None
     checkpoint: Path | None

@@ -17,8 +17,9 @@ from zeromiss.errors import ZeromissError
 
 
 def train(params: PadimParams, images: Images, *, size: int, seed: int, **_how: Unpack[How]) -> Trained:
-    """Fit on uint8 images (3, size, size); the same seed gives the same statistics. A fit of minutes, it keeps no checkpoint.
+    """Fit on uint8 images (3, size, size); the same seed gives the same statistics.
 
+    A fit of minutes without steps: of `_how` it uses nothing and keeps no checkpoint (see `How`).
     Raises ZeromissError with fewer than two images, without the backbone's weights, or where anomalib refuses.
     """
     started = monotonic()

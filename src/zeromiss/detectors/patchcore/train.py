@@ -24,8 +24,9 @@ _DISTORTION = 0.9  # of the random projection in which distances are compared (R
 
 
 def train(params: PatchcoreParams, images: Images, *, size: int, seed: int, **_how: Unpack[How]) -> Trained:
-    """Fit on uint8 images (3, size, size); the same seed gives the same coreset. A fit of minutes, it keeps no checkpoint.
+    """Fit on uint8 images (3, size, size); the same seed gives the same coreset.
 
+    A fit of minutes without steps: of `_how` it uses nothing and keeps no checkpoint (see `How`).
     Raises ZeromissError without images, without the backbone's weights, or where anomalib refuses.
     """
     started = monotonic()
