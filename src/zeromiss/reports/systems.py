@@ -41,12 +41,13 @@ NOTES = (
 
 
 def detector_entry(
-    name: str, *, native: Mapping[str, Any], training: Mapping[str, Any], natives: pd.DataFrame, scores: pd.DataFrame, tensors_mib: float
+    name: str, *, native: Mapping[str, Any], training: Mapping[str, Any], natives: pd.DataFrame, scores: pd.DataFrame, tensors_mib: float | None
 ) -> dict[str, Any]:
     """Return one detector's row.
 
     native: its figures of native.json; training: training.json; natives: columns label (normal or defect) and `name`;
-    scores: its further scores of the metric table, one column each, in the same order, may be without columns.
+    scores: its further scores of the metric table, one column each, in the same order, may be without columns; tensors_mib:
+    of its stored tensors, None where they are not at hand.
     """
     y_N = (natives["label"] == "defect").to_numpy(np.int64)
     figures = native_figures(y_N, natives[name].to_numpy(np.float64))

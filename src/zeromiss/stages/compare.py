@@ -3,7 +3,7 @@
 The training flow leaves it out: `zeromiss compare PRODUCT` runs it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,9 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         "n_defects": int((natives["label"] == "defect").sum()),
         "detectors": {name: with_spread([one[name] for one in entries]) for name in product.detectors},
     }
-    content |= _composites(product, content, natives, measured, workspace.checkpoints / product.name / "compare")
+    seconds = {name: entry["seconds_per_image"] for name, entry in content["detectors"].items()}
+    table = read_table(measured / tables.FILE, schema_version=tables.SCHEMA_VERSION)
+    content |= composites(product, seconds, table, natives, workspace.checkpoints / product.name / "compare")
     staging = Staging(workspace.compare(product.name))
     staging.recover()
     with staging:
@@ -106,13 +108,15 @@ def _entries(names: Sequence[str], measured: Path, detectors: Path, stack: Stack
     return found
 
 
-def _composites(product: Product, content: dict[str, Any], natives: pd.DataFrame, measured: Path, kept: Path) -> dict[str, Any]:
-    """Return every system under the honest protocol, and which detectors are quick enough to stand together."""
-    seconds = {name: entry["seconds_per_image"] for name, entry in content["detectors"].items()}
+def composites(product: Product, seconds: Mapping[str, float], table: pd.DataFrame, natives: pd.DataFrame, kept: Path) -> dict[str, Any]:
+    """Return every system under the honest protocol, and which detectors are quick enough to stand together.
+
+    seconds: that each detector takes for an image; table, natives: the metric table and the native scores, or the same rows
+    of both; kept: where finished folds lie. Raises ZeromissError as `judge_systems` does.
+    """
     limit, cheapest = product.compare.speed, min(seconds, key=seconds.__getitem__)
     bases = {"fast_stack": cheapest, "first_stack": product.detectors[0]}
     params = product.selection.model_copy(update={name: getattr(product.compare, name) for name in ("families", "draws", "scoring", "most")})
-    table = read_table(measured / tables.FILE, schema_version=tables.SCHEMA_VERSION)
     judged = judge_systems(table, natives, systems(seconds, limit), params, seed=product.seed, folder=kept)
     fast = {name: {"base": base, "members": list(fast_members(seconds, base, limit))} for name, base in bases.items()}
     return {"composites": judged, "fast": {"limit": limit} | fast}
