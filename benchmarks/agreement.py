@@ -160,7 +160,7 @@ def _see(x_CHW: Tensor, group: Group, backbone: Backbone, *, defect: bool) -> Se
     x_hat_CHW = group.detector.reconstruct(x_CHW[None]).image_hat_BCHW[0].clamp(0.0, 1.0)
     difference_HW = (x_CHW - x_hat_CHW).abs().mean(dim=0)
     weighted_HW = difference_HW if group.mask_HW is None else difference_HW * group.mask_HW
-    boxes_N4 = candidate_boxes(weighted_HW, pixels=PARAMS.pixels, scales=PARAMS.scales, alpha=PARAMS.alpha)
+    boxes_N4 = torch.from_numpy(candidate_boxes(weighted_HW, pixels=PARAMS.pixels, scales=PARAMS.scales, alpha=PARAMS.alpha))
     distances = {
         "dense": _dense(x_CHW, x_hat_CHW, boxes_N4, backbone),
         "crops": crop_distances(backbone, x_CHW, x_hat_CHW, boxes_N4, side=CROP_SIDE),
@@ -168,8 +168,8 @@ def _see(x_CHW: Tensor, group: Group, backbone: Backbone, *, defect: bool) -> Se
     columns, kept = {}, {}
     for mode, distances_N in distances.items():
         boxes_Q4, fid_Q = keep_largest(boxes_N4, distances_N, PARAMS.patches)
-        named = patch_distances(x_CHW.numpy(), x_hat_CHW.numpy(), boxes_Q4.numpy())
-        columns[mode] = aggregate(np.stack((fid_Q.double().numpy(), *named.values()))).ravel()
+        named = patch_distances(x_CHW.numpy(), x_hat_CHW.numpy(), boxes_Q4)
+        columns[mode] = aggregate(np.stack((fid_Q.astype(np.float64), *named.values()))).ravel()
         kept[mode] = set(map(tuple, boxes_Q4.tolist()))
     return Seen(
         defect=defect,

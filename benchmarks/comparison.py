@@ -25,7 +25,8 @@ from zeromiss.parallel import run_all
 from zeromiss.selection.bench import Bench
 from zeromiss.selection.draws import draw_parameters
 from zeromiss.selection.families import FAMILY
-from zeromiss.selection.fit import Recipe, defect_probability, fit_pipeline, prepare_fold
+from zeromiss.selection.fit import Recipe, fit_pipeline, prepare_fold
+from zeromiss.selection.probability import defect_probability
 from zeromiss.selection.fold_judge import judge_draws
 from zeromiss.selection.folds import search_folds
 from zeromiss.selection.resample import is_imbalanced

@@ -91,14 +91,14 @@ def drawn_pair(side: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def boxes_of(x_CHW: Tensor, x_hat_CHW: Tensor, params: MetricsParams) -> Tensor:
     """Return the unique candidate boxes of an image."""
     difference_HW = (x_CHW - x_hat_CHW).abs().mean(dim=0)
-    return candidate_boxes(difference_HW, pixels=params.pixels, scales=params.scales, alpha=params.alpha)
+    return torch.from_numpy(candidate_boxes(difference_HW, pixels=params.pixels, scales=params.scales, alpha=params.alpha))
 
 
 def patch_metrics(x_CHW: Tensor, x_hat_CHW: Tensor, boxes_N4: Tensor, distances_N: Tensor, params: MetricsParams) -> np.ndarray:
     """Return the aggregates (14, 7) over the boxes of largest distance: of this distance, then of all others."""
     boxes_Q4, fid_Q = keep_largest(boxes_N4, distances_N, params.patches)
-    named = patch_distances(x_CHW.numpy(), x_hat_CHW.numpy(), boxes_Q4.numpy())
-    return aggregate(np.stack((fid_Q.double().numpy(), *named.values())))
+    named = patch_distances(x_CHW.numpy(), x_hat_CHW.numpy(), boxes_Q4)
+    return aggregate(np.stack((fid_Q.astype(np.float64), *named.values())))
 
 
 def by_crops(backbone: Backbone, x_CHW: Tensor, x_hat_CHW: Tensor, boxes_N4: Tensor, setting: Setting) -> Tensor:

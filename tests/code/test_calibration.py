@@ -16,7 +16,8 @@ from sklearn.metrics import brier_score_loss
 from tests.inspection_parts import MODEL, SIZE, MeanClassifier, MeanMeasurer, grey_file, mean_inspector
 from zeromiss.errors import ZeromissError
 from zeromiss.inspection.batch import inspect_paths
-from zeromiss.inspection.bundle import BundleRecord, CalibrationRecord
+from zeromiss.inspection.bundle import BundleRecord
+from zeromiss.inspection.calibration import CalibrationRecord
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.selection.calibration import brier_difference, calibrate, fit_curve, reliability
 from zeromiss.selection.curve import Curve, shift_share

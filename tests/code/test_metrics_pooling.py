@@ -19,7 +19,7 @@ def drawn_boxes(side: int, pixels: int = 60) -> torch.Tensor:
     """Draw the candidate boxes around `pixels` places of an image, clipped at its edges."""
     difference_HW = torch.from_numpy(np.random.default_rng(1).random((side, side), dtype=np.float32))
     difference_HW[0, 0] = difference_HW[-1, -1] = 2.0
-    return candidate_boxes(difference_HW, pixels=pixels, scales=4, alpha=4)
+    return torch.from_numpy(candidate_boxes(difference_HW, pixels=pixels, scales=4, alpha=4))
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])

@@ -11,7 +11,8 @@ from tests.model.vqgan_parts import load_tiny
 from zeromiss.detectors.base import Detection, Reconstruction, redraws
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.columns import feature_columns, map_columns
-from zeromiss.metrics.measure_map import MapMeasurer, mean_inside
+from zeromiss.metrics.levels import mean_inside
+from zeromiss.metrics.measure_map import MapMeasurer
 from zeromiss.metrics.stack import Stack, stack_of
 from zeromiss.stage_params import MetricsParams
 
@@ -69,8 +70,8 @@ def stack(*detectors: object) -> Stack:
 
 
 def test_the_mean_inside_boxes_is_that_of_the_pixels() -> None:
-    map_HW = torch.arange(20.0).reshape(4, 5)
-    boxes_N4 = torch.tensor([[0, 0, 5, 4], [1, 2, 3, 4], [4, 3, 5, 4]])
+    map_HW = np.arange(20.0).reshape(4, 5)
+    boxes_N4 = np.array([[0, 0, 5, 4], [1, 2, 3, 4], [4, 3, 5, 4]])
     assert mean_inside(map_HW, boxes_N4).tolist() == pytest.approx([9.5, (11 + 12 + 16 + 17) / 4, 19.0])
 
 

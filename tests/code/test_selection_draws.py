@@ -9,7 +9,8 @@ from scipy.stats import loguniform
 
 from zeromiss.selection.draws import draw_parameters
 from zeromiss.selection.families import FAMILY
-from zeromiss.selection.fit import defect_probability, fit_family
+from zeromiss.selection.fit import fit_family
+from zeromiss.selection.probability import defect_probability
 from zeromiss.stage_params import FAMILIES
 
 

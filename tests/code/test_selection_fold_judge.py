@@ -13,7 +13,8 @@ from zeromiss.selection.bench import Bench
 from zeromiss.selection.draws import draw_parameters
 from zeromiss.selection.ensembles import ada_probability, forest_probabilities, gradient_probability
 from zeromiss.selection.families import FAMILY, Family
-from zeromiss.selection.fit import ReadyFold, Recipe, defect_probability, fit_family, prepare_fold
+from zeromiss.selection.fit import ReadyFold, Recipe, fit_family, prepare_fold
+from zeromiss.selection.probability import defect_probability
 from zeromiss.selection.fold_judge import judge_draws
 from zeromiss.selection.grow import Grower, column_count, predicted_classes
 from zeromiss.stage_params import FAMILIES

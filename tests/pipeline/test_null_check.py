@@ -10,7 +10,7 @@ import pytest
 from zeromiss.images.split import assign_splits
 from zeromiss.registry.gate import judge
 from zeromiss.registry.verdict import AuditVerdict
-from zeromiss.selection.fit import defect_probability
+from zeromiss.selection.probability import defect_probability
 from zeromiss.selection.select import select
 from zeromiss.selection.source import read_source
 from zeromiss.stage_params import ManifestParams, PromotionParams, SelectionParams

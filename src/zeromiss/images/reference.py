@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from pydantic import ValidationError
-from tqdm import tqdm
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, read_json, sha256_file, write_json
@@ -33,6 +32,8 @@ def nearest_to_mean(paths: Sequence[Path]) -> int:
     The mean is brightest where parts mostly lie: the image nearest to it lies where most of them do. Of many images,
     `SAMPLE` spread evenly over them are looked at.
     """
+    from tqdm import tqdm  # late: who only aligns has no need of it
+
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), SAMPLE)).round().astype(int))
     copies = np.stack([load_image(paths[i], _SMALL).mean(axis=0).ravel() for i in tqdm(chosen, desc="choose reference", unit="image")])
     copies -= copies.mean(axis=1, keepdims=True)

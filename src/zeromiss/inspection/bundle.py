@@ -22,7 +22,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -32,10 +31,10 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file, write_json
 from zeromiss.images.align import Aligner
 from zeromiss.images.reference import PICTURE, RECORD, open_aligner
+from zeromiss.inspection.calibration import CalibrationRecord
 from zeromiss.inspection.folders import atomic_folder
 from zeromiss.metrics.table import mask_file
 from zeromiss.sections import first_fault
-from zeromiss.selection.curve import Curve, shift_share
 from zeromiss.stage_params import MetricsParams
 
 SCHEMA_VERSION = 1
@@ -63,21 +62,6 @@ class ThresholdRecord(_Record):
     value: float = Field(ge=0.0, le=1.0)
     rule: str
     statement: str  # what the threshold guarantees, with the number of defects behind it
-
-
-class CalibrationRecord(_Record):
-    """The curve from score to probability of a defect; only bundles whose scores it has made more reliable have one."""
-
-    method: str
-    x: tuple[float, ...] = Field(min_length=1)  # scores, rising
-    y: tuple[float, ...] = Field(min_length=1)  # probabilities of a defect at them, in [0, 1]
-    table_share: float = Field(gt=0.0, lt=1.0)  # of defects, in the table that the curve was fitted to
-    line_share: float | None = Field(default=None, gt=0.0, lt=1.0)  # of defects, on the line; None: as in the table
-
-    def probability(self, score: float) -> float:
-        """Return the probability of a defect, in [0, 1], at the line's share of defects."""
-        found = float(Curve(x=self.x, y=self.y).at(np.array([score]))[0])
-        return found if self.line_share is None else shift_share(found, known=self.table_share, line=self.line_share)
 
 
 class BackboneRecord(_Record):

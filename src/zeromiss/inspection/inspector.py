@@ -24,12 +24,13 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
 from zeromiss.images.align import Aligner
 from zeromiss.images.reader import ImageReader
-from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, CalibrationRecord, bundled_aligner, fingerprint, open_bundle, taught_by
+from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, bundled_aligner, fingerprint, open_bundle, taught_by
+from zeromiss.inspection.calibration import CalibrationRecord
 from zeromiss.inspection.verdict import ModelName, Verdict, decide, to_patches
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measurement import Measurement, Measures
 from zeromiss.metrics.stack import Stack, stack_of
-from zeromiss.selection.fit import defect_probability
+from zeromiss.selection.probability import defect_probability
 from zeromiss.selection.store import load_classifier
 
 _DIGEST_SHOWN = 12
@@ -94,7 +95,7 @@ class Inspector:
         record = open_bundle(bundle)
         digest = sha256_file(bundle / MANIFEST)[:_DIGEST_SHOWN]
         return cls(
-            measurer=_load_measurer(bundle, record),
+            measurer=load_measurer(bundle, record),
             classifier=load_classifier(bundle / CLASSIFIER),
             features=record.features,
             threshold=record.threshold.value,
@@ -214,7 +215,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _load_measurer(bundle: Path, record: BundleRecord) -> Stack:
+def load_measurer(bundle: Path, record: BundleRecord) -> Stack:
     """Load networks and masks of a verified bundle."""
     return stack_of(
         [load_detector(bundle / name) for name in record.detectors],

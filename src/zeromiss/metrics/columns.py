@@ -5,6 +5,9 @@
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
+
+from zeromiss.errors import ZeromissError
 from zeromiss.metrics.aggregates import AGGREGATES
 from zeromiss.metrics.distances import DISTANCES
 
@@ -51,3 +54,15 @@ def map_columns(detector: str, score_names: Sequence[str]) -> list[str]:
     """Return all columns of a detector that gives a score and a map: its scores, aggregates of the map and of its largest pixels."""
     aggregated = [f"{detector}.{level}.map.{name}" for level in ("image", "pixel") for name in AGGREGATES]
     return score_columns(detector, score_names) + aggregated
+
+
+def named(columns: Sequence[str], numbers: np.ndarray) -> dict[str, float]:
+    """Return the values by column name.
+
+    Raises ZeromissError naming the first that is not finite.
+    """
+    features = dict(zip(columns, numbers.tolist(), strict=True))
+    for name, value in features.items():
+        if not np.isfinite(value):
+            raise ZeromissError(f"{name} is {value}: the detector or the backbone does not give finite values; train it again")
+    return features

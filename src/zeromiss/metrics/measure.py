@@ -17,13 +17,11 @@ from zeromiss.backbones.faster import faster
 from zeromiss.detectors.base import Detection, Reconstruction, ReconstructingDetector
 from zeromiss.errors import ZeromissError
 from zeromiss.memory import keep_freed_memory
-from zeromiss.metrics.aggregates import aggregate
-from zeromiss.metrics.columns import OWN_METRICS, feature_columns
-from zeromiss.metrics.distances import patch_distances
+from zeromiss.metrics.columns import OWN_METRICS, feature_columns, named
 from zeromiss.metrics.features import CROP_SIDE, CROP_SIDES, crop_distances
-from zeromiss.metrics.image_level import mse, orb_difference
-from zeromiss.metrics.localise import candidate_boxes, keep_largest, top_pixels
-from zeromiss.metrics.measurement import Measurement, named
+from zeromiss.metrics.levels import candidates, image_values, localised_values
+from zeromiss.metrics.localise import keep_largest
+from zeromiss.metrics.measurement import Measurement
 from zeromiss.metrics.perceive import Perceived, Perceiver
 from zeromiss.metrics.threads import Banded, Lanes, one_thread
 from zeromiss.metrics.tiles import Tile, lay_tiles, reconstruct_tiles
@@ -166,11 +164,9 @@ class Measurer:
 
     def _candidates(self, pair: _Pair, weight_HW: Tensor | None) -> tuple[np.ndarray, Tensor]:
         """Return the p largest differences (1, P) and the boxes (N, 4) around them, after the weight."""
-        params = self.params
         weighted_HW = pair.difference_HW if weight_HW is None else pair.difference_HW * weight_HW
-        row, column = top_pixels(weighted_HW, params.pixels).unbind(1)
-        boxes_N4 = candidate_boxes(weighted_HW, pixels=params.pixels, scales=params.scales, alpha=params.alpha)
-        return weighted_HW[row, column].cpu().numpy()[None], boxes_N4
+        pixels_1P, boxes_N4 = candidates(weighted_HW.cpu().numpy(), self.params)
+        return pixels_1P, torch.from_numpy(boxes_N4).to(weighted_HW.device)
 
     def _perceive(self, pair: _Pair, boxes: tuple[Tensor, ...], tiles: list[Tile]) -> Perceived:
         """Return the perceptual differences; the boxes' distances in the mode of the parameters."""
@@ -188,30 +184,19 @@ class Measurer:
 
     def _image_level(self, pair: _Pair, perceived: Perceived, reconstruction: Reconstruction) -> np.ndarray:
         """Return the image level's values, in the order of `image_columns`."""
-        x_CHW, x_hat_CHW = pair.arrays()
-        orb, no_keypoints = orb_difference(x_CHW, x_hat_CHW)
         own = dict(zip(OWN_METRICS, (reconstruction.quantisation_B, reconstruction.critic_B, reconstruction.critic_hat_B), strict=True))
-        single = (
-            mse(x_CHW, x_hat_CHW) if self.params.tiles is None else _lean_mse(x_CHW, x_hat_CHW),
-            perceived.perceptual_mse,
-            *(float(own[name][0]) for name in OWN_METRICS if name in self.detector.image_metrics),
-            orb,
-            float(no_keypoints),
+        return image_values(
+            *pair.arrays(),
+            perceptual_mse=perceived.perceptual_mse,
+            own=[float(own[name][0]) for name in OWN_METRICS if name in self.detector.image_metrics],
+            whole=[values_HW.cpu().numpy() for values_HW in (pair.difference_HW, perceived.map_HW, perceived.context_HW)],
+            lean=self.params.tiles is not None,
         )
-        # One after the other: the aggregates of a large image need room for several copies of it.
-        whole = (pair.difference_HW, perceived.map_HW, perceived.context_HW)
-        return np.concatenate((single, *(aggregate(values_HW.reshape(1, -1).cpu().numpy())[0] for values_HW in whole)))
 
     def _localised(
         self, pair: _Pair, pixels_1P: np.ndarray, boxes_N4: Tensor, distances_N: Tensor
     ) -> tuple[np.ndarray, Tensor, Tensor]:
         """Return the pixel and patch levels' values, the q boxes and their distances, for one difference."""
-        boxes_Q4, fid_Q = keep_largest(boxes_N4, distances_N, self.params.patches)
-        named = patch_distances(*pair.arrays(), boxes_Q4.cpu().numpy())
-        patches_KQ = np.stack((fid_Q.cpu().double().numpy(), *named.values()))
-        return np.concatenate((aggregate(pixels_1P)[0], aggregate(patches_KQ).ravel())), boxes_Q4, fid_Q
-
-
-def _lean_mse(x_CHW: np.ndarray, x_hat_CHW: np.ndarray) -> float:
-    """Return `mse` from one channel after the other, in a third of the memory; the last bit may differ."""
-    return float(np.mean([mse(x_HW, x_hat_HW) for x_HW, x_hat_HW in zip(x_CHW, x_hat_CHW, strict=True)]))
+        boxes_Q4, fid_Q = keep_largest(boxes_N4.cpu(), distances_N.cpu(), self.params.patches)
+        values = localised_values(*pair.arrays(), pixels_1P, boxes_Q4, fid_Q)
+        return values, torch.from_numpy(boxes_Q4), torch.from_numpy(fid_Q)

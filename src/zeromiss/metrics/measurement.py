@@ -3,14 +3,11 @@
 Axes: C channels, H, W pixels, Q patches, boxes (x0, y0, x1, y1) half open.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-import numpy as np
 from torch import Tensor
 
-from zeromiss.errors import ZeromissError
 from zeromiss.stage_params import MetricsParams
 
 
@@ -47,15 +44,3 @@ class Measures(Protocol):
 
     def measure(self, image_CHW: Tensor) -> Measurement:
         """Measure one float32 RGB image (3, H, W) in [0, 1]; the same image gives the same bits every time."""
-
-
-def named(columns: Sequence[str], numbers: np.ndarray) -> dict[str, float]:
-    """Return the values by column name.
-
-    Raises ZeromissError naming the first that is not finite.
-    """
-    features = dict(zip(columns, numbers.tolist(), strict=True))
-    for name, value in features.items():
-        if not np.isfinite(value):
-            raise ZeromissError(f"{name} is {value}: the detector or the backbone does not give finite values; train it again")
-    return features

@@ -38,15 +38,19 @@ class Perceiver:
     def whole(self, x_CHW: Tensor, x_hat_CHW: Tensor, boxes: Sequence[Tensor], lanes: Lanes) -> Perceived:
         """Look at both images at once and measure every box of `boxes`."""
         size = {"height": x_CHW.shape[1], "width": x_CHW.shape[2]}
-        maps, maps_hat = lanes.together(lambda: self.maps(x_CHW), lambda: self.maps(x_hat_CHW))
-        fine = [level_difference(maps[level], maps_hat[level]) for level in self.fine]
-        coarse = [level_difference(maps[level], maps_hat[level]) for level in self.coarse]
+        fine, coarse, perceptual_mse = self.differences(x_CHW, x_hat_CHW, lanes)
         return Perceived(
             map_HW=anomaly_map(fine, **size),
             context_HW=anomaly_map(coarse, **size),
-            perceptual_mse=float((maps[-1] - maps_hat[-1]).square().mean()),
+            perceptual_mse=float(perceptual_mse),
             distances=lanes.together(*(lambda some=some: dense_distances(fine, some, **size) for some in boxes)),
         )
+
+    def differences(self, x_CHW: Tensor, x_hat_CHW: Tensor, lanes: Lanes) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Return the differences of the finer and of the coarser levels, as of `level_difference`, and the last map's mean squared difference."""
+        maps, maps_hat = lanes.together(lambda: self.maps(x_CHW), lambda: self.maps(x_hat_CHW))
+        fine, coarse = ([level_difference(maps[level], maps_hat[level]) for level in levels] for levels in (self.fine, self.coarse))
+        return fine, coarse, (maps[-1] - maps_hat[-1]).square().mean()
 
     def tiled(self, x_CHW: Tensor, x_hat_CHW: Tensor, boxes: Sequence[Tensor], tiles: Sequence[Tile]) -> Perceived:
         """Look at one tile after the other; a box is measured in the tile that holds its upper left corner.

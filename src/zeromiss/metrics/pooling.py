@@ -37,6 +37,8 @@ def _aligned(map_BChw: Tensor, boxes_N4: Tensor, *, height: int, width: int) -> 
 
 def _squares(map_BChw: Tensor, boxes_N4: Tensor, *, height: int, width: int) -> Tensor | None:
     """Return which boxes are squares of even sides (N,); None where sharing their samples would not pay."""
+    if torch.compiler.is_exporting():  # a graph for other programs, which share no samples
+        return None
     cells_h, cells_w = map_BChw.shape[2:]
     if map_BChw.device.type != "cpu" or (2 * cells_h, 2 * cells_w) != (height, width):
         return None

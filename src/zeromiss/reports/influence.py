@@ -7,7 +7,7 @@ from sklearn.inspection import permutation_importance
 from sklearn.metrics import log_loss
 from sklearn.pipeline import Pipeline
 
-from zeromiss.selection.fit import defect_probability
+from zeromiss.selection.probability import defect_probability
 
 FLOOR = 1e-6  # probabilities are kept this far from 0 and 1, so that the loss stays finite
 

@@ -1,21 +1,17 @@
 """One fold made ready for all families, and one classifier fitted on it. Axes: N, M images, F columns."""
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
-from zeromiss.errors import ZeromissError
 from zeromiss.selection.families import FAMILY
 from zeromiss.selection.folds import Fold
 from zeromiss.selection.preprocess import build_preprocessing
+from zeromiss.selection.probability import understood_warnings
 from zeromiss.selection.resample import oversample
 
 
@@ -51,22 +47,8 @@ def prepare_fold(X_NF: np.ndarray, y_N: np.ndarray, fold: Fold, recipe: Recipe) 
 
 def fit_family(family: str, params: dict[str, Any], X_NF: np.ndarray, y_N: np.ndarray, seed: int) -> ClassifierMixin:
     """Return a classifier of the family, built from `params` and fitted."""
-    with _understood_warnings():
+    with understood_warnings():
         return FAMILY[family].build(params, seed).fit(X_NF, y_N)
-
-
-def defect_probability(classifier: ClassifierMixin, X_MF: np.ndarray) -> np.ndarray:
-    """Return the probability of a defect, (M,) float64 in [0, 1]; raises ZeromissError when one is no number."""
-    with _understood_warnings():
-        return checked_probability(classifier.predict_proba(X_MF)[:, 1])
-
-
-def checked_probability(probability_M: np.ndarray) -> np.ndarray:
-    """Return probabilities as float64 in [0, 1]; raises ZeromissError when one is no number."""
-    probability_M = np.asarray(probability_M, dtype=np.float64)
-    if not np.isfinite(probability_M).all():
-        raise ZeromissError("the classifier gave a probability that is no number")
-    return np.clip(probability_M, 0.0, 1.0)
 
 
 def fit_pipeline(
@@ -83,19 +65,3 @@ def fit_pipeline(
         train_NF, train_N = oversample(train_NF, train_N, neighbours=recipe.smote_neighbours, seed=recipe.seed)
     classifier = fit_family(family, params, train_NF, train_N, recipe.seed)
     return Pipeline([*preprocessing.steps, ("classifier", classifier)])
-
-
-@contextmanager
-def _understood_warnings() -> Iterator[None]:
-    """Silence what the search itself answers.
-
-    A draw that did not converge, met collinear columns or draws few rows a tree is judged by its score on parts it has not
-    seen like any other draw. LightGBM names the columns of an array itself and then misses those names in
-    the next array. All else is shown.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", message="Variables are collinear")
-        warnings.filterwarnings("ignore", message="Using the fractional value max_samples")
-        warnings.filterwarnings("ignore", message="X does not have valid feature names, but LGBMClassifier")
-        yield

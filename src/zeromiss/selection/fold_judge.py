@@ -18,7 +18,8 @@ from zeromiss.selection.bench import Bench
 from zeromiss.selection.boosters import lightgbm_probability, xgboost_probability
 from zeromiss.selection.ensembles import ada_probability, forest_probabilities, gradient_probability
 from zeromiss.selection.families import FAMILY
-from zeromiss.selection.fit import checked_probability, defect_probability, fit_family
+from zeromiss.selection.fit import fit_family
+from zeromiss.selection.probability import checked_probability, defect_probability
 
 FORESTS = ("rf", "et")  # a smaller forest is the beginning of a larger one
 FAST: dict[str, Callable[[ClassifierMixin, Bench], np.ndarray]] = {

@@ -9,7 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from zeromiss.errors import ZeromissError
-from zeromiss.selection.fit import defect_probability
+from zeromiss.selection.probability import defect_probability
 from zeromiss.selection.folds import Fold, search_folds
 from zeromiss.selection.resample import check_neighbours, is_imbalanced
 from zeromiss.selection.select import select

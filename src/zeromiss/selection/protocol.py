@@ -18,7 +18,7 @@ from zeromiss.files import read_json, write_json
 from zeromiss.metrics.ranking import fpr_at_zero_missed, image_auroc
 from zeromiss.parallel import run_each
 from zeromiss.selection.digest import digest
-from zeromiss.selection.fit import defect_probability
+from zeromiss.selection.probability import defect_probability
 from zeromiss.selection.folds import Fold, search_folds
 from zeromiss.selection.judge import rates_at
 from zeromiss.selection.select import select

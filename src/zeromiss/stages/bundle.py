@@ -9,7 +9,8 @@ from zeromiss.backbones.load import load_backbone
 from zeromiss.files import read_json, write_json
 from zeromiss.images import manifest as manifests
 from zeromiss.images.reference import alignment_digest
-from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, SUMMARY, CalibrationRecord, Contents, ThresholdRecord
+from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, SUMMARY, Contents, ThresholdRecord
+from zeromiss.inspection.calibration import CalibrationRecord
 from zeromiss.inspection.bundle import fingerprint, pack
 from zeromiss.inspection.check import Check, check_against_table, handful
 from zeromiss.inspection.inspector import Inspector

@@ -1,0 +1,1 @@
+"""A registered model as a folder of ONNX networks that inspects where there is no torch."""
