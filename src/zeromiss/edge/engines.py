@@ -30,14 +30,17 @@ class _Onnxruntime:
     """A graph run by onnxruntime."""
 
     def __init__(self, path: Path, threads: int) -> None:
+        """Open the graph at `path`."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads sleep: the line's computer has other work
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._names = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Return every output by name."""
         return dict(zip(self._names, self._session.run(self._names, inputs), strict=True))
 
 
@@ -45,6 +48,7 @@ class _OpenVino:
     """A graph run by OpenVINO; told to calculate in fp32, since it takes bf16 where the processor has it."""
 
     def __init__(self, path: Path, threads: int) -> None:
+        """Open the graph at `path`."""
         import openvino
 
         told = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"} | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
@@ -52,5 +56,6 @@ class _OpenVino:
         self._names = [output.get_any_name() for output in self._model.outputs]
 
     def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Return every output by name."""
         found = self._model(inputs)
         return {name: np.array(found[name]) for name in self._names}

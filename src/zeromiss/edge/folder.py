@@ -45,7 +45,7 @@ def write_folder(draft: Path, bundle: Path, *, model: ModelName, engine: str) ->
     record = open_bundle(bundle)
     stack = load_measurer(bundle, record)
     _refuse(record, any(redraws(member.detector) for member in stack.members))
-    _write_graphs(draft, stack.members, record)
+    write_graphs(draft, stack.members, record)
     for name, file in record.masks().items():
         np.save(draft / name / MASK, load_mask_file(bundle / file).numpy(), allow_pickle=False)
     shutil.copyfile(bundle / CLASSIFIER, draft / CLASSIFIER)
@@ -72,7 +72,7 @@ def _refuse(record: BundleRecord, redrawing: bool) -> None:
         raise ZeromissError(f"this model of {record.product} judges in tiles, which is not exported: set metrics.tiles to null in params.yaml {again}")
 
 
-def _write_graphs(draft: Path, members: list[Measures], record: BundleRecord) -> None:
+def write_graphs(draft: Path, members: list[Measures], record: BundleRecord) -> None:
     """Write a graph a detector, and that of the boxes' distances where one redraws."""
     failures = {}
     for member in members:
