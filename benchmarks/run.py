@@ -23,7 +23,6 @@ ORDER = (
     "simplenet",
     "patch_distances",
     "inspection",
-    "edge",
     "extraction",
     "high_resolution",
     "ingest",
