@@ -25,11 +25,16 @@ SIDE = 64
 ABSENT = ("torch", "torchvision", "timm", "pandas", "pyarrow", "mlflow", "lightgbm", "xgboost", "tqdm", "safetensors")
 WITHOUT = f"""
 import runpy, sys
-for name in {ABSENT!r}:
-    sys.modules[name] = None
+
+class Absent:
+    def find_spec(name, path=None, target=None):
+        if name.split(".")[0] in {ABSENT!r}:
+            raise ModuleNotFoundError("No module named " + name, name=name)
+
+sys.meta_path.insert(0, Absent)
 script, sys.argv = sys.argv[1], sys.argv[1:]
 runpy.run_path(script, run_name="__main__")
-"""  # a name that is None in sys.modules cannot be imported
+"""
 
 
 def pack_bundle(place, images, **metrics):
@@ -99,7 +104,7 @@ def made(registry_template, tmp_path_factory, images):
 
 def run_without_torch(target, paths, **more):
     """Run the folder's script where what a bare environment lacks cannot be imported."""
-    command = [sys.executable, "-s", "-c", WITHOUT, str(target / "inspect_images.py"), *map(str, paths)]
+    command = [sys.executable, "-s", "-B", "-c", WITHOUT, str(target / "inspect_images.py"), *map(str, paths)]
     return subprocess.run(command, capture_output=True, text=True, cwd=target.parent, timeout=120, check=False, **more)
 
 

@@ -79,7 +79,7 @@ def _judge(inspector: Inspector | EdgeInspector, path: Path) -> Judged:
 
 def _run_alone(folder: Path, paths: list[Path], expected: list[Judged]) -> None:
     """Raise ZeromissError unless the folder's script, in a process of its own, says what the same code said here."""
-    done = subprocess.run([sys.executable, "-s", str(folder / RUNNER), *map(str, paths)], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-s", "-B", str(folder / RUNNER), *map(str, paths)], capture_output=True, text=True, check=False)
     try:
         lines = [json.loads(line) for line in done.stdout.splitlines()]
     except json.JSONDecodeError:
