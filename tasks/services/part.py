@@ -20,7 +20,7 @@ _LAST = 12  # lines of its log that say why a part failed
 class Part:
     """What is started and how one sees that it works.
 
-    `command` raises ZeromissError where the program is missing. `answers` raises any exception, or returns False, as long as the part does not; it gets the start of its process.
+    It starts in the folder `place`, else in that of the set. `command` raises ZeromissError where the program is missing. `answers` raises any exception, or returns False, as long as the part does not; it gets the start of its process.
     `before` prepares its data, `after` what it must hold once it answers; both do nothing the second time.
     """
 
@@ -31,6 +31,7 @@ class Part:
     answers: Callable[[float], bool]
     port: int | None = None
     user: str | None = None
+    place: Path | None = None
     seconds: float = 180.0
     polite: signal.Signals = signal.SIGTERM
     before: Callable[[], None] = lambda: None
@@ -50,29 +51,36 @@ class Part:
     def _note(self) -> Path:
         return self.folder / "run" / f"{self.name}.json"
 
-    def up(self) -> str:
-        """Start the part unless it runs, wait until it answers, and return what was done, in a few words.
+    def begin(self) -> str:
+        """Start the part unless it runs, and return what was done, in a few words; `finish` waits for it.
 
-        Raises ZeromissError when its port is taken, when it ends, and when it does not answer in time.
+        Raises ZeromissError when its port is taken, or its program or its data cannot be had.
         """
         known = self._known()
         if known and is_alive(known):
-            self._wait_for(known)
-            self.after()
             return f"{self.name} is running{self.where}"
         if known:
             stop(known, polite=self.polite, seconds=5)  # what a crashed part left behind would hold its port
         command = self.command()
         self._refuse_taken_port()
         self.before()
-        child = start(command, log=self.log, environment=self.environment, folder=self.folder, user=self.user)
+        child = start(command, log=self.log, environment=self.environment, folder=self.place or self.folder, user=self.user)
         started = identify(child.pid)
         if started is None:
             raise self._failed("ended at once")
         self._keep(started)
-        self._wait_for(started)
-        self.after()
         return f"{self.name} {'was not there any more and is started again' if known else 'is started'}{self.where}"
+
+    def finish(self) -> None:
+        """Wait until the part answers, and let it hold what it must.
+
+        Raises ZeromissError when it ends, and when it does not answer in time.
+        """
+        known = self._known()
+        if known is None:
+            raise ZeromissError(f"{self._note} is gone: run make services-up again")
+        self._wait_for(known)
+        self.after()
 
     def down(self) -> str:
         """Stop the part if it runs, and return what was done."""

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,31 +69,33 @@ def session_left(process: Started) -> list[int]:
 
 
 def stop(process: Started, *, polite: signal.Signals, seconds: float) -> bool:
-    """End a process and all of its session; return whether it went when asked, without being killed."""
+    """End a process, then what it leaves of its session; return whether all went when asked, without being killed."""
     if is_alive(process):
-        os.kill(process.pid, polite)
-    went = _wait(process, seconds)
-    for pid in session_left(process):
-        _kill(pid)
-    _wait(process, seconds=10)
-    return went
+        _send(process.pid, polite)
+        _until(lambda: not is_alive(process), seconds, process.pid)
+    if not is_alive(process):
+        for pid in session_left(process):
+            _send(pid, signal.SIGTERM)
+        _until(lambda: not session_left(process), 5.0, process.pid)
+    left = session_left(process)
+    for pid in left:
+        _send(pid, signal.SIGKILL)
+    _until(lambda: not session_left(process), 10.0, process.pid)
+    return not left
 
 
-def _wait(process: Started, seconds: float) -> bool:
-    """Wait until nothing of the session is left."""
+def _until(done: Callable[[], bool], seconds: float, child: int) -> None:
+    """Wait until something holds, not for long; the child that ends meanwhile is taken leave of."""
     end = time.monotonic() + seconds
-    while session_left(process):
-        if time.monotonic() > end:
-            return False
-        _reap(process.pid)
+    while not done() and time.monotonic() < end:
+        _reap(child)
         time.sleep(0.1)
-    return True
 
 
-def _kill(pid: int) -> None:
-    """End one process at once."""
+def _send(pid: int, number: signal.Signals) -> None:
+    """Send a signal to one process, if it is still there."""
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except ProcessLookupError:
         pass
 

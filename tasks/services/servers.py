@@ -11,7 +11,11 @@ from tasks.services.settings import HOST, Settings
 from zeromiss.errors import ZeromissError
 
 BUCKETS = ("mlflow", "dvc", "incoming")
-POOLS = {"cpu": None, "gpu": 1}  # work pool -> flow runs that its worker here takes at once
+POOLS = ("cpu", "gpu")
+_LEASES = {  # a lost worker's GPU slot is free soon after its lease, and also when the server was started anew meanwhile
+    "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "2",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+}
 _QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "true"}
 
 
@@ -40,22 +44,22 @@ def mlflow(settings: Settings) -> Part:
 
 def prefect(settings: Settings) -> Part:
     """Return Prefect's server on PostgreSQL; once it answers, it has the work pools."""
-    home = {"PREFECT_HOME": str(settings.folder / "prefect")}
+    own = {"PREFECT_HOME": str(settings.folder / "prefect"), "PREFECT_API_DATABASE_CONNECTION_URL": settings.database("prefect", "asyncpg")}
     return Part(
         name="prefect", folder=settings.folder, port=settings.ports["prefect"],
         command=lambda: [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(settings.ports["prefect"])],
-        environment=_environment(settings, without="PREFECT_API_URL") | home | {"PREFECT_API_DATABASE_CONNECTION_URL": settings.database("prefect", "asyncpg")},
+        environment=_LEASES | _environment(settings, without="PREFECT_API_URL") | own,
         answers=lambda since: bool(_get(f"{settings.url('prefect')}/api/ready")),
         after=lambda: _make_pools(settings),
     )  # fmt: skip
 
 
-def worker(settings: Settings, pool: str) -> Part:
-    """Return a process worker of a pool; it runs each flow run as a process of its own, with the services' addresses."""
-    name, limit = f"services-{pool}", POOLS[pool]
-    words = ["--pool", pool, "--name", name, "--type", "process"] + ([] if limit is None else ["--limit", str(limit)])
+def worker(settings: Settings, pool: str, root: Path) -> Part:
+    """Return a process worker of a pool that works in the folder `root`: each flow run is a process, with the services' addresses."""
+    name = f"services-{pool}"
+    words = ["--pool", pool, "--name", name, "--type", "process"]
     return Part(
-        name=f"worker-{pool}", folder=settings.folder, command=lambda: [sys.executable, "-m", "prefect", "worker", "start", *words],
+        name=f"worker-{pool}", folder=settings.folder, place=root.resolve(), command=lambda: [sys.executable, "-m", "prefect", "worker", "start", *words],
         environment=_environment(settings) | {"PREFECT_HOME": str(settings.folder / "prefect")},
         answers=lambda since: _heartbeat(settings, pool, name) > since,
     )  # fmt: skip

@@ -17,15 +17,18 @@ Lines = Iterable[str]
 def up(folder: Path, ports: dict[str, int], *, root: Path) -> Iterator[str]:
     """Start what does not run, wait until all of it works, and yield a line about each part.
 
-    `ports` (0: a free one) are kept for later; `root` is the repository whose DVC remote is set.
+    `ports` (0: a free one) are kept for later; `root` is the repository whose DVC remote is set and which the workers work in.
     Raises ZeromissError at the first part that fails; those before it go on, and the next call goes on from there.
     """
     with reserved(folder.resolve() / "run", "another start or stop of the services"):
         _refuse_other_ports(folder, ports)
         settings = open_settings(folder, ports)
         file = write_environment(settings)
-        for part in parts(settings):
-            yield part.up()
+        for wave in waves(settings, root):
+            begun = [(part, part.begin()) for part in wave]
+            for part, words in begun:
+                part.finish()
+                yield words
         yield set_remote(root, settings)
         yield f"all of it works; to use it: source {file}"
 
@@ -50,9 +53,17 @@ def status(folder: Path) -> list[tuple[bool, str]]:
     return [part.state() for part in parts(read_settings(folder))]
 
 
+def waves(settings: Settings, root: Path) -> list[list[Part]]:
+    """Return the parts in the order in which they are started: those of a list at once, as none of them needs another of it.
+
+    The workers work in the folder `root`.
+    """
+    return [[postgres(settings), s3(settings)], [mlflow(settings), prefect(settings)], [worker(settings, pool, root) for pool in POOLS]]
+
+
 def parts(settings: Settings) -> list[Part]:
-    """Return the parts in the order in which they are started."""
-    return [postgres(settings), s3(settings), mlflow(settings), prefect(settings), *(worker(settings, pool) for pool in POOLS)]
+    """Return the parts, each after those it needs."""
+    return [part for wave in waves(settings, settings.folder) for part in wave]
 
 
 def _refuse_other_ports(folder: Path, ports: dict[str, int]) -> None:
