@@ -71,6 +71,7 @@ def test_passwords_are_for_the_owner_and_needed(services):
         assert (services.folder / name).stat().st_mode & 0o077 == 0
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
         psycopg2.connect(host=HOST, port=services.env["PGPORT"], user="zeromiss", password="guess", dbname="mlflow")
+    assert subprocess.run(["psql", "-tAc", "SELECT 6 * 7", "mlflow"], env=services.environ, capture_output=True, text=True, check=True).stdout == "42\n"
     for process in pids(services).values():
         words = " ".join(psutil.Process(process).cmdline())
         assert not any(secret in words for secret in read_settings(services.folder).secrets.values())
@@ -176,6 +177,21 @@ def test_down_leaves_nothing_running_and_all_data(services):
     assert set(start_again(services)) == set(NAMES)
     assert client.get_experiment(experiment).name == "kept over night"
     assert s3_client().get_object(Bucket="incoming", Key="kept")["Body"].read() == b"over night"
+
+
+def test_mlflow_comes_back_from_a_dump(services, tmp_path):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(services.env["MLFLOW_TRACKING_URI"])
+    kept = client.create_experiment("in the dump")
+    commands = (
+        ["pg_dump", "--format=custom", f"--file={tmp_path / 'mlflow.dump'}", "mlflow"],
+        ["pg_restore", "--clean", "--if-exists", "--no-owner", "--dbname=mlflow", str(tmp_path / "mlflow.dump")],
+    )  # fmt: skip
+    subprocess.run(commands[0], env=services.environ, check=True)
+    client.rename_experiment(kept, "changed after it")
+    subprocess.run(commands[1], env=services.environ, check=True)
+    assert client.get_experiment(kept).name == "in the dump"
 
 
 def test_a_running_part_keeps_its_port(services, capsys):
