@@ -32,7 +32,7 @@ class Part:
     port: int | None = None
     user: str | None = None
     place: Path | None = None
-    seconds: float = 180.0
+    seconds: float = 600.0  # for a machine that is busy with training; a part that has ended is told at once
     polite: signal.Signals = signal.SIGTERM
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
