@@ -191,3 +191,14 @@ def test_postgresql_that_is_not_there_is_told(monkeypatch, tmp_path):
     assert find_programs("15", places=(f"{tmp_path}/*/bin",)) == tmp_path / "15/bin"
     with pytest.raises(ZeromissError, match="PostgreSQL 14, which wrote the data"):
         find_programs("14", places=(f"{tmp_path}/*/bin",))
+
+
+def test_two_starts_at_once_are_told_apart(tmp_path, capsys):
+    from tasks.worktree import reserved
+
+    folder = tmp_path / "set"
+    open_settings(folder, {})
+    with reserved(folder / "run", "a test"):
+        assert main(["down", "--folder", str(folder)]) == 2
+    assert "another start or stop of the services is at work in" in capsys.readouterr().err
+    assert main(["down", "--folder", str(folder)]) == 0
