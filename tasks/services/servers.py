@@ -12,9 +12,13 @@ from zeromiss.errors import ZeromissError
 
 BUCKETS = ("mlflow", "dvc", "incoming")
 POOLS = ("cpu", "gpu")
-_LEASES = {  # a lost worker's GPU slot is free soon after its lease, and also when the server was started anew meanwhile
+PREFECT_SERVER = {
+    # a lost worker's GPU slot is free soon after its lease, and also when the server was started anew meanwhile
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "2",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    # the machine may be busy with training: by default a connection that takes 5 s or a query of 10 s is an error
+    "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
+    "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
 }
 _QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "true"}
 
@@ -48,7 +52,7 @@ def prefect(settings: Settings) -> Part:
     return Part(
         name="prefect", folder=settings.folder, port=settings.ports["prefect"],
         command=lambda: [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(settings.ports["prefect"])],
-        environment=_LEASES | _environment(settings, without="PREFECT_API_URL") | own,
+        environment=PREFECT_SERVER | _environment(settings, without="PREFECT_API_URL") | own,
         answers=lambda since: bool(_get(f"{settings.url('prefect')}/api/ready")),
         after=lambda: _make_pools(settings),
     )  # fmt: skip

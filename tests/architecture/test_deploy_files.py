@@ -7,7 +7,7 @@ import tomllib
 import pytest
 from ruamel.yaml import YAML
 
-from tasks.services.servers import _LEASES, BUCKETS, POOLS
+from tasks.services.servers import BUCKETS, POOLS, PREFECT_SERVER
 from tasks.services.settings import PORTS, open_settings
 from tasks.services.together import parts
 
@@ -62,7 +62,7 @@ def test_rclone_is_the_same_everywhere(compose, repository):
 
 def test_servers_have_the_same_settings(compose, units, ours):
     for found in (compose["services"]["prefect"]["environment"], values(units["zeromiss-prefect"]["Service"])):
-        assert {name: found[name] for name in _LEASES} == _LEASES == {name: ours["prefect"].environment[name] for name in _LEASES}
+        assert {name: found[name] for name in PREFECT_SERVER} == PREFECT_SERVER == {name: ours["prefect"].environment[name] for name in PREFECT_SERVER}
     job = "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"
     assert compose["services"]["mlflow"]["environment"][job] == values(units["zeromiss-mlflow"]["Service"])[job] == ours["mlflow"].environment[job] == "false"
     for pool in POOLS:
