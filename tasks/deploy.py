@@ -3,6 +3,7 @@
 Registering twice changes nothing. What people change on the server stays: schedules, work pools, numbers of slots.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,20 @@ from zeromiss.errors import ZeromissError
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
+@dataclass
 class PullSteps:
-    """Prefect's protocol of where a flow's code comes from: the steps that a worker takes first."""
+    """Prefect's protocol of where a flow's code comes from: here the steps that a worker takes first, as prefect.yaml has them."""
 
-    def __init__(self, steps: list[dict[str, Any]]) -> None:
-        """Keep the steps as prefect.yaml has them; the worker fills them in."""
-        self.steps = steps
+    steps: list[dict[str, Any]]
+    destination: Path = Path()
+    pull_interval: int | None = None  # nothing is pulled but by workers
+
+    def set_base_path(self, path: Path) -> None:
+        """Take the folder that the protocol hands out."""
+        self.destination = path
+
+    async def pull_code(self) -> None:
+        """Do nothing: the worker takes the steps."""
 
     def to_pull_step(self) -> list[dict[str, Any]]:
         """Return the steps."""
@@ -69,7 +78,7 @@ def _runner_deployment(entry: dict[str, Any]) -> RunnerDeployment:
         one.concurrency_limit, one.concurrency_options = limit["limit"], {key: value for key, value in limit.items() if key != "limit"}
     elif limit is not None:
         one.concurrency_limit = limit
-    one.storage = PullSteps(entry["pull"]) if entry["pull"] else None
+    one.storage = PullSteps(entry["pull"])
     return one
 
 
@@ -79,9 +88,9 @@ def _register(client: "SyncPrefectClient", one: RunnerDeployment, entry: dict[st
     try:
         client.read_deployment_by_name(name)
         schedules, what = None, "registered again"
+        one.model_fields_set.difference_update({"schedules", "paused"})  # only what is set is sent: people's choices stay
     except ObjectNotFound:
         schedules, what = [from_file(schedule) for schedule in entry.get("schedules") or []], "registered"
-    one.schedules = None
     found = client.read_deployment(one.apply(schedules=schedules))
     return f"deployment {name}: {what}, work pool {one.work_pool_name}; {told(found)}"
 

@@ -31,9 +31,9 @@ def parsed(cron: str, timezone: str) -> CronSchedule:
     try:
         return CronSchedule(cron=cron, timezone=timezone)
     except (ValidationError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ") if isinstance(error, ValidationError) else str(error)
         raise ZeromissError(
-            f'the schedule "{cron}" in {timezone} is not valid ({" ".join(str(reason).split())}): write minute, hour, day, month and weekday, as in "0 3 * * 0"'
+            f'the schedule "{cron}" ({timezone}) cannot be read ({" ".join(reason.split())}): write minute, hour, day, month and weekday, as in "0 3 * * 0"'
         ) from None
 
 
@@ -60,7 +60,7 @@ def schedule(root: Path, product: str, *, flow: str | None, cron: str | None, ti
     with server() as client:
         found = [_read(client, f"{name}/{product}") for name in wanted]
         if change:
-            _change(client, found[0], cron=cron, timezone=timezone, on=on)
+            _change(client, f"{wanted[0]}/{product}", found[0], cron=cron, timezone=timezone, on=on)
             found = [_read(client, f"{wanted[0]}/{product}")]
     return [line for name, one in zip(wanted, found, strict=True) for line in _lines(f"{name}/{product}", one)]
 
@@ -73,11 +73,11 @@ def _read(client: Any, name: str) -> DeploymentResponse:
         raise ZeromissError(f"the Prefect server has no deployment {name}: run zeromiss deploy first") from None
 
 
-def _change(client: Any, deployment: DeploymentResponse, *, cron: str | None, timezone: str | None, on: bool | None) -> None:
+def _change(client: Any, name: str, deployment: DeploymentResponse, *, cron: str | None, timezone: str | None, on: bool | None) -> None:
     """Change our schedule of a deployment, or add it."""
     ours = next((one for one in deployment.schedules if one.slug == SLUG), None)
     if ours is None and cron is None:
-        raise ZeromissError(f"{deployment.name} has no schedule of ours yet: say when with --cron")
+        raise ZeromissError(f"{name} has no schedule that --on or --off could switch: say when with --cron")
     zone = timezone or (ours.schedule.timezone if ours else None) or "UTC"
     times = parsed(cron or ours.schedule.cron, zone)
     if ours is None:
