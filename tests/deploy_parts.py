@@ -45,7 +45,7 @@ def prefect_server(home: Path, **settings: str):
     api = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
     with started(command, home, environment(home, api) | SERVER | settings, home / "server.log"):
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 400  # ten seconds where nothing else runs
         while True:
             try:
                 urllib.request.urlopen(f"{api}/health", timeout=5).close()
