@@ -186,3 +186,23 @@ def test_a_product_is_filled_in_everywhere_but_in_the_steps_of_a_worker():
     filled = fill_in(entry, "bolt")
     assert filled == {"name": "bolt", "parameters": {"paths": ["in/bolt"]}, "pull": entry["pull"]}
     assert "ZEROMISS_PRODUCT" not in os.environ
+
+
+@pytest.mark.parametrize(("begun", "refused"), [(1, False), (3, False), (4, True)])
+def test_a_run_that_was_lost_three_times_is_not_begun_again(monkeypatch, begun, refused):
+    from tasks.at_work import refuse_endless
+
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(begun))
+    if not refused:
+        assert refuse_endless() is None
+        return
+    with pytest.raises(ZeromissError, match="this run was lost 3 times, with its worker or its process"):
+        refuse_endless()
+
+
+def test_a_workspace_has_a_limit_of_its_own(tmp_path):
+    from tasks.at_work import workspace_limit
+
+    first, second = workspace_limit(tmp_path / "a" / "repository"), workspace_limit(tmp_path / "b" / "repository")
+    assert first != second and first == workspace_limit(tmp_path / "a" / "repository")
+    assert not set("/%&<>") & set(first)  # Prefect allows none of them in a name
