@@ -13,6 +13,7 @@ from typing import Any
 from prefect import flow, unmapped
 from prefect.settings import PREFECT_API_URL
 
+from tasks.at_work import at_work
 from tasks.failure import REFUSED
 from tasks.inspect import inspect_images, judge_to_folder, judge_to_json
 from tasks.inspect_chunks import clear_job, cut_job, join_job, judge_chunk
@@ -20,6 +21,7 @@ from zeromiss.errors import ZeromissError
 
 
 @flow(name="inspect", persist_result=False)
+@at_work()
 def inspect(product: str, root: str, paths: list[str]) -> dict[str, Any]:
     """Judge files and folders, write verdicts and overlays, and return counts, model and folder."""
     return inspect_images(product, root, paths)

@@ -5,11 +5,13 @@ from typing import Any
 
 from prefect import flow
 
+from tasks.at_work import at_work
 from tasks.registry import ask_gate, read_gate
 from tasks.report import render_report
 
 
 @flow(name="promote", persist_result=False)
+@at_work()
 def promote(product: str, root: str) -> str:
     """Let the gate decide, make the report's page anew, and return the path of the gate's record."""
     record = ask_gate(product, root)

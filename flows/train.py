@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect import flow
 
+from tasks.at_work import at_work
 from tasks.closing import closing_words
 from tasks.cluster import reach_cluster
 from tasks.failure import REFUSED, StageFailed, ended
@@ -22,6 +23,7 @@ from zeromiss.errors import ZeromissError
 
 
 @flow(name="train", persist_result=False)
+@at_work(alone=True)
 def train(product: str, root: str, cluster: str | None = None) -> dict[str, Any]:
     """Run the product through; return the gate's `record`, the report's `page` and what was `inspected` (None without new images).
 

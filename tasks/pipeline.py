@@ -12,8 +12,8 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.concurrency.sync import concurrency
 
+from tasks.at_work import gpu_slot
 from tasks.failure import StageFailed
 from zeromiss.errors import ZeromissError
 
@@ -70,7 +70,7 @@ def run_stage(target: str, root: str, *, worker: str, parent: str, cluster: str 
     """
     settings = {"ZEROMISS_PARENT_RUN": parent} | ({"ZEROMISS_CLUSTER": cluster} if cluster else {})
     if worker == "gpu":
-        with concurrency("gpu", occupy=1, strict=False):
+        with gpu_slot():
             act("repro", target, Path(root), settings)
     else:
         act("repro", target, Path(root), settings)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zeromiss import commands_deploy
+
 if TYPE_CHECKING:
     from zeromiss.workspace import Workspace
 
@@ -52,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     detectors.add_argument("--use", metavar="NAME,NAME", help="have the product use these, the first one's boxes shown")
     detectors.add_argument("--json", action="store_true", help="print one JSON object")
     _add_compare(command)
+    commands_deploy.add(command)
     ablate = command("ablate", _ablate, "what each part of the method contributes, with intervals")
     ablate.add_argument("product")
     ablate.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants (default: all that fit the product)")
