@@ -28,7 +28,7 @@ def is_pushed(workspace: "Workspace", product: str) -> bool:
 def push(repo: "Repo", target: str) -> None:
     """Push what the pointer of the raw folder `target` stands for, if a default remote is set, and note that it is there.
 
-    Raises DvcException when the remote cannot be reached, ZeromissError when objects are missing after the push.
+    Raises ZeromissError when the remote cannot be written to, and when objects are missing there after the push.
     """
     from zeromiss.files import write_json
     from zeromiss.workspace import Workspace
@@ -36,27 +36,30 @@ def push(repo: "Repo", target: str) -> None:
     workspace, product = Workspace(root=Path(repo.root_dir)), Path(target).name
     name = repo.config["core"].get("remote")
     if name:
-        repo.push(targets=[f"{target}.dvc"])
-        if lacking := _lacking(repo, f"{target}.dvc", name, again=True):
-            raise ZeromissError(f"the DVC remote {name} lacks {len(lacking)} objects of {target} after the push: look after its disk, then ingest again")
+        try:
+            repo.push(targets=[f"{target}.dvc"])
+            lacking = _send_again(repo, f"{target}.dvc", name)
+        except Exception as error:  # of DVC, of the file system, of the store's client
+            told = " ".join(str(error).split()) or type(error).__name__
+            raise ZeromissError(f"{target} could not be pushed to the DVC remote {name}: {told}; it is versioned here, ingest again to push it") from error
+        if lacking:
+            raise ZeromissError(f"the DVC remote {name} lacks {lacking} objects of {target} after the push: look after its disk, then ingest again")
     pointer = workspace.raw(product).with_suffix(".dvc").read_text(encoding="utf-8")
     write_json(_file(workspace, product), {"pointer": pointer, "settings": settings(workspace), "remote": name}, schema_version=SCHEMA_VERSION)
 
 
-def _lacking(repo: "Repo", pointer: str, name: str, *, again: bool) -> set[str]:
-    """Return the objects that the remote lacks; with `again` they are pushed once more, DVC's own memory of it cleared."""
-    from dvc_data.hashfile.db import get_index
-
+def _send_again(repo: "Repo", pointer: str, name: str) -> int:
+    """Send what the remote has lost, which DVC takes to be there because it sent it once; return how many objects it lacks still."""
     remote = repo.cloud.get_remote(name, "push")
     if remote.worktree or remote.fs.version_aware:
-        return set()  # such a remote knows files by their names
-    oids = {oid for stage in repo.stage.collect(pointer) for oid in _oids(stage.outs[0])}
-    lacking = oids - set(remote.odb.oids_exist(list(oids)))
-    if lacking and again:
-        get_index(remote.odb).clear()
-        repo.push(targets=[pointer])
-        return _lacking(repo, pointer, name, again=False)
-    return lacking
+        return 0  # such a remote knows files by their names
+    lacking: list[str] = []
+    for stage in repo.stage.collect(pointer):
+        cache, oids = stage.outs[0].cache, _oids(stage.outs[0])
+        if lost := sorted(oids - set(remote.odb.oids_exist(list(oids)))):
+            remote.odb.add([cache.oid_to_path(oid) for oid in lost], cache.fs, lost)
+            lacking += set(lost) - set(remote.odb.oids_exist(lost))
+    return len(lacking)
 
 
 def _oids(out: "Output") -> set[str]:

@@ -1,6 +1,7 @@
 """A repository with one product, an inbox, and the real ingest without Prefect's engine around its steps."""
 
 import hashlib
+import json
 import subprocess
 from pathlib import Path
 
@@ -17,13 +18,20 @@ STEPS = ("take_images", "version", "commit_pointer", "push_data", "push_commit",
 def make_repository(root: Path, **ingest: object) -> Path:
     """Make a repository of git and DVC with a product whose `ingest` section says these things."""
     root.mkdir(parents=True)
-    said = ", ".join(f"{key}: {str(value).lower() if isinstance(value, bool) else value}" for key, value in {"settle_seconds": 0, **ingest}.items())
+    said = ", ".join(f"{key}: {json.dumps(value)}" for key, value in {"settle_seconds": 0, **ingest}.items())
     (root / "params.yaml").write_text(f"{PROFILE}  {PRODUCT}: {{profile: quick, size: null, source: {{kind: mvtec, path: none}}, ingest: {{{said}}}}}\n")
     (root / "dvc.yaml").write_text("stages: {}\n")
     git_and_dvc(root)
     for key, value in {"user.name": "t", "user.email": "t@example.com"}.items():
         git(root, "config", key, value)
     return root
+
+
+def add_remote(root: Path, url: str) -> None:
+    """Give DVC a default remote, as `dvc remote add -d store URL` does, and commit that."""
+    with (root / ".dvc/config").open("a") as config:
+        config.write(f"[core]\n    remote = store\n['remote \"store\"']\n    url = {url}\n")
+    git(root, "commit", "-qam", "a remote")
 
 
 def git(root: Path, *arguments: str) -> str:
@@ -46,22 +54,23 @@ def fill(inbox: Path, goods: int, dents: int, *, start: int = 0, side: int = 40)
         draw(inbox / f"dent/{number:04d}.png", 100_000 + number, side=side)
 
 
-def without_prefect(events: Path):
-    """Return the flow's work on an inbox as a plain function; events are written to a file, one a line."""
-    import json
+def without_prefect(events: Path, replace=setattr):
+    """Return the flow's work on an inbox as a plain function; events are written to a file, one a line.
 
+    `replace` puts plain functions in the place of Prefect's tasks.
+    """
     from flows import raw_images
     from tasks import inbox
 
     for name in STEPS:
         step = getattr(inbox, name)
-        setattr(inbox, name, getattr(step, "fn", step))
+        replace(inbox, name, getattr(step, "fn", step))
 
     def write(event: str, product: str, payload: dict, key: str) -> None:
         with events.open("a") as handle:
             handle.write(json.dumps({"event": event, "product": product, "key": key, **payload}) + "\n")
 
-    inbox._emit = write
+    replace(inbox, "_emit", write)
     return lambda root, address, push=False: raw_images._from_inbox(PRODUCT, str(root), str(address), push=push)
 
 
@@ -72,8 +81,6 @@ def sha256_of(folder: Path) -> dict[str, str]:
 
 def committed_images(root: Path) -> dict[str, str]:
     """Return the SHA-256 of every image that git's last commit stands for, read from DVC's cache."""
-    import json
-
     from ruamel.yaml import YAML
 
     cache = root / ".dvc/cache/files/md5"
