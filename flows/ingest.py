@@ -15,7 +15,7 @@ def run(product: str, folder: str | None, root: Path, *, push: bool = False, deb
 
     pointer = root / "data" / "01_raw" / f"{product}.dvc"
     is_source = load_product(root / "params.yaml", product).ingest.inbox is None if folder is None else "://" not in folder
-    if is_source and (lines := nothing_new(product, Path(folder) if folder else None, root)):
+    if is_source and not push and (lines := nothing_new(product, Path(folder) if folder else None, root)):
         print(*lines, sep="\n")
     else:
         from flows.raw_images import ingest  # Prefect takes seconds to start

@@ -5,6 +5,7 @@ from prefect import flow
 from tasks import inbox
 from tasks.ingest import ingest_images
 from tasks.versioning import version_raw
+from zeromiss.errors import ZeromissError
 
 
 @flow(name="ingest", persist_result=False)
@@ -12,11 +13,14 @@ def ingest(product: str, root: str, folder: str | None = None, push: bool = Fals
     """Bring in the product's source, or what `folder` holds, version the result, and return the path git keeps.
 
     Without `folder` the inbox of params.yaml is taken where the product has one. What an inbox adds is committed, its
-    data pushed where DVC has a default remote, the commit too with `push` or `ingest.push`, and an event tells it.
+    data pushed where DVC has a default remote, the commit too with `push` or `ingest.push`, and an event tells it. A
+    source takes no `push`: ZeromissError.
     """
     address = inbox.address_of(product, root, folder)
     if address is not None:
         return _from_inbox(product, root, address, push=push)
+    if push:
+        raise ZeromissError(f"the images of {product} come from a source, which nothing commits or pushes: leave out --push, or name an inbox")
     for line in ingest_images(product, root, folder):
         print(line)
     return version_raw(product, root)

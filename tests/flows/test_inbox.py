@@ -203,7 +203,7 @@ def test_a_full_disk_loses_nothing_and_room_lets_the_next_ingest_finish(small_di
     drawn = set(sha256_of(inbox).values())
     settle()
     leave(ballast, 66 << 20)
-    assert "has 65 MiB free and this ingest (the images, and the copy that DVC keeps) needs 77 MiB" in ingest(root, inbox, refused=True)
+    assert "has 66 MiB free and this ingest (the images, and the copy that DVC keeps) needs 77 MiB" in ingest(root, inbox, refused=True)
     version = inbox_steps.version
     ballast.unlink()
     monkeypatch.setattr(inbox_steps, "version", lambda *given: (leave(ballast, 4096), version(*given))[1])
