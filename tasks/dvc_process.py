@@ -20,7 +20,7 @@ _CHATTER = ("dvc.dvcfile", "dvc.repo.scm_context")  # lock file written, how to 
 
 
 def main(arguments: list[str]) -> int:
-    """Run one act (repro, add or checkout) on one target and return its exit code."""
+    """Run one act (repro, add, push or checkout) on one target and return its exit code."""
     verb, target = arguments
     ui.enable()
     for name in _CHATTER:
@@ -49,6 +49,10 @@ def _act(verb: str, target: str) -> None:
             from tasks.dvc_add import add  # the process has the repository on its path
 
             add(repo, target)
+        elif verb == "push":
+            from tasks.dvc_push import push
+
+            push(repo, target)
         elif verb == "checkout":
             repo.checkout(targets=[target])
         else:

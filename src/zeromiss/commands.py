@@ -36,7 +36,8 @@ def parser() -> argparse.ArgumentParser:
     _add_cluster(run, "where the stages measure images, search classifiers and leave one part out")
     ingest = command("ingest", _ingest, "add images to a product's raw data and version them")
     ingest.add_argument("product")
-    ingest.add_argument("folder", nargs="?", type=Path, help="default: the source named in params.yaml")
+    ingest.add_argument("folder", nargs="?", help="source or inbox, a folder or s3://BUCKET/PREFIX (default: the inbox or source of params.yaml)")
+    ingest.add_argument("--push", action="store_true", help="push what an inbox added, by git too")
     inspect = command("inspect", _inspect, "judge images with the product's champion")
     inspect.add_argument("product")
     inspect.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image files or folders of them")
@@ -121,11 +122,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _ingest(options: argparse.Namespace) -> int:
-    folder = options.folder.resolve() if options.folder else None
+    given = options.folder
+    folder = given if given is None or "://" in given else str(Path(given).resolve())
     enter_workspace(options)
     from flows import ingest
 
-    return ingest.run(options.product, folder, Path.cwd(), debug=options.debug)
+    return ingest.run(options.product, folder, Path.cwd(), push=options.push, debug=options.debug)
 
 
 def _inspect(options: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ from zeromiss.sections import Section, first_fault
 from zeromiss.stage_params import (
     AlignParams,
     CompareParams,
+    IngestParams,
     InspectionParams,
     ManifestParams,
     MetricsParams,
@@ -50,6 +51,7 @@ class Product(Section):
     seed: int = Field(default=0, ge=0)
     size: int = Field(default=256, ge=32)  # pixels of the square image that is judged
     source: SourceParams
+    ingest: IngestParams = IngestParams()
     manifest: ManifestParams
     align: AlignParams = AlignParams()
     detectors: tuple[DetectorName, ...] = Field(default=("vqgan",), min_length=1)  # what learns the good parts; the first one's boxes are shown
@@ -111,7 +113,7 @@ class Product(Section):
         return self
 
 
-SECTIONS = ("manifest", "align", "metrics", "selection", "threshold", "promotion", "inspection", "compare")
+SECTIONS = ("ingest", "manifest", "align", "metrics", "selection", "threshold", "promotion", "inspection", "compare")
 
 
 def read_params(path: Path) -> dict[str, Any]:

@@ -25,6 +25,15 @@ class SourceParams(Section):
     incoming: int = Field(default=40, ge=0)  # elpv, pcba: images put aside that no stage ever reads
 
 
+class IngestParams(Section):
+    """The inbox that a camera fills: `zeromiss ingest`."""
+
+    inbox: str | None = None  # folder, or a URL such as s3://BUCKET/PREFIX; null: the argument says it, or the source is taken
+    settle_seconds: float = Field(default=10.0, ge=0.0)  # a file is complete once nothing has changed it for so long
+    remove: bool = False  # take images out of the inbox once their committed (and pushed) copy was read back
+    push: bool = False  # push the commit to the branch's git remote
+
+
 class ManifestParams(Section):
     """Splits and checks of the raw images (paper 1, section 4.1)."""
 

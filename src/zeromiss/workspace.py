@@ -45,6 +45,14 @@ class Workspace:
         """Images that nobody has judged yet (not versioned)."""
         return self.root / "data" / "00_incoming" / product
 
+    def landing(self, product: str) -> Path:
+        """Objects of a bucket on their way into the raw images (not versioned)."""
+        return self.root / "data" / "00_inbox" / "landing" / product
+
+    def quarantine(self, product: str) -> Path:
+        """Copies of images that an inbox held and that could not be taken, and `quarantine.csv` (not versioned)."""
+        return self.root / "data" / "00_inbox" / "quarantine" / product
+
     def raw(self, product: str) -> Path:
         """Raw images as ingested: `index.csv`, `images/`, `masks/` (versioned by DVC)."""
         return self.root / "data" / "01_raw" / product
