@@ -61,7 +61,7 @@ def run(product: str, root: Path, *, answer: dict[str, Any] | None = None, debug
     asked, _ = person_decides(product, str(root))
     if answer is not None and not asked:
         raise ZeromissError("promotion.mode is auto, so that the gate decides alone: leave the answer out, or set it to approve in params.yaml")
-    paused = paused_run(product, str(root)) if answer is not None and PREFECT_API_URL.value() else None
+    paused = paused_run(product) if answer is not None and PREFECT_API_URL.value() else None
     record = answer_paused(paused, product, str(root), answer) if paused and answer else promote(product, str(root), answer)
     found = read_gate(record)
     for line in words(found):

@@ -43,12 +43,20 @@ def read_gate(path: str) -> dict[str, Any]:
     return read_record(Path(path))
 
 
-def record_of(product: str, root: str) -> str:
-    """Return the path of the product's last record."""
-    from zeromiss.registry.promotion import record_path
+def waiting_version(product: str, root: str) -> str:
+    """Return the version whose verdict waits for a person; raise ZeromissError where none does."""
+    from zeromiss.registry.approval import waiting_version
     from zeromiss.workspace import Workspace
 
-    return str(record_path(product, Workspace(root=Path(root))))
+    return waiting_version(product, Workspace(root=Path(root)))
+
+
+def fetch_record(product: str, root: str, version: str) -> str:
+    """Bring the record of a version's decision here, which another machine may have made, and return its path."""
+    from zeromiss.registry.approval import fetch_record
+    from zeromiss.workspace import Workspace
+
+    return str(fetch_record(product, Workspace(root=Path(root)), version))
 
 
 def waits(path: str) -> bool:

@@ -12,15 +12,18 @@ from zeromiss.registry.facts import NONE
 from zeromiss.registry.promotion import (
     PROMOTED,
     REFUSED,
+    WAITS,
     audit_hash,
     audit_rows,
     crown,
     file_record,
     find_waiting,
+    own_record,
     refuse_under_way,
     serialised,
     verdict_hash,
     versions_of,
+    write_record,
 )
 from zeromiss.registry.publish import CHALLENGER, CHAMPION, find_alias
 from zeromiss.registry.store import model_name, prepare
@@ -72,6 +75,21 @@ def settle(product: Product, workspace: Workspace, answer: Answer) -> Path:
         record |= {"outcome": REFUSED, "approval": said, "statement": f"refused by {answer.by}: {answer.why}"}
         log = append(client, product.name, workspace, "refusal", facts | {"why": f"by {answer.by}: {answer.why}"}, after=seen)
         return file_record(client, product.name, workspace, record, log.entries[-1])
+
+
+def waiting_version(product: str, workspace: Workspace) -> str:
+    """Return the version whose verdict waits; raise ZeromissError where none does."""
+    version = find_alias(client := prepare(workspace), product, CHALLENGER)
+    if version is None or client.get_model_version(model_name(product), version).tags.get("gate.outcome") != WAITS:
+        raise ZeromissError(f"no verdict on {model_name(product)} waits for a person: zeromiss promote {product} asks the gate")
+    return version
+
+
+def fetch_record(product: str, workspace: Workspace, version: str) -> Path:
+    """Make the record that lies with a version's run the workspace's last one and return its path."""
+    client = prepare(workspace)
+    record = own_record(client, client.get_model_version(model_name(product), version).run_id, product)
+    return write_record(product, workspace, record)
 
 
 def _waiting(client: "MlflowClient", product: str, workspace: Workspace) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def find_waiting(client: "MlflowClient", product: str, challenger: str, champion
     version = client.get_model_version(model_name(product), challenger)
     if version.tags.get("gate.outcome") != WAITS or version.tags.get("gate.audit") != audit:
         return None
-    record = _own_record(client, version.run_id, product)
+    record = own_record(client, version.run_id, product)
     return record if record and versions_of(record) == (challenger, champion) else None
 
 
@@ -267,7 +267,7 @@ def _nothing_new(client: "MlflowClient", product: Product, workspace: Workspace,
     if champion is None:
         raise ZeromissError(f"{name} has neither challenger nor champion: train one with zeromiss run {product.name}")
     version = client.get_model_version(name, champion)
-    payload = _own_record(client, version.run_id, product.name) | {
+    payload = own_record(client, version.run_id, product.name) | {
         "product": product.name,
         "outcome": STAYS,
         "promoted": True,
@@ -282,7 +282,7 @@ def _nothing_new(client: "MlflowClient", product: Product, workspace: Workspace,
     return path
 
 
-def _own_record(client: "MlflowClient", run_id: str, product: str) -> dict[str, Any]:
+def own_record(client: "MlflowClient", run_id: str, product: str) -> dict[str, Any]:
     """Return the record that lies with a version's run, empty for a model that became champion without one."""
     if not any(one.path == f"promotion/{product}.json" for one in client.list_artifacts(run_id, "promotion")):
         return {}
