@@ -35,13 +35,18 @@ def promote(product: str, root: str, answer: dict[str, Any] | None = None) -> st
     record = ask_gate(product, root)
     if waits(record):
         render_report(product, root)  # what the person decides on
-        if answer is None and PREFECT_API_URL.value():
+        if answer is None and asks_through_a_server():
             answer = _ask_person(product, root, record)
         if answer is not None:
             record = settle_answer(product, root, answer)
     announce(product, record)
     render_report(product, root)
     return record
+
+
+def asks_through_a_server() -> bool:
+    """Return whether a server is named that a person can be asked through; one that Prefect starts for a run ends with it."""
+    return bool(PREFECT_API_URL.value())
 
 
 def _ask_person(product: str, root: str, record: str) -> dict[str, Any]:
@@ -61,7 +66,7 @@ def run(product: str, root: Path, *, answer: dict[str, Any] | None = None, debug
     asked, _ = person_decides(product, str(root))
     if answer is not None and not asked:
         raise ZeromissError("promotion.mode is auto, so that the gate decides alone: leave the answer out, or set it to approve in params.yaml")
-    paused = paused_run(product) if answer is not None and PREFECT_API_URL.value() else None
+    paused = paused_run(product) if answer is not None and asks_through_a_server() else None
     record = answer_paused(paused, product, str(root), answer) if paused and answer else promote(product, str(root), answer)
     found = read_gate(record)
     for line in words(found):

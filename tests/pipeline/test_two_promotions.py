@@ -6,6 +6,7 @@ import shutil
 from tests import promotion_parts as models
 from tests import registry_parts as parts
 from zeromiss.registry.decisions import read_log
+from zeromiss.registry.events import move_alias
 from zeromiss.registry.publish import find_alias
 from zeromiss.registry.store import TRACKING_URI, prepare, tracking_uri
 from zeromiss.workspace import Workspace
@@ -19,7 +20,8 @@ def test_one_wins_and_the_other_is_told_each_time(tiny, tracked, tmp_path, monke
     other = tmp_path / "other"
     shutil.copytree(tracked.root, other, ignore=shutil.ignore_patterns("mlruns"))
     client = prepare(tracked)
-    models.candidate(tiny, tracked, "first")  # makes the experiment, with artifacts in a place both can reach
+    for word in ("two", "one"):  # made here, so that their artifacts lie in a place both can reach
+        models.candidate(tiny, tracked, word)
     monkeypatch.setenv(TRACKING_URI, tracking_uri(tracked))
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(3), context.Queue()
@@ -28,7 +30,7 @@ def test_one_wins_and_the_other_is_told_each_time(tiny, tracked, tmp_path, monke
     for process in processes:
         process.start()
     try:
-        told = _rounds(client, tiny, tracked, barrier, results)
+        told = _rounds(client, tracked, barrier, results)
     finally:
         for process in processes:
             process.join(30)
@@ -36,15 +38,19 @@ def test_one_wins_and_the_other_is_told_each_time(tiny, tracked, tmp_path, monke
     assert all("somebody else was first" in one for one in told if one)
     log = read_log(client, "tiny")
     assert log.faults == ()
-    assert [(one.kind, one.facts["version"]) for one in log.entries] == [("promotion", str(number)) for number in range(1, ROUNDS + 1)]
+    assert [(one.kind, one.facts["version"]) for one in log.entries] == [("promotion", _turn(number)) for number in range(ROUNDS)]
 
 
-def _rounds(client, tiny, tracked, barrier, results):
-    """Let the two meet once for each of twenty challengers and return what the losers were told, empty where nothing waited any more."""
+def _turn(number):
+    """Return the version that is challenger in a round."""
+    return "21"[number % 2]
+
+
+def _rounds(client, tracked, barrier, results):
+    """Let the two meet twenty times, over two models in turn; return what the losers were told, empty where nothing waited any more."""
     told = []
-    for number in range(1, ROUNDS + 1):
-        if number > 1:
-            models.candidate(tiny, tracked, f"model {number}")
+    for number in range(ROUNDS):
+        move_alias(client, "tiny", tracked, "challenger", _turn(number), "its turn")
         barrier.wait(300)
         barrier.wait(300)
         outcomes = sorted(results.get(timeout=60)[1:3] for _ in range(2))
@@ -52,6 +58,6 @@ def _rounds(client, tiny, tracked, barrier, results):
         lost = [words for outcome, words in outcomes if outcome in ("told", "stays champion")]
         assert (len(won), len(lost)) == (1, 1), outcomes
         told += lost
-        assert find_alias(client, "tiny", "champion") == str(number)
+        assert find_alias(client, "tiny", "champion") == _turn(number)
         assert find_alias(client, "tiny", "challenger") is None
     return told
