@@ -79,4 +79,5 @@ def run(
 def words(done: dict[str, Any]) -> list[str]:
     """Return an inspection's outcome as lines."""
     counts = f"{done['abnormal']} abnormal, {done['normal']} normal, {done['errors']} that could not be judged"
-    return [f"{done['model']} judged {done['images']} images: {counts}", done["folder"]]
+    shadow = [done["shadow"]] if done.get("shadow") else []  # what a cluster judged has none
+    return [f"{done['model']} judged {done['images']} images: {counts}", *shadow, done["folder"]]

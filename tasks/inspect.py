@@ -12,6 +12,8 @@ from prefect.cache_policies import NO_CACHE
 if TYPE_CHECKING:
     from zeromiss.inspection.batch import BatchResult
     from zeromiss.inspection.inspector import Inspector
+    from zeromiss.inspection.verdict import Verdict
+    from zeromiss.workspace import Workspace
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -36,7 +38,15 @@ def judge_to_folder(product: str, root: Path, paths: Sequence[Path]) -> dict[str
     folder = free_folder(workspace.inspection(product))
     result = inspect_paths(inspector, list(paths), out=folder, overlays=options.overlays, boxes=options.boxes)
     failures = [problem.error for problem in result.errors]
-    return outcome([verdict.verdict for verdict in result.verdicts], failures, model=model, folder=folder)
+    done = outcome([verdict.verdict for verdict in result.verdicts], failures, model=model, folder=folder)
+    return done | {"shadow": shadow_words(product, workspace, result.verdicts) if options.shadow else None}
+
+
+def shadow_words(product: str, workspace: "Workspace", judged: "Sequence[Verdict]") -> str | None:
+    """Return how the challenger judges what the champion judged (inspection.shadow), None where there is no challenger."""
+    from zeromiss.registry.shadow import cast_shadow
+
+    return cast_shadow(product, workspace, judged)
 
 
 def outcome(verdicts: Sequence[str], failures: Sequence[str], *, model: str, folder: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Acts on the model registry."""
 
 from pathlib import Path
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -35,8 +36,75 @@ def ask_gate(product: str, root: str) -> str:
     return str(promote(load_product(workspace.params_file, product), workspace))
 
 
-def read_gate(path: str) -> dict[str, object]:
+def read_gate(path: str) -> dict[str, Any]:
     """Return the record at `path`."""
     from zeromiss.registry.promotion import read_record
 
     return read_record(Path(path))
+
+
+def waiting_version(product: str, root: str) -> str:
+    """Return the version whose verdict waits for a person; raise ZeromissError where none does."""
+    from zeromiss.registry.approval import waiting_version
+    from zeromiss.workspace import Workspace
+
+    return waiting_version(product, Workspace(root=Path(root)))
+
+
+def fetch_record(product: str, root: str, version: str) -> str:
+    """Bring the record of a version's decision here, which another machine may have made, and return its path."""
+    from zeromiss.registry.approval import fetch_record
+    from zeromiss.workspace import Workspace
+
+    return str(fetch_record(product, Workspace(root=Path(root)), version))
+
+
+def waits(path: str) -> bool:
+    """Return whether a record says that a person has to decide."""
+    from zeromiss.registry.promotion import WAITS
+
+    return read_gate(path)["outcome"] == WAITS
+
+
+def person_decides(product: str, root: str) -> tuple[bool, float]:
+    """Return whether a person has the last word on a promotion of the product, and for how many hours one is waited for."""
+    from zeromiss.params import load_product
+    from zeromiss.workspace import Workspace
+
+    promotion = load_product(Workspace(root=Path(root)).params_file, product).promotion
+    return promotion.mode == "approve", promotion.wait_hours
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def settle_answer(product: str, root: str, answer: dict[str, Any]) -> str:
+    """Act on a person's answer (approve, by, why) to the verdict that waits and return the path of its record."""
+    from zeromiss.params import load_product
+    from zeromiss.registry.approval import Answer, settle
+    from zeromiss.workspace import Workspace
+
+    workspace = Workspace(root=Path(root))
+    return str(settle(load_product(workspace.params_file, product), workspace, Answer(**answer)))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def roll_back(product: str, root: str, to: str | None, by: str, why: str) -> dict[str, Any]:
+    """Put an earlier champion in charge again and tell the server's automations."""
+    from zeromiss.registry.rollback import rollback
+    from zeromiss.workspace import Workspace
+
+    done = rollback(product, Workspace(root=Path(root)), to=to, by=by, why=why)
+    _emit(product, "rolled-back", done)
+    return done
+
+
+def announce(product: str, record: str) -> None:
+    """Tell the server's automations what was decided: zeromiss.promotion.promoted, .refused, .waits-for-approval or .stays-champion."""
+    found = read_gate(record)
+    _emit(product, str(found["outcome"]).replace(" ", "-"), {key: found[key] for key in ("model", "champion", "statement", "at")})
+
+
+def _emit(product: str, what: str, payload: dict[str, Any]) -> None:
+    """Emit an event about a product's promotion."""
+    from prefect.events import emit_event
+
+    emit_event(f"zeromiss.promotion.{what}", resource={"prefect.resource.id": f"zeromiss.product.{product}"}, payload=payload)

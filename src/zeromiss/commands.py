@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeromiss import commands_deploy
+from zeromiss import commands_deploy, commands_promotion
 
 if TYPE_CHECKING:
     from zeromiss.workspace import Workspace
@@ -43,8 +43,7 @@ def parser() -> argparse.ArgumentParser:
     inspect.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image files or folders of them")
     inspect.add_argument("--json", action="store_true", help="print one JSON object an image, write no files")
     _add_cluster(inspect, "whose workers judge the images; needs a Prefect server (PREFECT_API_URL)")
-    promote = command("promote", _promote, "let the gate decide whether the challenger becomes champion")
-    promote.add_argument("product")
+    commands_promotion.add(command)
     plan = command("plan", _plan, "memory, operations and hours that a product will take, before it is trained")
     plan.add_argument("product")
     plan.add_argument("--device", default="cpu", help="what trains: cpu (measured), l4, a10g, a6000, l40s, a100 or h100")
@@ -138,13 +137,6 @@ def _inspect(options: argparse.Namespace) -> int:
 
     cluster = choose_address(options.cluster, None) if options.cluster else None  # only if asked for: params.yaml speaks of stages
     return inspect.run(options.product, paths, Path.cwd(), as_json=options.json, cluster=cluster, debug=options.debug)
-
-
-def _promote(options: argparse.Namespace) -> int:
-    enter_workspace(options)
-    from flows import promote
-
-    return promote.run(options.product, Path.cwd(), debug=options.debug)
 
 
 def _plan(options: argparse.Namespace) -> int:

@@ -174,6 +174,12 @@ class PromotionParams(Section):
     min_audit_defects: int = Field(default=3, ge=1)
     chance: float = Field(default=0.001, ge=0.0001, lt=1.0)  # highest p-value at which scores count as better than chance
     audit_uses: int = Field(default=10, ge=1)  # different models that may be judged on an audit image before it bears no bound
+    alarm_level: float = Field(default=0.05, gt=0.0, le=1.0)  # p-value up to which more false alarms than the champion's refuse; 1: any more do
+    latency_ms: float | None = Field(default=None, gt=0.0)  # within which 95 % of the audit images must be judged, one at a time; null: no limit
+    clean: Literal["any", "stored", "committed"] = "stored"  # of code and data: nothing asked, enough is stored to make it again, all is committed
+    report: bool = True  # whether the report of the very bundle must have been made
+    mode: Literal["auto", "approve"] = "auto"  # who has the last word: the gate, or a person after it
+    wait_hours: float = Field(default=72.0, gt=0.0, le=720.0)  # that a paused promotion waits for the person
 
 
 class InspectionParams(Section):
@@ -182,6 +188,7 @@ class InspectionParams(Section):
     overlays: bool = True
     boxes: int = Field(default=25, ge=1)  # patches drawn on an overlay, the most distant first
     defect_share: float | None = Field(default=None, gt=0.0, lt=1.0)  # of the line: what calibrated probabilities are shifted to; null: as in the table
+    shadow: bool = False  # whether the challenger judges the champion's images too, for comparison only
 
 
 class CompareParams(Section):

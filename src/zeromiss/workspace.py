@@ -117,6 +117,10 @@ class Workspace:
         """The comparison's page, one file."""
         return self.compare(product) / "compare.html"
 
+    def shadow(self, product: str) -> Path:
+        """How champion and challenger judged the same images, a folder a day: appended, never changed (not versioned)."""
+        return self.root / "data" / "18_shadow" / product
+
     def run_file(self, product: str, stage: str) -> Path:
         """The MLflow run that last executed a stage (an output of that stage)."""
         return self.root / "data" / "11_runs" / product / f"{stage}.json"
