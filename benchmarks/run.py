@@ -23,6 +23,7 @@ ORDER = (
     "simplenet",
     "patch_distances",
     "inspection",
+    "serving",
     "extraction",
     "high_resolution",
     "ingest",
