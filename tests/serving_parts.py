@@ -66,6 +66,16 @@ def start(workspace, *options):
     return subprocess.Popen(command, cwd=workspace.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def refused(workspace, *options):
+    """Return the exit code, output and errors of a server that is not to start."""
+    process = start(workspace, *options)
+    try:
+        out, err = process.communicate(timeout=400)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
 @contextmanager
 def served(workspace, *options):
     """Yield a client of a running server, whose process is `client.process`; it is stopped afterwards."""
@@ -80,7 +90,7 @@ def served(workspace, *options):
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            process.communicate(timeout=90)
+            process.communicate(timeout=300)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

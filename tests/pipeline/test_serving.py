@@ -13,7 +13,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.serving_parts import as_json, make_versions, served, set_serving, start
+from tests.serving_parts import as_json, make_versions, refused, served, set_serving
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.registry import publish
 from zeromiss.registry.store import prepare
@@ -215,20 +215,18 @@ def test_places_of_senders_that_hang_up_are_free_again(client):
         pass
 
 
-def test_there_is_nothing_to_serve_without_a_champion(registry_template, tmp_path):
+def test_there_is_nothing_to_serve_without_a_champion(registry_template):
     from zeromiss.workspace import Workspace
 
-    process = start(Workspace(root=registry_template))
-    out, err = process.communicate(timeout=180)
-    assert (process.returncode, out) == (2, "")
+    code, out, err = refused(Workspace(root=registry_template))
+    assert (code, out) == (2, "")
     assert err.startswith("zeromiss: tiny has no champion to serve: train one with zeromiss run tiny") and err.count("\n") == 1
 
 
 def test_an_address_that_is_taken_is_told(made):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        process = start(made[0], "--port", str(taken.getsockname()[1]))
-        _, err = process.communicate(timeout=180)
-    assert process.returncode == 2 and "cannot be listened at" in err and err.count("\n") == 1
+        code, _, err = refused(made[0], "--port", str(taken.getsockname()[1]))
+    assert code == 2 and "cannot be listened at" in err and err.count("\n") == 1
 
 
 def test_the_command_line_loads_no_server_before_it_is_asked():

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from tests.serving_parts import THRESHOLDS, as_json, crown, make_versions, served, set_serving, spoil, start
+from tests.serving_parts import THRESHOLDS, as_json, crown, make_versions, refused, served, set_serving, spoil
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.registry import publish
 from zeromiss.registry.store import prepare
@@ -79,15 +79,15 @@ def test_a_new_champion_takes_over_and_a_broken_one_does_not(made):
         until(answers, lambda status, answer: status == 200 and answer["model"]["version"] == "2")
         assert client.get("/version").json()["threshold"] == THRESHOLDS[1]
         crown(workspace, "3")
-        refused = wait_for(lambda: client.get("/health").json()["refused"])
+        spoilt = wait_for(lambda: client.get("/health").json()["refused"])
         health = client.get("/health")
         metrics = client.get("/metrics").text
         before = len(answers)
         crown(workspace, "1")
         until(answers, lambda status, answer: status == 200 and answer["model"]["version"] == "1")
         wait_for(lambda: client.get("/health").json()["refused"] is None)
-    assert refused["version"] == "3"
-    assert refused["why"].startswith("zeromiss-tiny version 3 is not as it was sealed: classifier.skops has changed (SHA-256 differs)")
+    assert spoilt["version"] == "3"
+    assert spoilt["why"].startswith("zeromiss-tiny version 3 is not as it was sealed: classifier.skops has changed (SHA-256 differs)")
     assert health.status_code == 200 and health.json()["ready"] and health.json()["model"]["version"] == "2"
     for line in ('zeromiss_swaps_total{outcome="refused"} 1.0', 'zeromiss_swaps_total{outcome="taken"} 1.0', "zeromiss_champion_refused 1.0"):
         assert line in metrics
@@ -116,9 +116,8 @@ def test_a_champion_that_is_gone_leaves_the_old_one(made):
 def test_a_broken_champion_is_not_even_started_with(made):
     workspace, _ = made
     crown(workspace, "3")
-    process = start(workspace)
-    out, err = process.communicate(timeout=180)
-    assert (process.returncode, out) == (2, "")
+    code, out, err = refused(workspace)
+    assert (code, out) == (2, "")
     assert "version 3 is not as it was sealed: classifier.skops has changed" in err and err.count("\n") == 1
 
 
@@ -142,7 +141,7 @@ def test_sigterm_answers_what_is_under_way_and_takes_no_more(made):
             thread.start()
         for thread in threads:
             thread.join()
-        out, err = client.process.communicate(timeout=90)
+        out, err = client.process.communicate(timeout=300)
         assert [len(answer.json()["results"]) for answer in codes] == [8, 8, 8]
         assert all("score" in one for answer in codes for one in answer.json()["results"])
         assert (client.process.returncode, out, err) == (0, "zeromiss: stopped; every request under way was answered\n", "")
