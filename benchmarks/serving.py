@@ -39,7 +39,7 @@ from zeromiss.registry.publish import CHAMPION, register
 from zeromiss.registry.store import prepare
 from zeromiss.workspace import Workspace
 
-SIZE, SIDE, BATCH, ROUNDS, SECONDS = 256, 300, 16, 3, 6
+SIZE, SIDE, BATCH, ROUNDS, SECONDS, ALONE = 256, 300, 16, 2, 5, 8  # ALONE: images that the bare Inspector judges in a round
 CLIENTS = (1, 8, 32)
 THRESHOLD = {"value": 0.5, "rule": "zfn", "n_defects": 1, "n_candidates": 1, "miss_rate_bound_95": 1.0, "next_defect_miss_bound": 0.5, "bound_is": "descriptive"}
 PARAMS = "schema_version: 1\nprofiles:\n  quick: {size: 256, metrics: {norms: folded, precision: bf16}}\nproducts:\n  bench: {profile: quick, source: {kind: elpv}, manifest: {}, serving: {queue: 64}}\n"
@@ -84,9 +84,9 @@ def against_bare(address: str, judge: Callable[[str, int], float], image: Path, 
     rounds: dict[str, list[tuple[Load, float]]] = {}
     for _ in tqdm(range(ROUNDS), desc="rounds", unit="round", leave=False):
         for clients in CLIENTS:
-            alone = judge("alone" if clients == 1 else "threads", 16)
+            alone = judge("alone" if clients == 1 else "threads", ALONE)
             rounds.setdefault(f"{clients} client{'s' if clients > 1 else ''}", []).append((hey(f"{address}/inspect", one, clients), alone))
-        rounds.setdefault(f"2 clients, batches of {BATCH}", []).append((hey(f"{address}/inspect/batch", many, 2), judge("threads", 16)))
+        rounds.setdefault(f"2 clients, batches of {BATCH}", []).append((hey(f"{address}/inspect/batch", many, 2), judge("threads", ALONE)))
     return [figure(name, found, BATCH if "batches" in name else 1) for name, found in rounds.items()]
 
 
@@ -113,8 +113,8 @@ def ways(judge: Callable[[str, int], float]) -> list[Figure]:
     found: dict[str, list[float]] = {name: [] for name in names}
     for _ in tqdm(range(ROUNDS), desc="ways", unit="round", leave=False):
         for name, way in names.items():
-            found[name].append(judge(way, 12) / judge("threads", 12))
-    note = f"{ROUNDS} rounds of 12 images, no server; each in turn with the default"
+            found[name].append(judge(way, ALONE) / judge("threads", ALONE))
+    note = f"{ROUNDS} rounds of {ALONE} images, no server; each in turn with the default"
     return [
         Figure(what=f"images a second, {name}", against="one thread an image, one image a core", value=statistics.median(ratios), unit="x", spread=(min(ratios), max(ratios)), note=note)
         for name, ratios in found.items()
