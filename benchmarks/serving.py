@@ -64,7 +64,7 @@ class Load:
 
 
 def run() -> list[Figure]:
-    """Return images a second and seconds of the server over those of the bare Inspector, and of the ways to share two cores."""
+    """Return images a second and seconds of the server over those of the bare Inspector."""
     if shutil.which("hey") is None:
         raise SystemExit("hey, the load tool, is not installed: apt-get install hey")
     with tempfile.TemporaryDirectory() as scratch:
@@ -72,7 +72,7 @@ def run() -> list[Figure]:
         bundle = make_bundle(Path(scratch) / "made", quick_product(SIZE), images)
         workspace = registered(Path(scratch) / "workspace", bundle)
         with bare(bundle, images[0]) as judge, served(workspace) as address:
-            return [*against_bare(address, judge, images[0], Path(scratch)), *ways(judge)]
+            return against_bare(address, judge, images[0], Path(scratch))
 
 
 def against_bare(address: str, judge: Callable[[str, int], float], image: Path, scratch: Path) -> list[Figure]:
@@ -105,20 +105,6 @@ def figure(name: str, found: list[tuple[Load, float]], images: int) -> Figure:
         note=f"{rate:.1f} against {bare_rate:.1f} images/s; a request takes p50 {p50 * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms; {sum(len(load.seconds) for load, _ in found)} requests by "
         f"hey in {len(found)} rounds of {SECONDS} s, {bad} not answered with 200; {len(os.sched_getaffinity(0))} cores shared with hey",
     )
-
-
-def ways(judge: Callable[[str, int], float]) -> list[Figure]:
-    """Return images a second of other ways to share the cores, over one thread an image on as many as there are cores."""
-    names = {"one thread": "1", "three threads": "3", "all cores on one image after the other": "alone", "two processes of one thread": "processes"}
-    found: dict[str, list[float]] = {name: [] for name in names}
-    for _ in tqdm(range(ROUNDS), desc="ways", unit="round", leave=False):
-        for name, way in names.items():
-            found[name].append(judge(way, ALONE) / judge("threads", ALONE))
-    note = f"{ROUNDS} rounds of {ALONE} images, no server; each in turn with the default"
-    return [
-        Figure(what=f"images a second, {name}", against="one thread an image, one image a core", value=statistics.median(ratios), unit="x", spread=(min(ratios), max(ratios)), note=note)
-        for name, ratios in found.items()
-    ]
 
 
 def hey(url: str, body: Path, clients: int) -> Load:
@@ -167,31 +153,23 @@ def served(workspace: Workspace) -> Iterator[str]:
 def bare(bundle: Path, image: Path) -> Iterator[Callable[[str, int], float]]:
     """Yield a function that has an Inspector in another process judge so many images one way, and returns images a second."""
     context = multiprocessing.get_context("spawn")
-    pipes = [context.Pipe() for _ in range(2)]
-    processes = [context.Process(target=_judge, args=(theirs, bundle, image), daemon=True) for _, theirs in pipes]
-    for process in processes:
-        process.start()
-    ours = [mine for mine, _ in pipes]
-    for pipe in ours:
-        pipe.recv()
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_judge, args=(theirs, bundle, image), daemon=True)
+    process.start()
+    ours.recv()
 
     def judge(way: str, count: int) -> float:
-        """Return images a second; `processes` shares them between the two."""
-        busy = ours if way == "processes" else ours[:1]
+        """Return images a second: `alone` one after the other on all cores, `threads` one a core."""
         started = time.perf_counter()
-        for pipe in busy:
-            pipe.send(("1" if way == "processes" else way, count // len(busy)))
-        for pipe in busy:
-            pipe.recv()
+        ours.send((way, count))
+        ours.recv()
         return count / (time.perf_counter() - started)
 
     try:
         yield judge
     finally:
-        for pipe in ours:
-            pipe.send(None)
-        for process in processes:
-            process.join()
+        ours.send(None)
+        process.join()
 
 
 def _judge(pipe: Connection, bundle: Path, image: Path) -> None:
@@ -205,6 +183,6 @@ def _judge(pipe: Connection, bundle: Path, image: Path) -> None:
             for path in repeat(image, count):
                 inspector.inspect(path)
         else:
-            for _ in inspector.examine_many(repeat(image, count), workers=None if way == "threads" else int(way)):
+            for _ in inspector.examine_many(repeat(image, count)):
                 pass
         pipe.send(None)
