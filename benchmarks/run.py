@@ -23,7 +23,6 @@ ORDER = (
     "simplenet",
     "patch_distances",
     "inspection",
-    "serving",
     "extraction",
     "high_resolution",
     "ingest",
