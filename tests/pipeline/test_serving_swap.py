@@ -122,28 +122,39 @@ def test_a_broken_champion_is_not_even_started_with(made):
 
 
 def test_sigterm_answers_what_is_under_way_and_takes_no_more(made):
-    """Told to stop, it says so for a second and goes on; then it closes the door, answers the rest, and ends well."""
+    """Sixteen images in one thread are under way when the door closes: all get their verdicts, and the end is a good one."""
     workspace, images = made
     crown(workspace, "1")
-    set_serving(workspace, notice_seconds=1, threads=1)
+    set_serving(workspace, threads=1)
     with served(workspace) as client:
-        address = client.base_url
-        client.process.send_signal(signal.SIGTERM)
-        health = wait_for(lambda: (found := client.get("/health")).status_code == 503 and found)
-        assert health.json()["live"] and not health.json()["ready"]
-        codes = []
+        address, answers = client.base_url, []
 
         def ask():
-            codes.append(httpx.post(f"{address}/inspect/batch", json={"images": [as_json(images[0])] * 8}, timeout=60.0, trust_env=False))
+            answers.append(httpx.post(f"{address}/inspect/batch", json={"images": [as_json(images[0])] * 16}, timeout=300.0, trust_env=False))
 
-        threads = [threading.Thread(target=ask) for _ in range(3)]  # 24 images in one thread: some wait when the door closes
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        thread = threading.Thread(target=ask)
+        thread.start()
+        while not client.get("/health").json()["images_in_flight"]:
+            pass
+        client.process.send_signal(signal.SIGTERM)
+        thread.join()
         out, err = client.process.communicate(timeout=300)
-        assert [len(answer.json()["results"]) for answer in codes] == [8, 8, 8]
-        assert all("score" in one for answer in codes for one in answer.json()["results"])
+        assert ["score" in one for one in answers[0].json()["results"]] == [True] * 16
         assert (client.process.returncode, out, err) == (0, "zeromiss: stopped; every request under way was answered\n", "")
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{address}/health", trust_env=False)
+
+
+def test_notice_is_given_before_the_door_closes(made):
+    """Told to stop, it says so and goes on judging; told again, it does not wait for the end of the notice."""
+    workspace, images = made
+    crown(workspace, "1")
+    set_serving(workspace, notice_seconds=600)
+    with served(workspace) as client:
+        client.process.send_signal(signal.SIGTERM)
+        health = wait_for(lambda: (found := client.get("/health")).status_code == 503 and found)
+        assert health.json()["live"] and not health.json()["ready"]
+        assert client.post("/inspect", json=as_json(images[0])).status_code == 200
+        client.process.send_signal(signal.SIGTERM)
+        client.process.communicate(timeout=300)
+        assert client.process.returncode == 0
