@@ -41,12 +41,14 @@ class Keeper:
         self.storage.fs.invalidate_cache()  # another machine may have written since
         if self.storage.exists(self.remote):
             coming = self.local.with_name(f"{self.local.name}.coming")
-            with atomic_path(coming) as temporary:
-                self.storage.get_file(self.remote, str(temporary))
-            if read_step(coming, name=self.remote) > self._here():
-                coming.replace(self.local)
-                self._sent = _version(self.local)
-            coming.unlink(missing_ok=True)
+            try:
+                with atomic_path(coming) as temporary:
+                    self.storage.get_file(self.remote, str(temporary))
+                if read_step(coming, name=self.remote) > self._here():
+                    coming.replace(self.local)
+                    self._sent = _version(self.local)
+            finally:
+                coming.unlink(missing_ok=True)
         return self._here()
 
     def send(self) -> bool:
