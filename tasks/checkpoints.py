@@ -121,13 +121,14 @@ def keeper_of(target: str, root: Path, *, say: Callable[[str], None]) -> Keeper 
     Raises ZeromissError without a default remote.
     """
     from zeromiss.detector_params import DETECTORS
-    from zeromiss.params import load_product
-    from zeromiss.stages.teaching import checkpoint_file
-    from zeromiss.workspace import Workspace
 
     name, _, product_name = target.rpartition(":")[2].partition("@")
     if name not in DETECTORS:
         return None
+    from zeromiss.params import load_product
+    from zeromiss.stages.teaching import checkpoint_file  # imports torch
+    from zeromiss.workspace import Workspace
+
     workspace = Workspace(root=root)
     product = load_product(workspace.params_file, product_name)
     storage, folder = remote_storage(root)

@@ -1,5 +1,6 @@
 """What a worker would stumble over is told in a sentence before anything starts."""
 
+import shutil
 import subprocess
 import sys
 
@@ -9,19 +10,27 @@ from tests.registry_parts import git
 from zeromiss.errors import ZeromissError
 
 
-@pytest.fixture
-def pushed(tmp_path, monkeypatch):
-    """A repository that a worker could take up: one pushed commit, a version of the images, a remote of DVC's."""
-    root = tmp_path / "repository"
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A repository that a worker could take up: one commit, a version of the images, a remote of DVC's."""
+    root = tmp_path_factory.mktemp("whole")
     (root / "data/01_raw").mkdir(parents=True)
     (root / "params.yaml").write_text("schema_version: 1\nworkers: gpu\nprofiles: {}\nproducts: {}\n")
     (root / "dvc.yaml").write_text("stages: {}\n")
     (root / "data/01_raw/tiny.dvc").write_text("outs: []\n")
     subprocess.run(["git", "init", "-q", str(root)], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "remote", "add", "-q", "-d", "shared", str(tmp_path / "remote")], cwd=root, check=True)
+    (root / ".dvc/config").write_text("[core]\n    remote = shared\n['remote \"shared\"']\n    url = ../remote\n")
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", "all")
+    return root
+
+
+@pytest.fixture
+def pushed(whole, tmp_path, monkeypatch):
+    """The same with a git remote that has it."""
+    root = tmp_path / "repository"
+    shutil.copytree(whole, root)
     subprocess.run(["git", "clone", "-q", "--bare", str(root), str(tmp_path / "bare.git")], check=True)
     git(root, "remote", "add", "origin", str(tmp_path / "bare.git"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///common.db")
@@ -60,7 +69,7 @@ def test_images_that_git_knows_no_version_of_are_refused(pushed):
 
 
 def test_a_missing_remote_of_dvcs_is_refused(pushed):
-    subprocess.run([sys.executable, "-m", "dvc", "remote", "remove", "-q", "shared"], cwd=pushed, check=True)
+    (pushed / ".dvc/config").write_text("")
     git(pushed, "commit", "-q", "-am", "no remote")
     git(pushed, "push", "-q", "origin", "HEAD")
     with pytest.raises(ZeromissError, match="DVC has no default remote in .*: dvc remote add -d NAME ADDRESS"):

@@ -24,16 +24,15 @@ class Machine:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "ZEROMISS_", "MLFLOW_", "XDG_"))}
         self.environment = kept | {
             "HOME": str(self.home), "PREFECT_HOME": str(self.home / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DVC_SITE_CACHE_DIR": str(self.home / "dvc"), "ZEROMISS_WORKSPACE": str(self.root),
-            "PYTHONPATH": f"{self.root / 'src'}{os.pathsep}{self.root}", **settings,
+            "DVC_SITE_CACHE_DIR": str(self.home / "dvc"), "PYTHONPATH": f"{self.root / 'src'}{os.pathsep}{self.root}", **settings,
         }  # fmt: skip
         self._worker = None
 
     def start_worker(self, pool="gpu"):
-        """Start a worker of the pool."""
+        """Start a worker of the pool in the clone."""
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", self.root.parent.name]
         with (self.home / "worker.log").open("wb") as log:
-            self._worker = subprocess.Popen(command, cwd=self.home, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+            self._worker = subprocess.Popen(command, cwd=self.root, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
 
     def kill(self):
         """Take the machine's power away: SIGKILL to the worker and all that it started."""
@@ -89,15 +88,15 @@ def deploy_fit(product, pool="gpu"):
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
 
-    step = {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $ZEROMISS_WORKSPACE }}"}}
+    step = {"prefect.deployments.steps.set_working_directory": {"directory": "."}}
     with get_client(sync_client=True) as client:
         try:
             client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
         except ObjectAlreadyExists:
             pass
         made = client.create_deployment(
-            client.create_flow(fit), name=product, entrypoint="flows/fit.py:fit", pull_steps=[step], work_pool_name=pool,
-            parameters={"product": product, "root": ".", "every": 0.1},
+            client.create_flow(fit), name=product, entrypoint="flows.fit.fit", pull_steps=[step], work_pool_name=pool,
+            parameters={"product": product, "root": ".", "every": 0.1}, job_variables={"working_dir": "."},
         )  # fmt: skip
     return made
 
