@@ -25,7 +25,7 @@ def fit(product: str, commit: str, stage: str, root: str = ".", parent: str = ""
     if stage.rpartition("@")[2] != product:
         raise ZeromissError(f"stage {stage!r} is no stage of product {product!r}: name it as vqgan@{product}")
     say = partial(get_run_logger().getChild("zeromiss").info, "%s: %s", stage)
-    with reserved(clone / ".zeromiss" / "fit", "another stage"):
+    with reserved(clone / ".zeromiss" / "fit", "a run or another stage"):
         check_worker(clone, commit)
         bring_data(stage, clone)
         keeper = bring_state(stage, clone, say)

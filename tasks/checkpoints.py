@@ -60,6 +60,9 @@ class Keeper:
         still.unlink(missing_ok=True)
         try:
             still.hardlink_to(self.local)  # the training puts another file in its place, and never writes into it
+        except FileNotFoundError:  # it has just ended and has removed it
+            return False
+        try:
             self.storage.makedirs(self.storage.parent(self.remote), exist_ok=True)
             self.storage.put_file(str(still), self._half)
             self.storage.mv(self._half, self.remote)
@@ -71,11 +74,14 @@ class Keeper:
         return True
 
     def remove(self) -> None:
-        """Remove the state from the remote: the training is done."""
-        self.storage.fs.invalidate_cache()
-        for path in (self.remote, self._half):
-            if self.storage.exists(path):
-                self.storage.rm_file(path)
+        """Remove the state from the remote: the training is done. What stays there for want of an answer is told, and does no harm."""
+        try:
+            self.storage.fs.invalidate_cache()
+            for path in (self.remote, self._half):
+                if self.storage.exists(path):
+                    self.storage.rm_file(path)
+        except Exception as error:  # each kind of storage has errors of its own
+            self._say(f"its state could not be removed from {self.remote} ({' '.join(str(error).split())}): delete it by hand")
 
     def _here(self) -> int:
         return read_step(self.local, name=str(self.local)) if self.local.is_file() else 0
@@ -164,8 +170,6 @@ def _try(keeper: Keeper) -> bool:
     """Send what is new; tell what stood in the way. Return whether anything was tried."""
     try:
         return keeper.send()
-    except FileNotFoundError:  # the training has just ended and has removed it
-        return False
     except Exception as error:  # each kind of storage has errors of its own
         keeper._say(f"its state could not be copied to {keeper.remote} ({' '.join(str(error).split())}): it will be tried again")
         return True

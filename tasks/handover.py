@@ -15,6 +15,7 @@ from tasks.failure import StageFailed
 from tasks.fit import refuse_own_store
 from tasks.pipeline import act, process
 from tasks.versioning import environment
+from tasks.worktree import reserved
 from zeromiss.errors import ZeromissError
 
 if TYPE_CHECKING:
@@ -69,6 +70,14 @@ def fit_elsewhere(stage: str, root: str, workers: Workers, *, parent: str) -> No
     """
     if _restored(stage, root):
         return
+    with reserved(Path(root) / ".zeromiss" / "fit", "a stage of another run"):  # no worker may check a commit out in this very folder
+        _hand_over(stage, root, workers, parent)
+    if not _restored(stage, root):
+        raise ZeromissError(f"{stage} ended well on a worker, but DVC's remote does not hold it: see that the worker's clone has the same remote")
+
+
+def _hand_over(stage: str, root: str, workers: Workers, parent: str) -> None:
+    """Push what the stage depends on and have it run by a worker, and by the next when that one is lost."""
     act("send-before", stage, Path(root), environment())
     product = stage.rpartition("@")[2]
     parameters = {"product": product, "commit": workers.commit, "stage": stage, "parent": parent}
@@ -81,8 +90,6 @@ def fit_elsewhere(stage: str, root: str, workers: Workers, *, parent: str) -> No
         print(f"{stage}: the worker is lost ({_sentence(state)}){', another one is asked' if left else ''}", flush=True)
     else:
         raise ZeromissError(f"{stage} was lost with {TRIES} workers of {workers.pool} in turn: look into their logs; started again, it goes on")
-    if not _restored(stage, root):
-        raise ZeromissError(f"{stage} ended well on a worker, but DVC's remote does not hold it: see that the worker's clone has the same remote")
 
 
 def _restored(stage: str, root: str) -> bool:

@@ -32,7 +32,8 @@ def parser() -> argparse.ArgumentParser:
     run = command("run", _run, "from raw images to a promoted model that inspects new ones")
     run.add_argument("product")
     _add_cluster(run, "where the stages measure images, search classifiers and leave one part out")
-    run.add_argument("--workers", metavar="POOL", help="Prefect work pool whose workers run the stages for a GPU (local: none, whatever params.yaml says)")
+    pool = "Prefect work pool whose workers run the stages for a GPU (local: none, whatever params.yaml says)"
+    run.add_argument("--workers", metavar="POOL", help=pool)
     ingest = command("ingest", _ingest, "add images to a product's raw data and version them")
     ingest.add_argument("product")
     ingest.add_argument("folder", nargs="?", type=Path, help="default: the source named in params.yaml")
