@@ -34,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
     run = command("run", _run, "from raw images to a promoted model that inspects new ones")
     run.add_argument("product")
     _add_cluster(run, "where the stages measure images, search classifiers and leave one part out")
+    pool = "Prefect work pool whose workers run the stages for a GPU (local: none, whatever params.yaml says)"
+    run.add_argument("--workers", metavar="POOL", help=pool)
     ingest = command("ingest", _ingest, "add images to a product's raw data and version them")
     ingest.add_argument("product")
     ingest.add_argument("folder", nargs="?", help="source or inbox, a folder or s3://BUCKET/PREFIX (default: the inbox or source of params.yaml)")
@@ -118,7 +120,7 @@ def _run(options: argparse.Namespace) -> int:
     follow_params(enter_workspace(options))
     from flows import train
 
-    return train.run(options.product, Path.cwd(), cluster=options.cluster, debug=options.debug)
+    return train.run(options.product, Path.cwd(), cluster=options.cluster, workers=options.workers, debug=options.debug)
 
 
 def _ingest(options: argparse.Namespace) -> int:

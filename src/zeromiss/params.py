@@ -130,7 +130,7 @@ def read_params(path: Path) -> dict[str, Any]:
         raise ZeromissError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         raise ZeromissError(f"{path} is empty: it needs schema_version, profiles and products")
-    unknown = set(tree) - {"schema_version", "cluster", "profiles", "products"}
+    unknown = set(tree) - {"schema_version", "cluster", "workers", "profiles", "products"}
     if unknown:
         raise ZeromissError(f"{path}: unknown key {sorted(unknown)[0]!r}: remove it or mend its name")
     if tree.get("schema_version") != SCHEMA_VERSION:
@@ -151,6 +151,17 @@ def read_cluster(path: Path) -> str | None:
     if address is not None and not isinstance(address, str):
         raise ZeromissError(f"{path}: cluster: {address!r} is no address: write tcp://HOST:PORT or null")
     return address
+
+
+def read_workers(path: Path) -> str | None:
+    """Return the Prefect work pool that the file names for stages that want a GPU, None where it names none.
+
+    No stage depends on the key. Raises ZeromissError for a value that is no text.
+    """
+    pool = read_params(path).get("workers")
+    if pool is not None and not isinstance(pool, str):
+        raise ZeromissError(f"{path}: workers: {pool!r} is no name of a work pool: write gpu or null")
+    return pool
 
 
 def load_product(path: Path, name: str) -> Product:
