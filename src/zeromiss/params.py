@@ -33,6 +33,7 @@ from zeromiss.stage_params import (
     InspectionParams,
     ManifestParams,
     MetricsParams,
+    MonitorParams,
     PromotionParams,
     SelectionParams,
     SourceParams,
@@ -69,6 +70,7 @@ class Product(Section):
     promotion: PromotionParams
     inspection: InspectionParams
     compare: CompareParams = CompareParams()
+    monitor: MonitorParams = MonitorParams()
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -111,7 +113,7 @@ class Product(Section):
         return self
 
 
-SECTIONS = ("manifest", "align", "metrics", "selection", "threshold", "promotion", "inspection", "compare")
+SECTIONS = ("manifest", "align", "metrics", "selection", "threshold", "promotion", "inspection", "compare", "monitor")
 
 
 def read_params(path: Path) -> dict[str, Any]:
