@@ -26,13 +26,16 @@ def register_bundle(product: str, root: str, *, parent: str) -> str:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def ask_gate(product: str, root: str) -> str:
-    """Let the gate decide about the challenger and return the path of its record. A refusal is a normal end."""
+    """Let the gate decide about the challenger and return the path of its record. A refusal is a normal end, a promotion an event."""
+    from tasks.events import tell_promotion
     from zeromiss.params import load_product
     from zeromiss.registry.promotion import promote
     from zeromiss.workspace import Workspace
 
     workspace = Workspace(root=Path(root))
-    return str(promote(load_product(workspace.params_file, product), workspace))
+    path = promote(load_product(workspace.params_file, product), workspace)
+    tell_promotion(read_gate(str(path)))
+    return str(path)
 
 
 def read_gate(path: str) -> dict[str, object]:
