@@ -34,14 +34,15 @@ def check(product: str, params: MonitorParams, watched: Watched, *, verdicts: Pa
     said = last_judgements(judgements)
     until = date.fromisoformat(rows["day"].max())
     window = _last(rows, until, params.days)
-    drift, why = _drift(window, watched, said, params, seed)
+    good = _good(window, watched, said, params.most)
+    drift, why = _drift(good, watched, params, seed)
     missed = sorted(one for one in rows.loc[rows["verdict"] == NORMAL, "sha256"] if said.get(one) == DEFECT)
     now = dict(zip(window["sha256"], window["verdict"], strict=True))
     found, strict = rates(now, said), rates(now, said, confidence=1.0 - 2.0 * params.false_alarm)
     return {
         "product": product, "version": watched.version, "at": datetime.now(UTC).isoformat(timespec="seconds"), "days": params.days,
         "since": str(_start(until, params.days)), "until": str(until), "images": len(window),
-        "drift": None if drift is None else _told(drift, watched, min(len(window), params.most)), "no_drift_because": why, "false_alarm": params.false_alarm,
+        "drift": None if drift is None else _told(drift, watched, len(good)), "no_drift_because": why, "false_alarm": params.false_alarm,
         "abnormal": asdict(found.abnormal), "judged_alarms": found.judged_alarms, "fpr": None if found.fpr is None else asdict(found.fpr),
         "expected_fpr": watched.expected_fpr, "expected_from": watched.expected_from, "fpr_limit": fpr_limit(watched.expected_fpr, params.fpr_rise),
         "missed": missed, "course": _course(rows, until, watched, said, params),
@@ -65,9 +66,8 @@ def _good(window: pd.DataFrame, watched: Watched, said: dict[str, str], most: in
     return window.loc[~known, list(watched.normals.columns)].tail(most)
 
 
-def _drift(window: pd.DataFrame, watched: Watched, said: dict[str, str], params: MonitorParams, seed: int) -> tuple[Drift | None, str]:
+def _drift(good: pd.DataFrame, watched: Watched, params: MonitorParams, seed: int) -> tuple[Drift | None, str]:
     """Return the drift, or None and why none can be told."""
-    good = _good(window, watched, said, params.most)
     if len(good) < params.least:
         return None, f"{len(good)} images are too few to tell a drift by: monitor.least is {params.least}"
     return compare(watched.normals.to_numpy(), good.to_numpy(), permutations=params.permutations, false_alarm=params.false_alarm, seed=seed), ""
