@@ -1,130 +1,153 @@
 """How often the monitor calls an unchanged line drifted, and how early it sees a light that dims.
 
-    python -m benchmarks.drift.measure WORKSPACE PRODUCT BOARDS [--most-weeks 50]
+    python -m benchmarks.drift.measure TABLE LINE
 
-WORKSPACE holds a registered PRODUCT of drawn circuit boards; BOARDS is a folder of good boards drawn with another seed,
-of the product's size. Every board is judged by the model in charge, as an inspection does it; only the calendar is
-made up: so many boards a week. Unchanged weeks have boards of their own. Then the light loses one step of its
-brightness each week, and every board that is called abnormal is judged normal by a person. Writes measured.json.
+TABLE: a folder of drawn circuit boards (train/good, test/<defect>), LINE: good boards drawn with another seed. A cheap
+stand-in judges them: differences from the mean board, and logistic regression with its threshold at the lowest score
+of a known defect. Verdicts, judgements and checks go through the monitor's own code; the calendar is made up.
 """
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from zeromiss.errors import ZeromissError
-from zeromiss.files import read_json, write_json
-from zeromiss.inspection.inspector import Inspector
+from zeromiss.files import write_json
 from zeromiss.inspection.judgements import judge
-from zeromiss.inspection.rows import keep, verdict_row, verdict_table
-from zeromiss.inspection.verdict import ABNORMAL
+from zeromiss.inspection.ledger import append
 from zeromiss.monitoring.check import check
 from zeromiss.monitoring.watched import Watched
-from zeromiss.params import Product, load_product
-from zeromiss.registry.publish import load_inspector
-from zeromiss.registry.watched import watched
-from zeromiss.workspace import Workspace
+from zeromiss.stage_params import MonitorParams
 
 SCHEMA_VERSION = 1
 RESULT = Path(__file__).with_name("measured.json")
-BOARDS, STEP, DIM_WEEKS = 30, 0.01, 12  # boards a week; of the light, lost each week; dimming weeks at most
-_FIRST = datetime(2031, 1, 6, 8, tzinfo=UTC)
+WEEKS, BOARDS, STEP, DIM_WEEKS = 50, 40, 0.005, 30  # boards a week; share of the light that each week takes; weeks of a dimming light at most
+LEARNED = 150  # good boards behind the mean board
+FIRST = datetime(2031, 1, 6, 8, tzinfo=UTC)
+QUANTILES = (0.5, 0.75, 0.9, 0.99, 0.999)
 
-Rows = list[dict[str, Any]]
+
+@dataclass(frozen=True, kw_only=True)
+class StandIn:
+    """The mean board (H, W, 3), classifier, threshold, and what it is watched with."""
+
+    mean_HWC: np.ndarray
+    classifier: Pipeline
+    threshold: float
+    watched: Watched
 
 
 def main() -> None:
     """Measure and write the result."""
     options = argparse.ArgumentParser()
-    options.add_argument("workspace", type=Path)
-    options.add_argument("product")
-    options.add_argument("boards", type=Path)
-    options.add_argument("--most-weeks", type=int, default=50)
+    options.add_argument("table", type=Path)
+    options.add_argument("line", type=Path)
     given = options.parse_args()
-    workspace = Workspace(root=given.workspace.resolve())
-    product, model = load_product(workspace.params_file, given.product), watched(given.product, workspace)
-    inspector = load_inspector(given.product, workspace, version=model.version)
-    files = sorted(given.boards.glob("*.png"))
-    weeks = [files[start : start + BOARDS] for start in range(0, len(files) - BOARDS + 1, BOARDS)][: given.most_weeks]
+    model, line = fit(given.table), [read(path) for path in sorted(given.line.glob("*.png"))[: WEEKS * BOARDS]]
+    params = MonitorParams()
     result: dict[str, Any] = {
-        "boards_a_week": BOARDS, "table_normals": len(model.normals), "metrics": model.normals.shape[1], "false_alarm": product.monitor.false_alarm,
-        "permutations": product.monitor.permutations, "expected_fpr": model.expected_fpr, "step": STEP,
+        "boards_a_week": BOARDS, "table_normals": len(model.watched.normals), "metrics": model.watched.normals.shape[1], "false_alarm": params.false_alarm,
+        "permutations": params.permutations, "expected_fpr": model.watched.expected_fpr, "step": STEP, "line_fpr": share(model, line, 1.0),
     }  # fmt: skip
-    result |= undrifted(product, model, inspector, weeks)
+    result |= undrifted(model, line, params)
+    result |= dimming(model, line, params, result["line_fpr"])
     write_json(RESULT, result, schema_version=SCHEMA_VERSION)
-    result |= dimming(product, model, inspector, weeks, result["fpr"])
-    write_json(RESULT, result, schema_version=SCHEMA_VERSION)
-    print(read_json(RESULT, schema_version=SCHEMA_VERSION))
 
 
-def undrifted(product: Product, model: Watched, inspector: Inspector, weeks: Sequence[Sequence[Path]]) -> dict[str, Any]:
-    """Return what unchanged weeks came to: p-values, alarms, share of the good boards called abnormal."""
-    alarms, abnormal, ps = 0, 0, []
+def fit(table: Path) -> StandIn:
+    """Learn the mean board, classifier and threshold."""
+    good, bad = [read(path) for path in sorted((table / "train/good").glob("*.png"))], [read(path) for path in sorted((table / "test").glob("*/*.png"))]
+    mean_HWC = np.mean(good[:LEARNED], axis=0)
+    normals, defects = (pd.DataFrame([measure(one, mean_HWC) for one in group]) for group in (good[LEARNED:], bad))
+    features, labels = pd.concat((normals, defects)).to_numpy(), np.repeat((0, 1), (len(normals), len(defects)))
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, class_weight="balanced"))
+    scores = cross_val_predict(classifier, features, labels, cv=5, method="predict_proba")[:, 1]
+    threshold = float(scores[labels == 1].min())
+    watched = Watched(version="1", normals=normals, expected_fpr=float((scores[labels == 0] >= threshold).mean()), expected_from="out of fold")
+    return StandIn(mean_HWC=mean_HWC, classifier=classifier.fit(features, labels), threshold=threshold, watched=watched)
+
+
+def undrifted(model: StandIn, line: list[np.ndarray], params: MonitorParams) -> dict[str, Any]:
+    """Return what weeks of boards of their own, under an unchanged light, came to."""
+    found = weeks(model, line, params, gains=[1.0] * (len(line) // BOARDS))
+    ps = [one["drift"]["p"] for one in found]
+    return {"weeks": len(found), "alarms": sum(bool(one["reasons"]) for one in found), "p_up_to_0.05": sum(p <= 0.05 for p in ps), "lowest_p": min(ps)}
+
+
+def dimming(model: StandIn, line: list[np.ndarray], params: MonitorParams, usual: float) -> dict[str, Any]:
+    """Return when a dimming light is told, and when it doubles the share of all good boards of the line that are called abnormal."""
+    gains = [1.0 - STEP * (number + 1) for number in range(DIM_WEEKS)]
+    found = weeks(model, line, params, gains=gains)
+    course = [
+        {"gain": gain, "p": one["drift"]["p"], "reasons": one["reasons"], "observed_fpr": one["fpr"] and one["fpr"]["share"], "fpr": share(model, line, gain)}
+        for gain, one in zip(gains, found, strict=True)
+    ]
+    first = {what: next((number for number, one in enumerate(course, 1) if test(one)), None) for what, test in (
+        ("alarm_in_week", lambda one: one["reasons"]), ("fpr_doubled_in_week", lambda one: one["fpr"] >= 2 * usual),
+        ("observed_fpr_doubled_in_week", lambda one: (one["observed_fpr"] or 0.0) >= 2 * usual),
+    )}  # fmt: skip
+    return first | {"course": course}
+
+
+def weeks(model: StandIn, line: list[np.ndarray], params: MonitorParams, *, gains: list[float]) -> list[dict[str, Any]]:
+    """Inspect each week's boards, let a person judge all alarms, check; return what each check found."""
+    found = []
     with tempfile.TemporaryDirectory() as folder:
-        for number, files in enumerate(weeks):
-            found = one_week(product, model, inspector, files, number, gain=1.0, folder=Path(folder))
-            alarms, abnormal = alarms + bool(found["reasons"]), abnormal + found["abnormal"]["count"]
-            ps.append(found["drift"]["p"])
-            print(f"unchanged week {number + 1}: p {found['drift']['p']:.4g}, abnormal {found['abnormal']['count']}", flush=True)
-    images = sum(map(len, weeks))
-    return {"weeks": len(weeks), "alarms": alarms, "p": ps, "p_up_to_0.05": sum(one <= 0.05 for one in ps), "images": images, "fpr": abnormal / images}
+        for number, gain in enumerate(gains):
+            rows = judged(model, line[number * BOARDS : (number + 1) * BOARDS], gain, number)
+            append(Path(folder) / "verdicts", pa.Table.from_pandas(rows, preserve_index=False), key=("sha256", "model_version"))
+            for digest in rows.loc[rows["verdict"] == "abnormal", "sha256"]:
+                judge(Path(folder) / "judgements", digest, "normal", by="benchmark")
+            found.append(check("boards", params, model.watched, verdicts=Path(folder) / "verdicts", judgements=Path(folder) / "judgements", seed=number))
+            print(number + 1, gain, found[-1]["drift"]["p"], found[-1]["reasons"], flush=True)
+    return found
 
 
-def dimming(product: Product, model: Watched, inspector: Inspector, weeks: Sequence[Sequence[Path]], usual: float) -> dict[str, Any]:
-    """Return the course of a dimming light, until twice the usual share is called abnormal.
-
-    The share of a week is taken on its own boards and those of the two weeks after, all as dim.
-    """
-    course: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(DIM_WEEKS):
-            gain = 1.0 - STEP * (number + 1)
-            found = one_week(product, model, inspector, weeks[number], number, gain=gain, folder=Path(folder))
-            more = [row for extra in (1, 2) for row in judged(inspector, weeks[number + extra], gain=gain, at=_FIRST)]
-            images = found["abnormal"]["of"] + len(more)
-            share = (found["abnormal"]["count"] + sum(row["verdict"] == ABNORMAL for row in more)) / images
-            course.append({"gain": gain, "p": found["drift"]["p"], "reasons": found["reasons"], "fpr": share, "images": images})
-            print(course[-1], flush=True)
-            if share >= 2 * usual and any(one["reasons"] for one in course):
-                break
-    alarm = next((number for number, one in enumerate(course, 1) if one["reasons"]), None)
-    doubled = next((number for number, one in enumerate(course, 1) if one["fpr"] >= 2 * usual), None)
-    return {"course": course, "alarm_in_week": alarm, "fpr_doubled_in_week": doubled}
+def judged(model: StandIn, boards: list[np.ndarray], gain: float, week: int) -> pd.DataFrame:
+    """Return a week's rows."""
+    metrics = pd.DataFrame([measure(dim(one, gain), model.mean_HWC) for one in boards])
+    scores = model.classifier.predict_proba(metrics.to_numpy())[:, 1]
+    facts = {
+        "sha256": [f"{week:04d}{place:060d}" for place in range(len(boards))], "time": pd.to_datetime([FIRST + timedelta(weeks=week)] * len(boards), utc=True),
+        "model_version": "1", "verdict": np.where(scores >= model.threshold, "abnormal", "normal"),
+    }  # fmt: skip
+    return pd.DataFrame(facts).join(metrics)
 
 
-def one_week(product: Product, model: Watched, inspector: Inspector, files: Sequence[Path], number: int, *, gain: float, folder: Path) -> dict[str, Any]:
-    """Inspect a week's boards, let a person judge the alarms, and check."""
-    rows = judged(inspector, files, gain=gain, at=_FIRST + timedelta(weeks=number))
-    keep(folder / "verdicts", verdict_table(rows, inspector.features))
-    for row in rows:
-        if row["verdict"] == ABNORMAL:
-            judge(folder / "judgements", row["sha256"], "normal", by="benchmark")
-    return check(product.name, product.monitor, model, verdicts=folder / "verdicts", judgements=folder / "judgements", seed=product.seed)
+def share(model: StandIn, boards: list[np.ndarray], gain: float) -> float:
+    """Return the share of good boards that is called abnormal under a light of that gain."""
+    metrics = pd.DataFrame([measure(dim(one, gain), model.mean_HWC) for one in boards])
+    return float((model.classifier.predict_proba(metrics.to_numpy())[:, 1] >= model.threshold).mean())
 
 
-def judged(inspector: Inspector, files: Sequence[Path], *, gain: float, at: datetime) -> Rows:
-    """Return the rows of boards under a light of that gain."""
-    with tempfile.TemporaryDirectory() as folder:
-        dimmed = [dim(file, Path(folder) / file.name, gain) for file in files]
-        rows = []
-        for examined in inspector.examine_many(dimmed):
-            if isinstance(examined, ZeromissError):
-                raise examined
-            rows.append(verdict_row(examined, inspector.features) | {"time": at + timedelta(seconds=len(rows))})
-        return rows
+def dim(board_HWC: np.ndarray, gain: float) -> np.ndarray:
+    """Return a board as a camera sees it whose light has that share of its brightness."""
+    return np.rint(board_HWC * gain)
 
 
-def dim(source: Path, target: Path, gain: float) -> Path:
-    """Write a board as a camera sees it whose light has that share of its brightness."""
-    pixels = cv2.imread(str(source), cv2.IMREAD_COLOR).astype(np.float32)
-    cv2.imwrite(str(target), np.rint(pixels * gain).astype(np.uint8))
-    return target
+def read(path: Path) -> np.ndarray:
+    """Return a board as float32 (H, W, 3) in [0, 255]."""
+    return cv2.imread(str(path), cv2.IMREAD_COLOR).astype(np.float32)
+
+
+def measure(board_HWC: np.ndarray, mean_HWC: np.ndarray) -> dict[str, float]:
+    """Return how a board differs from the mean one: pixels, blurred patches, channels."""
+    grey = np.abs(board_HWC - mean_HWC).mean(axis=2)
+    levels = {"pixel": grey, "patch4": cv2.blur(grey, (4, 4)), "patch8": cv2.blur(grey, (8, 8))}
+    found = {f"stand.{name}.{quantile}": float(np.quantile(level, quantile)) for name, level in levels.items() for quantile in QUANTILES}
+    found |= {f"stand.{name}.max": float(level.max()) for name, level in levels.items()}
+    return found | {f"stand.image.mse{channel}": float(((board_HWC - mean_HWC)[..., channel] ** 2).mean()) for channel in range(3)}
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def model(tiny, tracked, monkeypatch):
     text = tracked.params_file.read_text().rstrip() + "\n    inspection: {overlays: false}\n    monitor: {permutations: 99, false_alarm: 0.02}\n"
     tracked.params_file.write_text(text)
     write_metric_table(tracked, np.linspace(0.15, 0.35, 40))
-    write_bundle(tracked, files={}, features=["mean"])
+    write_bundle(tracked, files={"weights.txt": "w"}, features=["mean"])
     assert register(tiny, tracked) == "1"
     return tracked
 
@@ -102,7 +102,7 @@ def test_what_was_told_is_told_again_only_for_a_new_reason(model, tmp_path, monk
 
 def test_a_model_registered_without_its_table_cannot_be_watched(tiny, tracked, monkeypatch):
     monkeypatch.chdir(tracked.root)
-    write_bundle(tracked, files={}, features=["mean"])
+    write_bundle(tracked, files={"weights.txt": "w"}, features=["mean"])
     register(tiny, tracked)
     with pytest.raises(ZeromissError, match="zeromiss-tiny version 1 was registered without its table's normal images"):
         watched("tiny", tracked)
