@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from joblib import Parallel, delayed
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -32,7 +33,9 @@ from zeromiss.stage_params import MonitorParams
 
 SCHEMA_VERSION = 1
 RESULT = Path(__file__).with_name("measured.json")
-WEEKS, BOARDS, STEP, DIM_WEEKS = 50, 40, 0.005, 30  # boards a week; share of the light that each week takes; weeks of a dimming light at most
+WEEKS, BOARDS, STEP, DIM_WEEKS = 50, 40, 0.01, 12  # boards a week; share of the light that each week takes; weeks of a dimming light
+SHOWN = 400  # boards that tell the share called abnormal
+AT_ONCE = 4  # processes
 LEARNED = 150  # good boards behind the mean board
 FIRST = datetime(2031, 1, 6, 8, tzinfo=UTC)
 QUANTILES = (0.5, 0.75, 0.9, 0.99, 0.999)
@@ -58,7 +61,7 @@ def main() -> None:
     params = MonitorParams()
     result: dict[str, Any] = {
         "boards_a_week": BOARDS, "table_normals": len(model.watched.normals), "metrics": model.watched.normals.shape[1], "false_alarm": params.false_alarm,
-        "permutations": params.permutations, "expected_fpr": model.watched.expected_fpr, "step": STEP, "line_fpr": share(model, line, 1.0),
+        "permutations": params.permutations, "expected_fpr": model.watched.expected_fpr, "step": STEP, "line_fpr": share(model, line[:SHOWN], 1.0), "line_boards": SHOWN,
     }  # fmt: skip
     result |= undrifted(model, line, params)
     result |= dimming(model, line, params, result["line_fpr"])
@@ -86,11 +89,11 @@ def undrifted(model: StandIn, line: list[np.ndarray], params: MonitorParams) -> 
 
 
 def dimming(model: StandIn, line: list[np.ndarray], params: MonitorParams, usual: float) -> dict[str, Any]:
-    """Return when a dimming light is told, and when it doubles the share of all good boards of the line that are called abnormal."""
+    """Return when a dimming light is told, and when it doubles the share of the line's good boards that are called abnormal."""
     gains = [1.0 - STEP * (number + 1) for number in range(DIM_WEEKS)]
     found = weeks(model, line, params, gains=gains)
     course = [
-        {"gain": gain, "p": one["drift"]["p"], "reasons": one["reasons"], "observed_fpr": one["fpr"] and one["fpr"]["share"], "fpr": share(model, line, gain)}
+        {"gain": gain, "p": one["drift"]["p"], "reasons": one["reasons"], "observed_fpr": one["fpr"] and one["fpr"]["share"], "fpr": share(model, line[:SHOWN], gain)}
         for gain, one in zip(gains, found, strict=True)
     ]
     first = {what: next((number for number, one in enumerate(course, 1) if test(one)), None) for what, test in (
@@ -102,10 +105,17 @@ def dimming(model: StandIn, line: list[np.ndarray], params: MonitorParams, usual
 
 def weeks(model: StandIn, line: list[np.ndarray], params: MonitorParams, *, gains: list[float]) -> list[dict[str, Any]]:
     """Inspect each week's boards, let a person judge all alarms, check; return what each check found."""
+    parts = np.array_split(np.arange(len(gains)), AT_ONCE)
+    done = Parallel(n_jobs=AT_ONCE)(delayed(some_weeks)(model, [line[n * BOARDS : (n + 1) * BOARDS] for n in part], params, gains=[gains[n] for n in part], first=int(part[0])) for part in parts)
+    return [one for part in done for one in part]
+
+
+def some_weeks(model: StandIn, boards: list[list[np.ndarray]], params: MonitorParams, *, gains: list[float], first: int) -> list[dict[str, Any]]:
+    """Do what `weeks` does, for weeks that follow each other from `first` on."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        for number, gain in enumerate(gains):
-            rows = judged(model, line[number * BOARDS : (number + 1) * BOARDS], gain, number)
+        for number, (gain, some) in enumerate(zip(gains, boards, strict=True), first):
+            rows = judged(model, some, gain, number)
             append(Path(folder) / "verdicts", pa.Table.from_pandas(rows, preserve_index=False), key=("sha256", "model_version"))
             for digest in rows.loc[rows["verdict"] == "abnormal", "sha256"]:
                 judge(Path(folder) / "judgements", digest, "normal", by="benchmark")
