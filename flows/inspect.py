@@ -33,7 +33,7 @@ def inspect_in_chunks(product: str, root: str, paths: list[str], cluster: str) -
     job = cut_job(product, root, paths, cluster)
     try:
         parts = judge_chunk.map(job["chunks"], common=unmapped(job["common"])).result()
-        return join_job(parts, job["folder"], job["model"])
+        return join_job(parts, job["folder"], job["model"], product=product, root=root)
     finally:
         clear_job(job)
 

@@ -41,7 +41,7 @@ def promote(product: str, root: str, answer: dict[str, Any] | None = None) -> st
             answer = _ask_person(product, root, record)
         if answer is not None:
             record = settle_answer(product, root, answer)
-    announce(product, record)
+    announce(record)
     render_report(product, root)
     return record
 

@@ -16,7 +16,7 @@ from tasks.handover import Workers, find_workers, fit_elsewhere
 from tasks.ingest import ingest_images
 from tasks.inspect import inspect_images
 from tasks.pipeline import changed_stages, run_stage, stage_order
-from tasks.registry import ask_gate, register_bundle
+from tasks.registry import announce, ask_gate, register_bundle
 from tasks.report import render_report
 from tasks.tracking import parent_run
 from tasks.versioning import restore_raw, version_raw
@@ -41,6 +41,7 @@ def train(product: str, root: str, cluster: str | None = None, workers: str | No
         run_stages(order, root, parent, cluster, elsewhere)
         print(register_bundle(product, root, parent=parent))
         record = ask_gate(product, root)
+        announce(record)
         page = render_report(product, root)
     new = new_images(product, root)
     inspected = inspect_images(product, root, [new]) if new else None

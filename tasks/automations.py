@@ -1,77 +1,115 @@
-"""What the Prefect server does by itself about runs that were lost with their worker: two automations, ours by name."""
+"""Prefect's automations of this project: what an event starts, and who hears of what. Made anew, they replace themselves."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from prefect.client.schemas.objects import StateType
-from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.events.schemas.events import ResourceSpecification
+from tasks.events import DRIFT, PROMOTED, resource
+from zeromiss.errors import ZeromissError
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
-OURS, RETRIED = "zeromiss", "retried"  # tags of deployments, and so of their runs
-SILENCE = timedelta(seconds=90)  # three heartbeats
-_RUN = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
+FLOWS = ("ingest", "train", "inspect", "inspect-on-cluster", "monitor", "promote", "compare", "rebuild")  # whose failures are told
+FAILED = ("prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut")
+_SENTENCE = "{{ event.payload['sentence'] }}"
+_PRODUCT = "{{ event.payload['product'] }}"
 
 
-def automations() -> list[AutomationCore]:
-    """Return both: silent runs are marked crashed, and crashed runs of deployments that want it are scheduled again."""
-    beat, ends = "prefect.flow-run.heartbeat", ("Completed", "Failed", "Cancelled", "Crashed", "Scheduled", "Paused", "Suspended", "AwaitingRetry")
-    lost = EventTrigger(
-        after={beat},
-        expect={beat, *(f"prefect.flow-run.{end}" for end in ends)},
-        match=_RUN,
-        match_related=_tagged(OURS),
-        for_each={"prefect.resource.id"},
-        posture=Posture.Proactive,
-        threshold=1,
-        within=SILENCE,
-    )
-    crashed = EventTrigger(
-        expect={"prefect.flow-run.Crashed"}, match=_RUN, match_related=_tagged(RETRIED), for_each={"prefect.resource.id"}, posture=Posture.Reactive, threshold=1
-    )
-    silent = f"no heartbeat for {SILENCE.seconds} seconds: its worker is lost"
-    again = ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message="crashed: another worker takes it, from the last checkpoint")
-    return [
-        AutomationCore(
-            name="zeromiss: lost runs",
-            description="Marks a run crashed whose worker sends no heartbeats any more.",
-            trigger=lost,
-            actions=[ChangeFlowRunState(state=StateType.CRASHED, message=silent)],
-        ),
-        AutomationCore(
-            name="zeromiss: try again", description="Schedules a crashed run of a deployment with the tag `retried` again.", trigger=crashed, actions=[again]
-        ),
-    ]
+def train_on_drift(product: str, deployment: str | None = None) -> str:
+    """Have the event of a product's drift start its training and return the automation's name.
 
-
-def switch_on(client: "SyncPrefectClient") -> list[str]:
-    """Have both automations on the server, as they are here, and return a line about each.
-
-    One that a person has switched off there stays off.
+    deployment: FLOW/NAME, default train/PRODUCT. Raises ZeromissError without a server or such a deployment.
     """
-    lines = []
-    for wanted in automations():
-        found = client.read_automations_by_name(wanted.name)
-        if not found:
-            client.create_automation(wanted)
-        else:
-            for extra in found[1:]:
-                client.delete_automation(extra.id)
-            if _shape(found[0]) != _shape(wanted):
-                client.update_automation(found[0].id, wanted.model_copy(update={"enabled": found[0].enabled}))
-        state = "on" if not found or found[0].enabled else "switched off on the server"
-        lines.append(f"automation {wanted.name!r}: {state}")
-    return lines
+    from prefect.events.actions import RunDeployment
+    from prefect.exceptions import ObjectNotFound
+
+    wanted, name = deployment or f"train/{product}", f"zeromiss: train {product} on drift"
+    with _client() as client:
+        try:
+            found = client.read_deployment_by_name(wanted)
+        except ObjectNotFound:
+            raise ZeromissError(f"Prefect's server has no deployment {wanted}: register it with zeromiss deploy") from None
+        trigger = _trigger({DRIFT}, match={"prefect.resource.id": resource(product)})
+        _put(client, name, trigger, RunDeployment(source="selected", deployment_id=found.id), f"Starts {wanted} when zeromiss monitor tells of a drift.")
+    return name
 
 
-def _tagged(tag: str) -> ResourceSpecification:
-    """Return what matches a run with a tag."""
-    return ResourceSpecification({"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"})
+def notify(block: str) -> list[str]:
+    """Have failures, drifts and promotions sent through a notification block and return the automations' names.
+
+    block: TYPE/NAME, such as slack-webhook/line-3. Raises ZeromissError without a server or such a block.
+    """
+    from prefect.events.actions import SendNotification
+
+    with _client() as client:
+        identifier, names = _block(client, block), []
+        for what, (trigger, subject, body) in _told().items():
+            names.append(f"zeromiss: {what} to {block}")
+            action = SendNotification(block_document_id=identifier, subject=subject, body=body)
+            _put(client, names[-1], trigger, action, f"Sends {what} through the block {block}.")
+    return names
 
 
-def _shape(automation: AutomationCore) -> dict[str, object]:
-    """Return what two automations must have in common to do the same."""
-    return automation.model_dump(mode="json", include={"description", "trigger", "actions"})
+def notify_no_more(block: str) -> list[str]:
+    """Remove the automations that `notify` made for a block and return their names, none where there are none."""
+    removed = []
+    with _client() as client:
+        for name in (f"zeromiss: {what} to {block}" for what in _told()):
+            for one in client.read_automations_by_name(name):
+                client.delete_automation(one.id)
+                removed.append(name)
+    return removed
+
+
+def _told() -> dict[str, tuple[Any, str, str]]:
+    """Return what is told: trigger, subject and text, in Prefect's templates."""
+    runs = {"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)}
+    failure = "{{ flow.name }} failed", "{{ flow.name }}, run {{ flow_run.name }}, ended as {{ flow_run.state.name }}: {{ flow_run.state.message }}"
+    return {
+        "failures": (_trigger(set(FAILED), match={"prefect.resource.id": "prefect.flow-run.*"}, match_related=runs), *failure),
+        "drifts": (_trigger({DRIFT}), f"{_PRODUCT} has drifted", _SENTENCE),
+        "promotions": (_trigger({PROMOTED}), f"{_PRODUCT} has a new champion", _SENTENCE),
+    }
+
+
+def _trigger(expect: set[str], *, match: dict[str, Any] | None = None, match_related: dict[str, Any] | None = None) -> Any:
+    """Return a trigger that every such event fires, once each."""
+    from prefect.events.schemas.automations import EventTrigger, Posture
+
+    return EventTrigger(expect=expect, match=match or {}, match_related=match_related or {}, posture=Posture.Reactive, threshold=1, within=timedelta(0))
+
+
+def _put(client: "SyncPrefectClient", name: str, trigger: Any, action: Any, description: str) -> None:
+    """Create an automation, or bring the one of that name up to date."""
+    from prefect.events.schemas.automations import AutomationCore
+
+    wanted = AutomationCore(name=name, description=description, trigger=trigger, actions=[action])
+    known = client.read_automations_by_name(name)
+    if known:
+        client.update_automation(known[0].id, wanted)
+    else:
+        client.create_automation(wanted)
+
+
+def _block(client: "SyncPrefectClient", block: str) -> Any:
+    """Return the id of a notification block's document."""
+    from prefect.exceptions import ObjectNotFound
+
+    kind, _, name = block.partition("/")
+    try:
+        document = client.read_block_document_by_name(name, kind)
+    except ObjectNotFound:
+        raise ZeromissError(f"Prefect's server has no block {block}: make it on its page Blocks, or name one as TYPE/NAME, e.g. slack-webhook/line-3") from None
+    if "notify" not in document.block_schema.capabilities:
+        raise ZeromissError(f"the block {block} sends no notifications: name one that does, e.g. slack-webhook/line-3")
+    return document.id
+
+
+def _client() -> "SyncPrefectClient":
+    """Return a client of the server that PREFECT_API_URL names."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+
+    if not PREFECT_API_URL.value():
+        raise ZeromissError("automations live on a Prefect server: start one and set PREFECT_API_URL")
+    return get_client(sync_client=True)

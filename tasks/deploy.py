@@ -11,7 +11,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 
 from tasks.at_work import GPU
-from tasks.automations import switch_on
+from tasks.lost_runs import switch_on
 from tasks.deployed import FILE, fill_in, read_entries, server
 from tasks.schedule import from_file, told
 from zeromiss.errors import ZeromissError

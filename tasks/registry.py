@@ -6,6 +6,8 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.events import tell, tell_promotion
+
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def register_bundle(product: str, root: str, *, parent: str) -> str:
@@ -27,13 +29,14 @@ def register_bundle(product: str, root: str, *, parent: str) -> str:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def ask_gate(product: str, root: str) -> str:
-    """Let the gate decide about the challenger and return the path of its record. A refusal is a normal end."""
+    """Let the gate decide about the challenger and return the path of its record. A refusal is a normal end, a promotion an event."""
     from zeromiss.params import load_product
     from zeromiss.registry.promotion import promote
     from zeromiss.workspace import Workspace
 
     workspace = Workspace(root=Path(root))
-    return str(promote(load_product(workspace.params_file, product), workspace))
+    path = promote(load_product(workspace.params_file, product), workspace)
+    return str(path)
 
 
 def read_gate(path: str) -> dict[str, Any]:
@@ -93,18 +96,11 @@ def roll_back(product: str, root: str, to: str | None, by: str, why: str) -> dic
     from zeromiss.workspace import Workspace
 
     done = rollback(product, Workspace(root=Path(root)), to=to, by=by, why=why)
-    _emit(product, "rolled-back", done)
+    said = f"version {done['version']} of {product} is champion again, in place of version {done['before']}: {why}"
+    tell("zeromiss.promotion.rolled-back", product, said, version=done["version"], before=done["before"], by=by, why=why)
     return done
 
 
-def announce(product: str, record: str) -> None:
-    """Tell the server's automations what was decided: zeromiss.promotion.promoted, .refused, .waits-for-approval or .stays-champion."""
-    found = read_gate(record)
-    _emit(product, str(found["outcome"]).replace(" ", "-"), {key: found[key] for key in ("model", "champion", "statement", "at")})
-
-
-def _emit(product: str, what: str, payload: dict[str, Any]) -> None:
-    """Emit an event about a product's promotion."""
-    from prefect.events import emit_event
-
-    emit_event(f"zeromiss.promotion.{what}", resource={"prefect.resource.id": f"zeromiss.product.{product}"}, payload=payload)
+def announce(record: str) -> None:
+    """Tell the server's automations what was decided."""
+    tell_promotion(read_gate(record))

@@ -34,6 +34,7 @@ from zeromiss.stage_params import (
     InspectionParams,
     ManifestParams,
     MetricsParams,
+    MonitorParams,
     PromotionParams,
     SelectionParams,
     ServingParams,
@@ -72,6 +73,7 @@ class Product(Section):
     promotion: PromotionParams
     inspection: InspectionParams
     compare: CompareParams = CompareParams()
+    monitor: MonitorParams = MonitorParams()
     serving: ServingParams = ServingParams()
 
     @property
@@ -116,7 +118,7 @@ class Product(Section):
 
 
 SECTIONS = ("manifest", "align", "metrics", "selection", "threshold", "promotion", "inspection", "compare")
-SERVICES = ("ingest", "serving")  # sections that no stage reads: they may be missing, and no run's parameters name them
+SERVICES = ("ingest", "monitor", "serving")  # sections that no stage reads: they may be missing, and no run's parameters name them
 
 
 def read_params(path: Path) -> dict[str, Any]:

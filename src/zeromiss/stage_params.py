@@ -213,6 +213,27 @@ class ServingParams(Section):
         return self
 
 
+class MonitorParams(Section):
+    """When recent inspections are unlike those the model was chosen on: `zeromiss monitor`."""
+
+    days: int = Field(default=7, ge=1)  # of verdicts that are looked at, up to the newest
+    least: int = Field(default=30, ge=10)  # images; of fewer no drift is told
+    most: int = Field(default=500, ge=10)  # images, the newest, that are compared with the table
+    false_alarm: float = Field(default=0.001, ge=1e-5, lt=0.5)  # chance that one check tells of a drift where nothing has changed
+    permutations: int = Field(default=1999, ge=99)  # that the chance is taken from
+    fpr_rise: float = Field(default=2.0, gt=1.0)  # times the expected false-positive rate that the observed one may reach
+    misses: int = Field(default=0, ge=0)  # defects that a model may have called normal before someone is told
+
+    @model_validator(mode="after")
+    def _enough_permutations(self) -> "MonitorParams":
+        """Two figures share the chance, and no p-value lies below one in the permutations and one."""
+        if 2.0 / (self.permutations + 1) > self.false_alarm:
+            raise ValueError(f"monitor.false_alarm {self.false_alarm:g} needs monitor.permutations of {round(2 / self.false_alarm) - 1} or more: raise one of the two")
+        if self.most < self.least:
+            raise ValueError("monitor.most is below monitor.least: raise it")
+        return self
+
+
 class CompareParams(Section):
     """Detectors and composites of several side by side: `zeromiss compare`."""
 

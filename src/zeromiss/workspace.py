@@ -121,6 +121,18 @@ class Workspace:
         """How champion and challenger judged the same images, a folder a day: appended, never changed (not versioned)."""
         return self.root / "data" / "18_shadow" / product
 
+    def verdicts(self, product: str) -> Path:
+        """Every verdict with its metrics, a folder a day: appended, never changed (not versioned)."""
+        return self.root / "data" / "15_verdicts" / product
+
+    def judgements(self, product: str) -> Path:
+        """What people said of inspected parts, a folder a day: appended, never changed (not versioned)."""
+        return self.root / "data" / "16_judgements" / product
+
+    def monitor(self, product: str) -> Path:
+        """What `zeromiss monitor` found last: `monitor.json`, figures, the page (not versioned)."""
+        return self.root / "data" / "17_monitor" / product
+
     def run_file(self, product: str, stage: str) -> Path:
         """The MLflow run that last executed a stage (an output of that stage)."""
         return self.root / "data" / "11_runs" / product / f"{stage}.json"
