@@ -10,10 +10,12 @@ from typing import Any
 from prefect import flow
 from prefect.settings import PREFECT_API_URL
 
+from tasks.at_work import at_work
 from tasks.monitor import check_and_tell, check_inspections
 
 
 @flow(name="monitor", persist_result=False)
+@at_work()
 def monitor(product: str, root: str) -> dict[str, Any]:
     """Check, write the page, tell of what calls for retraining; return the `page`, `sentences` and `reasons`."""
     return check_inspections(product, root)

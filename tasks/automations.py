@@ -86,7 +86,7 @@ def _put(client: "SyncPrefectClient", name: str, trigger: Any, action: Any, desc
     wanted = AutomationCore(name=name, description=description, trigger=trigger, actions=[action])
     known = client.read_automations_by_name(name)
     if known:
-        client.update_automation(known[0].id, wanted)
+        client.update_automation(known[0].id, wanted.model_copy(update={"enabled": known[0].enabled}))  # off stays off
     else:
         client.create_automation(wanted)
 

@@ -11,8 +11,9 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 
 from tasks.at_work import GPU
-from tasks.lost_runs import switch_on
+from tasks.automations import train_on_drift
 from tasks.deployed import FILE, fill_in, read_entries, server
+from tasks.lost_runs import switch_on
 from tasks.schedule import from_file, told
 from zeromiss.errors import ZeromissError
 
@@ -56,7 +57,8 @@ def deploy(root: Path, *, gpus: int | None = None) -> list[str]:
         lines = [_ensure_pool(client, name) for name in sorted({entry["work_pool"]["name"] for entry in filled})]
         lines.append(_ensure_slots(client, gpus))
         lines += [_register(client, one, entry) for one, entry in zip(made, filled, strict=True)]
-        return [*lines, *switch_on(client)]
+        lines += switch_on(client)
+    return lines + [f"automation {train_on_drift(product)!r}: made or as before" for product in products]
 
 
 def _runner_deployment(entry: dict[str, Any]) -> RunnerDeployment:

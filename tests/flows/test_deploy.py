@@ -11,7 +11,8 @@ from tests.flows.conftest import PARAMS
 from tests.workspace_parts import git_and_dvc
 from zeromiss.errors import ZeromissError
 
-FLOWS = ("ingest", "train", "inspect", "promote")
+FLOWS = ("ingest", "train", "inspect", "promote", "monitor", "fit")
+ASKED = "fit"  # by trainings alone: it has no schedule, and the training begins it again
 NOTHING = {"flow": None, "cron": None, "timezone": None, "on": None}
 
 
@@ -67,16 +68,18 @@ def test_registers_each_flow_of_a_product_once(deployed, root, api):
     from tasks.deploy import deploy
 
     assert [line.split(";")[0] for line in deployed if line.startswith("deployment ")] == [
-        f"deployment {flow}/tiny: registered, work pool {'gpu' if flow == 'train' else 'cpu'}" for flow in FLOWS
+        f"deployment {flow}/tiny: registered, work pool {'gpu' if flow in ('train', 'fit') else 'cpu'}" for flow in FLOWS
     ]
     first = registered(api)
     assert sorted((one["name"], one["type"]) for one in first["work_pools"]) == [("cpu", "process"), ("gpu", "process")]
-    assert sorted(one["name"] for one in first["automations"]) == ["zeromiss: lost runs", "zeromiss: try again"]
+    assert sorted(one["name"] for one in first["automations"]) == ["zeromiss: lost runs", "zeromiss: train tiny on drift", "zeromiss: try again"]
     for one in first["deployments"]:
-        assert one["parameters"]["product"] == "tiny" and one["parameters"]["root"] == "." and one["global_concurrency_limit"]["limit"] == 1
+        assert one["parameters"]["product"] == "tiny" and one["parameters"]["root"] == "."
         assert one["path"] is None and one["pull_steps"] == [{"prefect.deployments.steps.set_working_directory": {"directory": "."}}]
-        assert [each["active"] for each in one["schedules"]] == [False]
-        assert set(one["tags"]) == {"zeromiss", "retried", "product:tiny"}
+        asked = one["entrypoint"].startswith(f"flows.{ASKED}")
+        assert [each["active"] for each in one["schedules"]] == ([] if asked else [False])
+        assert (one["global_concurrency_limit"] is None) == asked
+        assert set(one["tags"]) == {"zeromiss", "product:tiny"} | (set() if asked else {"retried"})
     again = deploy(root)
     assert sum("registered again" in line for line in again) == len(FLOWS) and "GPU slots (limit 'gpu'): 1, as before" in again
     assert registered(api) == first
