@@ -3,8 +3,8 @@
     python -m benchmarks.drift.measure TABLE LINE
 
 TABLE: a folder of drawn circuit boards (train/good, test/<defect>), LINE: good boards drawn with another seed. A cheap
-stand-in judges them: differences from the mean board, and logistic regression with its threshold at the lowest score
-of a known defect. Verdicts, judgements and checks go through the monitor's own code; the calendar is made up.
+stand-in judges them: differences from the mean board, and logistic regression with a threshold that one in ten good
+boards of the table passes. Verdicts, judgements and checks go through the monitor's own code; the calendar is made up.
 """
 
 import argparse
@@ -36,6 +36,7 @@ RESULT = Path(__file__).with_name("measured.json")
 WEEKS, BOARDS, STEP, DIM_WEEKS = 50, 40, 0.01, 12  # boards a week; share of the light that each week takes; weeks of a dimming light
 SHOWN = 400  # boards that tell the share called abnormal
 AT_ONCE = 4  # processes
+FPR = 0.1  # of the stand-in on its table: at the lowest defect score, the cheap stand-in would call nearly all boards abnormal
 LEARNED = 150  # good boards behind the mean board
 FIRST = datetime(2031, 1, 6, 8, tzinfo=UTC)
 QUANTILES = (0.5, 0.75, 0.9, 0.99, 0.999)
@@ -76,7 +77,7 @@ def fit(table: Path) -> StandIn:
     features, labels = pd.concat((normals, defects)).to_numpy(), np.repeat((0, 1), (len(normals), len(defects)))
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, class_weight="balanced"))
     scores = cross_val_predict(classifier, features, labels, cv=5, method="predict_proba")[:, 1]
-    threshold = float(scores[labels == 1].min())
+    threshold = float(np.quantile(scores[labels == 0], 1.0 - FPR))
     watched = Watched(version="1", normals=normals, expected_fpr=float((scores[labels == 0] >= threshold).mean()), expected_from="out of fold")
     return StandIn(mean_HWC=mean_HWC, classifier=classifier.fit(features, labels), threshold=threshold, watched=watched)
 

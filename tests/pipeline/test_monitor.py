@@ -88,7 +88,7 @@ def test_what_was_told_is_told_again_only_for_a_new_reason(model, tmp_path, monk
 
     sent = []
     monkeypatch.setattr(tasks.events, "tell", lambda event, product, sentence, **facts: sent.append((event, product, facts["reasons"])) or True)
-    main(["inspect", "tiny", str(photograph(tmp_path / "new", np.linspace(95, 120, 40)))])
+    main(["inspect", "tiny", str(photograph(tmp_path / "new", np.linspace(95, 134, 40)))])
     for _ in range(2):
         assert check_and_tell("tiny", model.root)["reasons"] == ["drift"]
     assert sent == [("zeromiss.drift", "tiny", ["drift"])]
