@@ -119,7 +119,7 @@ class Inspector:
         """
         grey_CHW = torch.full((3, self.size, self.size), 0.5)
         for measurer in {id(one): one for one in (self._single, self._measurer)}.values():
-            self._examine(grey_CHW, measurer, path="", sha256="")
+            self._examine(grey_CHW, measurer, path="", sha256="", began=time.perf_counter())
 
     def inspect(self, path: Path, *, alone: bool = True) -> Verdict:
         """Judge one image file, `alone` with several threads, otherwise with one: the same bits.
