@@ -79,16 +79,13 @@ def _trigger(expect: set[str], *, match: dict[str, Any] | None = None, match_rel
     return EventTrigger(expect=expect, match=match or {}, match_related=match_related or {}, posture=Posture.Reactive, threshold=1, within=timedelta(0))
 
 
-def _put(client: "SyncPrefectClient", name: str, trigger: Any, action: Any, description: str) -> None:
-    """Create an automation, or bring the one of that name up to date."""
+def _put(client: "SyncPrefectClient", name: str, trigger: Any, action: Any, description: str) -> str:
+    """Create an automation, or bring the one of that name up to date; return a line about it."""
     from prefect.events.schemas.automations import AutomationCore
 
-    wanted = AutomationCore(name=name, description=description, trigger=trigger, actions=[action])
-    known = client.read_automations_by_name(name)
-    if known:
-        client.update_automation(known[0].id, wanted.model_copy(update={"enabled": known[0].enabled}))  # off stays off
-    else:
-        client.create_automation(wanted)
+    from tasks.lost_runs import put
+
+    return put(client, AutomationCore(name=name, description=description, trigger=trigger, actions=[action]))
 
 
 def _block(client: "SyncPrefectClient", block: str) -> Any:

@@ -52,19 +52,23 @@ def switch_on(client: "SyncPrefectClient") -> list[str]:
 
     One that a person has switched off there stays off.
     """
-    lines = []
-    for wanted in automations():
-        found = client.read_automations_by_name(wanted.name)
-        if not found:
-            client.create_automation(wanted)
-        else:
-            for extra in found[1:]:
-                client.delete_automation(extra.id)
-            if _shape(found[0]) != _shape(wanted):
-                client.update_automation(found[0].id, wanted.model_copy(update={"enabled": found[0].enabled}))
-        state = "on" if not found or found[0].enabled else "switched off on the server"
-        lines.append(f"automation {wanted.name!r}: {state}")
-    return lines
+    return [put(client, wanted) for wanted in automations()]
+
+
+def put(client: "SyncPrefectClient", wanted: AutomationCore) -> str:
+    """Have one automation of that name on the server, changed only where it differs, and return a line about it.
+
+    One that a person has switched off stays off.
+    """
+    found = client.read_automations_by_name(wanted.name)
+    if not found:
+        client.create_automation(wanted)
+    else:
+        for extra in found[1:]:
+            client.delete_automation(extra.id)
+        if _shape(found[0]) != _shape(wanted):
+            client.update_automation(found[0].id, wanted.model_copy(update={"enabled": found[0].enabled}))
+    return f"automation {wanted.name!r}: {'on' if not found or found[0].enabled else 'switched off on the server'}"
 
 
 def _tagged(tag: str) -> ResourceSpecification:

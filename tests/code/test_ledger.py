@@ -64,7 +64,7 @@ def _append_some(folder, start):
 
 
 def test_two_at_once_lose_nothing_and_add_nothing_twice(tmp_path):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     started = [context.Process(target=_append_some, args=(tmp_path, start)) for start in (0, 100)]
     for one in started:
         one.start()
@@ -88,7 +88,7 @@ def _hang_while_writing(folder):
 
 def test_a_kill_in_the_middle_of_a_part_leaves_no_half_part_and_no_lock(tmp_path):
     append(tmp_path, rows("a"), key=KEY)
-    process = multiprocessing.get_context("fork").Process(target=_hang_while_writing, args=(tmp_path,))
+    process = multiprocessing.get_context("spawn").Process(target=_hang_while_writing, args=(tmp_path,))
     process.start()
     until = time.monotonic() + 30
     while not list(tmp_path.glob("day=*/.*.partial")) and time.monotonic() < until:
