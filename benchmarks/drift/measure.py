@@ -33,7 +33,7 @@ from zeromiss.stage_params import MonitorParams
 
 SCHEMA_VERSION = 1
 RESULT = Path(__file__).with_name("measured.json")
-WEEKS, BOARDS, STEP, DIM_WEEKS = 50, 40, 0.01, 12  # boards a week; share of the light that each week takes; weeks of a dimming light
+WEEKS, BOARDS, STEP, DIM_WEEKS = 50, 40, 0.01, 24  # boards a week; share of the light that each week takes; weeks of a dimming light
 SHOWN = 400  # boards that tell the share called abnormal
 AT_ONCE = 4  # processes
 FPR = 0.1  # of the stand-in on its table: at the lowest defect score, the cheap stand-in would call nearly all boards abnormal

@@ -38,6 +38,7 @@ def answers(url):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A Prefect server with its services, in a process and a home of its own; this process talks to it."""
+    from prefect.events.worker import EventsWorker
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
     home = tmp_path_factory.mktemp("server")
@@ -52,7 +53,9 @@ def server(tmp_path_factory):
         try:
             wait_for(lambda: answers(f"http://127.0.0.1:{port}/api/health"), seconds=180.0)
             with temporary_settings({PREFECT_HOME: home, PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
+                EventsWorker.drain_all(timeout=30)  # one of another test goes on sending to that test's server
                 yield
+                EventsWorker.drain_all(timeout=30)
         finally:
             process.terminate()
             process.wait(60)
