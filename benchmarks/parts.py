@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from zeromiss.backbones.load import load_backbone
+from zeromiss.detectors.taught import write_taught
 from zeromiss.detectors.vqgan.store import save_vqgan
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.images.reader import ImageReader
@@ -70,6 +71,7 @@ def make_bundle(folder: Path, product: Product, images: list[Path], *, size: int
     pipeline = fit_pipeline("et", {"n_estimators": product.selection.trees}, pd.DataFrame(rows), labels_N, recipe)
     folder.mkdir(parents=True, exist_ok=True)
     save_vqgan(folder / "vqgan", measurer.detector)
+    write_taught(folder / "vqgan", normal=[], abnormal=[])
     save_mask(folder / "mask.safetensors", torch.ones(size, size) if size else mask_HW)
     save_classifier(folder / "classifier.skops", pipeline)
     contents = Contents(
@@ -80,9 +82,9 @@ def make_bundle(folder: Path, product: Product, images: list[Path], *, size: int
         features=tuple(rows[0]),
         threshold=ThresholdRecord(value=0.5, rule="zfn", statement="a benchmark's, it guarantees nothing"),
         fingerprint=fingerprint(load_backbone(product.metrics.backbone)),
-        vqgan=folder / "vqgan",
+        detectors={"vqgan": folder / "vqgan"},
         classifier=folder / "classifier.skops",
-        mask=folder / "mask.safetensors",
+        masks={"vqgan": folder / "mask.safetensors"},
     )
     pack(folder / "bundle", contents)
     return folder / "bundle"

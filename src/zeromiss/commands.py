@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeromiss import commands_promotion
+from zeromiss import commands_promotion, commands_serve
 
 if TYPE_CHECKING:
     from zeromiss.workspace import Workspace
@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--device", default="cpu", help="what trains: cpu (measured), l4, a10g, a6000, l40s, a100 or h100")
     plan.add_argument("--json", action="store_true", help="print one JSON object")
     _add_lineage(command)
+    commands_serve.add(command)
     detectors = command("detectors", _detectors, "what detectors there are, and which ones a product uses")
     detectors.add_argument("product", nargs="?", help="say which of them this product uses")
     detectors.add_argument("--use", metavar="NAME,NAME", help="have the product use these, the first one's boxes shown")

@@ -35,6 +35,7 @@ from zeromiss.stage_params import (
     MetricsParams,
     PromotionParams,
     SelectionParams,
+    ServingParams,
     SourceParams,
     ThresholdParams,
 )
@@ -69,6 +70,7 @@ class Product(Section):
     promotion: PromotionParams
     inspection: InspectionParams
     compare: CompareParams = CompareParams()
+    serving: ServingParams = ServingParams()
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -112,6 +114,7 @@ class Product(Section):
 
 
 SECTIONS = ("manifest", "align", "metrics", "selection", "threshold", "promotion", "inspection", "compare")
+SERVICES = ("serving",)  # sections that no stage reads: they may be missing, and no run's parameters name them
 
 
 def read_params(path: Path) -> dict[str, Any]:
@@ -167,13 +170,13 @@ def resolve_product(tree: dict[str, Any], name: str, *, origin: Path) -> Product
     if profile_name not in tree["profiles"]:
         raise ZeromissError(f"{origin}: products.{name}.profile: no profile is called {profile_name!r}")
     profile = tree["profiles"][profile_name] or {}
-    stray = set(profile) - set(SECTIONS) - set(DETECTORS) - {"size"}
+    stray = set(profile) - set(SECTIONS) - set(SERVICES) - set(DETECTORS) - {"size"}
     if stray:
         raise ZeromissError(f"{origin}: profiles.{profile_name}.{sorted(stray)[0]} is not a known key")
     merged = {**own, "name": name, "profile": profile_name}
     if merged.get("size") is None:
         merged["size"] = profile.get("size", 256)
-    for section in (*SECTIONS, *DETECTORS):
+    for section in (*SECTIONS, *SERVICES, *DETECTORS):
         merged[section] = {**(profile.get(section) or {}), **(own.get(section) or {})}
     try:
         return Product.model_validate(merged)

@@ -182,6 +182,28 @@ class InspectionParams(Section):
     shadow: bool = False  # whether the challenger judges the champion's images too, for comparison only
 
 
+class ServingParams(Section):
+    """Judging over HTTP: `zeromiss serve`. No stage reads this section."""
+
+    threads: int | None = Field(default=None, ge=1, le=64)  # images judged at once; null: one a core
+    queue: int = Field(default=32, ge=1, le=4096)  # images that may wait beyond those; more are told to come again
+    batch_images: int = Field(default=16, ge=1, le=1024)  # most images of one request
+    max_body_mib: float = Field(default=16.0, gt=0.0, le=1024.0)  # MiB of one request, all of its images
+    max_megapixels: float = Field(default=50.0, gt=0.0, le=170.0)  # of one image, by its header; Pillow itself refuses above 179
+    seconds: float = Field(default=30.0, gt=0.0, le=3600.0)  # for a request to arrive, and again for it to be judged
+    boxes: int = Field(default=25, ge=0)  # patches in an answer, the most distant first
+    poll_seconds: float = Field(default=5.0, gt=0.0, le=3600.0)  # between two looks at which version is champion
+    notice_seconds: float = Field(default=0.0, ge=0.0, le=600.0)  # told to stop, /health says not ready for so long and all goes on
+    drain_seconds: float = Field(default=60.0, gt=0.0, le=3600.0)  # most that requests under way get once no new ones are taken
+
+    @model_validator(mode="after")
+    def _a_batch_finds_room(self) -> "ServingParams":
+        """A batch that cannot ever be taken in would be refused for ever."""
+        if self.batch_images > self.queue:
+            raise ValueError(f"serving.batch_images {self.batch_images} is more than serving.queue {self.queue} has room for: raise the queue")
+        return self
+
+
 class CompareParams(Section):
     """Detectors and composites of several side by side: `zeromiss compare`."""
 

@@ -105,13 +105,27 @@ class Inspector:
             taught=taught_by(bundle, record),
         )
 
-    def inspect(self, path: Path) -> Verdict:
-        """Judge one image file.
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether images are so large that they are judged in tiles, one after the other."""
+        return self._measurer.params.tiles is not None
+
+    def warm_up(self) -> None:
+        """Judge a grey image both ways, unaligned: libraries try out their ways on the first one, which takes a while.
+
+        Raises ZeromissError when the bundle can't judge.
+        """
+        grey_CHW = torch.full((3, self.size, self.size), 0.5)
+        for measurer in {id(one): one for one in (self._single, self._measurer)}.values():
+            self._examine(grey_CHW, measurer, path="", sha256="")
+
+    def inspect(self, path: Path, *, alone: bool = True) -> Verdict:
+        """Judge one image file, `alone` with several threads, otherwise with one: the same bits.
 
         Raises ZeromissError when the file cannot be judged, or cannot be laid over the bundle's reference: no such file is
         ever called normal.
         """
-        return self.examine(path).verdict
+        return self._examine_file(path, self._single if alone or self.one_at_a_time else self._measurer).verdict
 
     def inspect_image(self, image_CHW: np.ndarray | torch.Tensor) -> Verdict:
         """Judge an RGB image (3, size, size) in [0, 1]; `path` is then empty, `sha256` that of its float32 bytes.
@@ -135,7 +149,7 @@ class Inspector:
         there are. Verdicts have the same bits as those of `examine`. Images judged in tiles come one at a time.
         """
         workers = workers or _cores()
-        tiled = self._measurer.params.tiles is not None
+        tiled = self.one_at_a_time
 
         def judge(path: Path) -> Examination | ZeromissError:
             """Judge one file; hand back the error instead of raising it."""
