@@ -5,6 +5,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -211,8 +212,10 @@ def test_a_full_house_says_when_to_come_again(client, made):
 def test_places_of_senders_that_hang_up_are_free_again(client):
     for connection in [slow(client) for _ in range(3)]:
         connection.close()
-    while client.get("/health").json()["images_in_flight"]:
-        pass
+    deadline = time.monotonic() + 60
+    while client.get("/health").json()["images_in_flight"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert client.get("/health").json()["images_in_flight"] == 0
 
 
 def test_there_is_nothing_to_serve_without_a_champion(registry_template):
