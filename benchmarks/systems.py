@@ -16,12 +16,11 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.systems_page import page
+from benchmarks.systems_page import FIGURE, page
 from zeromiss.files import read_json, write_json
 from zeromiss.metrics import table as tables
 from zeromiss.params import Product, load_product
 from zeromiss.reports.systems import detector_entry, read_content, with_spread
-from zeromiss.selection.composites import native_figures
 from zeromiss.stages.compare import composites
 from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
@@ -63,7 +62,7 @@ def slices(product: str, workspace: Workspace) -> dict[str, Any]:
         own = kind_N == kind
         part, native = rows[own].reset_index(drop=True), natives[own].reset_index(drop=True)
         judged = composites(settings, _seconds(figures), part, native, workspace.checkpoints / product / "slices" / kind)
-        found[kind] = _slice(native, list(figures), judged["composites"])
+        found[kind] = _slice(native, judged["composites"])
         print(f"{kind}: {len(part)} images")
     return {"kinds": found, "size": settings.size, "detectors": list(figures)}
 
@@ -95,19 +94,11 @@ def _without_folds(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _slice(natives: pd.DataFrame, detectors: list[str], judged: dict[str, Any]) -> dict[str, Any]:
+def _slice(natives: pd.DataFrame, judged: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the page tells of one kind of part."""
-    y_N = (natives["label"] == "defect").to_numpy(int)
-    kept = {name: {key: one[key] for key in ("figures", "missed", "defects", "detectors")} for name, one in judged["systems"].items()}
-    return {
-        "n_normals": int((y_N == 0).sum()),
-        "n_defects": int(y_N.sum()),
-        "native": {name: native_figures(y_N, natives[name].to_numpy(float)) for name in detectors},
-        "systems": kept,
-        "differences": judged["differences"],
-        "left_out": judged["left_out"],
-        "settings": judged["settings"],
-    }
+    n_defects = int((natives["label"] == "defect").sum())
+    systems = {name: {"detectors": one["detectors"], "figures": {FIGURE: one["figures"][FIGURE]}} for name, one in judged["systems"].items()}
+    return {"n_normals": len(natives) - n_defects, "n_defects": n_defects, "systems": systems}
 
 
 def read_found() -> dict[str, Any]:

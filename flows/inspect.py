@@ -13,6 +13,7 @@ from typing import Any
 from prefect import flow, unmapped
 from prefect.settings import PREFECT_API_URL
 
+from tasks.at_work import at_work
 from tasks.failure import REFUSED
 from tasks.inspect import inspect_images, judge_to_folder, judge_to_json
 from tasks.inspect_chunks import clear_job, cut_job, join_job, judge_chunk
@@ -20,6 +21,7 @@ from zeromiss.errors import ZeromissError
 
 
 @flow(name="inspect", persist_result=False)
+@at_work()
 def inspect(product: str, root: str, paths: list[str]) -> dict[str, Any]:
     """Judge files and folders, write verdicts and overlays, and return counts, model and folder."""
     return inspect_images(product, root, paths)
@@ -31,7 +33,7 @@ def inspect_in_chunks(product: str, root: str, paths: list[str], cluster: str) -
     job = cut_job(product, root, paths, cluster)
     try:
         parts = judge_chunk.map(job["chunks"], common=unmapped(job["common"])).result()
-        return join_job(parts, job["folder"], job["model"])
+        return join_job(parts, job["folder"], job["model"], product=product, root=root)
     finally:
         clear_job(job)
 
@@ -77,4 +79,5 @@ def run(
 def words(done: dict[str, Any]) -> list[str]:
     """Return an inspection's outcome as lines."""
     counts = f"{done['abnormal']} abnormal, {done['normal']} normal, {done['errors']} that could not be judged"
-    return [f"{done['model']} judged {done['images']} images: {counts}", done["folder"]]
+    shadow = [done["shadow"]] if done.get("shadow") else []  # what a cluster judged has none
+    return [f"{done['model']} judged {done['images']} images: {counts}", *shadow, done["folder"]]

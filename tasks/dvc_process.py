@@ -16,17 +16,18 @@ from dvc.ui import ui
 from zeromiss.errors import ZeromissError
 
 FAILED = 2
+ABSENT = 3  # the run cache does not hold what was to be brought from it
 _CHATTER = ("dvc.dvcfile", "dvc.repo.scm_context")  # lock file written, how to add it to git: after every stage
 
 
 def main(arguments: list[str]) -> int:
-    """Run one act (repro, add or checkout) on one target and return its exit code."""
+    """Run one act (repro, add, checkout, or one on the remote) on one target and return its exit code."""
     verb, target = arguments
     ui.enable()
     for name in _CHATTER:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        _act(verb, target)
+        return _act(verb, target)
     except ReproductionError as error:
         cause = error.__cause__
         if isinstance(cause, StageCmdFailedError):
@@ -37,11 +38,10 @@ def main(arguments: list[str]) -> int:
     except ZeromissError as error:
         print(f"zeromiss: {error}", file=sys.stderr)
         return FAILED
-    return 0
 
 
-def _act(verb: str, target: str) -> None:
-    """Do the act in the repository of the current folder."""
+def _act(verb: str, target: str) -> int:
+    """Do the act in the repository of the current folder and return the exit code."""
     with Repo() as repo:
         if verb == "repro":
             repo.reproduce(target, single_item=True)
@@ -49,10 +49,18 @@ def _act(verb: str, target: str) -> None:
             from tasks.dvc_add import add  # the process has the repository on its path
 
             add(repo, target)
+        elif verb == "push":
+            from tasks.dvc_push import push
+
+            push(repo, target)
         elif verb == "checkout":
             repo.checkout(targets=[target])
         else:
-            raise ValueError(verb)
+            from tasks.dvc_remote import ACTS, at_remote
+
+            with at_remote(repo):
+                return 0 if ACTS[verb](repo, target) else ABSENT
+    return 0
 
 
 def _exit_code(error: StageCmdFailedError) -> int:

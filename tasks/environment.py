@@ -6,7 +6,7 @@ A server named by PREFECT_API_URL is used as it is, and whatever the user has se
 import os
 from pathlib import Path
 
-_ALWAYS = {
+QUIET = {
     "DO_NOT_TRACK": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -26,7 +26,7 @@ def set_defaults(root: Path, *, debug: bool = False) -> None:
 
     Failures reach the user as one sentence, so that Prefect's own log of them is shown with `debug` only.
     """
-    os.environ.update(_ALWAYS)
+    os.environ.update(QUIET)
     defaults = dict(_EMBEDDED)
     if not os.environ.get("PREFECT_API_URL"):
         defaults["PREFECT_HOME"] = str(root / ".prefect")

@@ -10,9 +10,9 @@ _SIGNALS = 128  # a shell's exit code of a process killed by signal N is 128 + N
 class StageFailed(Exception):
     """A process of the pipeline failed and has said why on the terminal; there is nothing to print twice."""
 
-    def __init__(self, target: str, exit_code: int) -> None:
-        """Keep what failed and how it ended."""
-        super().__init__(f"{target} ended with exit code {exit_code}; its own message says why")
+    def __init__(self, target: str, exit_code: int, said: str = "") -> None:
+        """Keep what failed and how it ended, and its sentence where somebody listened."""
+        super().__init__(said or f"{target} ended with exit code {exit_code}; its own message says why")
         self.target = target
         self.exit_code = exit_code
 

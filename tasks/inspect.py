@@ -12,6 +12,8 @@ from prefect.cache_policies import NO_CACHE
 if TYPE_CHECKING:
     from zeromiss.inspection.batch import BatchResult
     from zeromiss.inspection.inspector import Inspector
+    from zeromiss.inspection.verdict import Verdict
+    from zeromiss.workspace import Workspace
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -23,8 +25,8 @@ def inspect_images(product: str, root: str, paths: list[str]) -> dict[str, Any]:
 def judge_to_folder(product: str, root: Path, paths: Sequence[Path]) -> dict[str, Any]:
     """Do what `inspect_images` does, without Prefect.
 
-    Verdicts lie in data/09_inspection/<product>/<UTC time>/, which appears when all is written. `failures`
-    holds a sentence for each file that could not be judged.
+    Verdicts lie in data/09_inspection/<product>/<UTC time>/, which appears when all is written, and their rows are then
+    added to data/15_verdicts/<product>: the same image, judged again by the same version, adds none. `failures` holds a sentence for each file that could not be judged.
     """
     from zeromiss.inspection.batch import inspect_paths
     from zeromiss.params import load_product
@@ -35,8 +37,25 @@ def judge_to_folder(product: str, root: Path, paths: Sequence[Path]) -> dict[str
     inspector, model = _in_charge(product, workspace)
     folder = free_folder(workspace.inspection(product))
     result = inspect_paths(inspector, list(paths), out=folder, overlays=options.overlays, boxes=options.boxes)
+    keep_rows(product, root, folder)
     failures = [problem.error for problem in result.errors]
-    return outcome([verdict.verdict for verdict in result.verdicts], failures, model=model, folder=folder)
+    done = outcome([verdict.verdict for verdict in result.verdicts], failures, model=model, folder=folder)
+    return done | {"shadow": shadow_words(product, workspace, result.verdicts) if options.shadow else None}
+
+
+def shadow_words(product: str, workspace: "Workspace", judged: "Sequence[Verdict]") -> str | None:
+    """Return how the challenger judges what the champion judged (inspection.shadow), None where there is no challenger."""
+    from zeromiss.registry.shadow import cast_shadow
+
+    return cast_shadow(product, workspace, judged)
+
+
+def keep_rows(product: str, root: Path, folder: Path) -> None:
+    """Add an inspection's rows to the product's data set of verdicts."""
+    from zeromiss.inspection.rows import keep_folder
+    from zeromiss.workspace import Workspace
+
+    keep_folder(Workspace(root=root).verdicts(product), folder)
 
 
 def outcome(verdicts: Sequence[str], failures: Sequence[str], *, model: str, folder: Path) -> dict[str, Any]:

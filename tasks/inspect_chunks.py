@@ -58,12 +58,13 @@ def judge_chunk(chunk: dict[str, Any], common: dict[str, Any]) -> str:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def join_job(parts: list[str], folder: str, model: str) -> dict[str, Any]:
-    """Put the chunks' verdicts and overlays together in `folder` and return what `inspect_images` returns."""
-    from tasks.inspect import outcome
+def join_job(parts: list[str], folder: str, model: str, *, product: str, root: str) -> dict[str, Any]:
+    """Put the chunks' verdicts and overlays together in `folder`, keep their rows, and return what `inspect_images` returns."""
+    from tasks.inspect import keep_rows, outcome
     from zeromiss.inspection.merge import merge_folders
 
     merged = merge_folders([Path(part) for part in parts], Path(folder))
+    keep_rows(product, Path(root), Path(folder))
     judged = [verdict for verdict in merged.verdicts if verdict != "error"]
     return outcome(judged, merged.failures, model=model, folder=Path(folder))
 

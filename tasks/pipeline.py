@@ -6,15 +6,17 @@ The order and `meta.worker` are read from dvc.yaml through DVC; nobody types the
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.concurrency.sync import concurrency
 
+from tasks.at_work import gpu_slot
 from tasks.failure import StageFailed
+from tasks.hearing import Sentences, forward
 from zeromiss.errors import ZeromissError
 
 PROCESS = Path(__file__).with_name("dvc_process.py")
@@ -61,19 +63,20 @@ def read_order(product: str, root: Path, flow: str = TRAIN) -> list[tuple[str, s
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, retries=1, retry_condition_fn=_again)
-def run_stage(target: str, root: str, *, worker: str, parent: str, cluster: str | None = None) -> None:
+def run_stage(target: str, root: str, *, worker: str, parent: str, cluster: str | None = None, heard: bool = False) -> None:
     """Bring one stage up to date: `dvc repro --single-item TARGET` with this terminal.
 
     The stage's run nests under the run `parent`; it divides its work on `cluster` (None: as params.yaml says). A
     stage on a GPU holds a slot of Prefect's concurrency limit `gpu` meanwhile, where such a limit has been set.
-    Raises StageFailed when it fails.
+    Raises StageFailed when it fails, with the stage's own sentence where it is to be `heard` by another machine.
     """
     settings = {"ZEROMISS_PARENT_RUN": parent} | ({"ZEROMISS_CLUSTER": cluster} if cluster else {})
+    do = act_heard if heard else act
     if worker == "gpu":
-        with concurrency("gpu", occupy=1, strict=False):
-            act("repro", target, Path(root), settings)
+        with gpu_slot():
+            do("repro", target, Path(root), settings)
     else:
-        act("repro", target, Path(root), settings)
+        do("repro", target, Path(root), settings)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -92,22 +95,38 @@ def act(verb: str, target: str, root: Path, settings: dict[str, str]) -> None:
         raise StageFailed(target, code)
 
 
-def process(verb: str, target: str, root: Path, settings: dict[str, str], *, silent: bool = False) -> int:
+def act_heard(verb: str, target: str, root: Path, settings: dict[str, str]) -> None:
+    """Run one act of DVC as `act` does; what it refuses with is the text of StageFailed too, for another machine to tell."""
+    sentences = Sentences()
+    code = process(verb, target, root, settings, listen=sentences.hear)
+    if code != 0:
+        raise StageFailed(target, code, sentences.last)
+
+
+def process(
+    verb: str, target: str, root: Path, settings: dict[str, str], *, silent: bool = False, listen: Callable[[bytes], None] | None = None
+) -> int:
     """Start DVC's process, this interpreter's commands first on its path, and return its exit code."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if silent else {}
-    return wait_for([sys.executable, "-P", str(PROCESS), verb, target], root, {**os.environ, **settings}, **quiet)
+    return wait_for([sys.executable, "-P", str(PROCESS), verb, target], root, {**os.environ, **settings}, listen=listen, **quiet)
 
 
-def wait_for(command: list[str] | str, folder: Path, environment: dict[str, str], **streams: Any) -> int:
+def wait_for(
+    command: list[str] | str, folder: Path, environment: dict[str, str], *, listen: Callable[[bytes], None] | None = None, **streams: Any
+) -> int:
     """Run a command (a text: by the shell) in a folder, end it in good order when stopped, and return its exit code.
 
-    This interpreter's commands come first on its path, and it takes no part in a run of MLflow's.
+    This interpreter's commands come first on its path, and it takes no part in a run of MLflow's. `listen` gets a copy of
+    what it writes to standard error.
     """
     environment = {name: value for name, value in environment.items() if name != "MLFLOW_RUN_ID"}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     sys.stdout.flush()
+    streams |= {"stderr": subprocess.PIPE} if listen else {}
     child = subprocess.Popen(command, cwd=folder, env=environment, shell=isinstance(command, str), **streams)
     try:
+        if listen:
+            forward(child.stderr.fileno(), listen)
         return child.wait()
     except BaseException as stop:  # Ctrl-C, which a terminal sends to all of them, or SIGTERM, which came here alone
         end_in_good_order(child.pid, told=type(stop) is KeyboardInterrupt)

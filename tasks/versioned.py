@@ -16,7 +16,7 @@ def remember_versioned(known: "Known", workspace: "Workspace", raw: Path, cache:
     """Keep what `is_versioned` asks for, after the raw folder was versioned into the folder `cache`."""
     pointer = raw.with_suffix(".dvc").read_text(encoding="utf-8")
     files = len(_inside(known, raw))
-    known.remark(_NOTE, {"pointer": pointer, "cache": cache, "files": files, "settings": _settings(workspace)})
+    known.remark(_NOTE, {"pointer": pointer, "cache": cache, "files": files, "settings": settings(workspace)})
     known.save()
 
 
@@ -43,7 +43,7 @@ def is_versioned(workspace: "Workspace", product: str) -> bool:
     pointer = raw.with_suffix(".dvc")
     if note is None or not pointer.is_file() or pointer.read_text(encoding="utf-8") != note["pointer"]:
         return False
-    if note["settings"] != _settings(workspace):
+    if note["settings"] != settings(workspace):
         return False
     objects = _inside(known, raw)
     return 0 < len(objects) == note["files"] and set(objects) <= _objects(note["cache"])
@@ -62,7 +62,7 @@ def _objects(cache: str) -> set[str]:
     return found
 
 
-def _settings(workspace: "Workspace") -> dict[str, Any]:
+def settings(workspace: "Workspace") -> dict[str, Any]:
     """Return the texts of DVC's settings that belong to the repository, None for a file that is not there."""
     files = {name: workspace.root / name for name in _SETTINGS}
     return {name: file.read_text(encoding="utf-8") if file.is_file() else None for name, file in files.items()}

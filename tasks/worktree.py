@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zeromiss.errors import ZeromissError
 
-_NO_HOOKS = ("-c", "core.hooksPath=/dev/null")  # DVC's own hook would check out all data of all products
+NO_HOOKS = ("-c", "core.hooksPath=/dev/null")  # DVC's own hook would check out all data of all products
 
 
 @contextmanager
@@ -32,19 +32,19 @@ def add_worktree(root: Path, folder: Path, commit: str) -> Path:
 
     Raises ZeromissError when the commit is not in this repository.
     """
-    if _git(root, "cat-file", "-e", f"{commit}^{{commit}}").returncode != 0:
+    if git(root, "cat-file", "-e", f"{commit}^{{commit}}").returncode != 0:
         raise ZeromissError(f"commit {commit[:12]} is not in the repository {root}: fetch it with git fetch, from where the model was made")
     remove_worktree(root, folder)
-    done = _git(root, *_NO_HOOKS, "worktree", "add", "--detach", "--force", str(folder), commit)
+    done = git(root, *NO_HOOKS, "worktree", "add", "--detach", "--force", str(folder), commit)
     if done.returncode != 0:
-        raise ZeromissError(f"git could not put commit {commit[:12]} into {folder}: {_line(done)}")
-    return folder / _git(root, "rev-parse", "--show-prefix").stdout.strip()
+        raise ZeromissError(f"git could not put commit {commit[:12]} into {folder}: {line(done)}")
+    return folder / git(root, "rev-parse", "--show-prefix").stdout.strip()
 
 
 def remove_worktree(root: Path, folder: Path) -> None:
     """Remove a folder that `add_worktree` made, whole or in part, and git's note of it."""
     shutil.rmtree(folder, ignore_errors=True)
-    _git(root, "worktree", "prune")
+    git(root, "worktree", "prune")
 
 
 def apply_patch(tree: Path, patch: Path) -> None:
@@ -52,12 +52,12 @@ def apply_patch(tree: Path, patch: Path) -> None:
 
     Raises ZeromissError when it does not fit.
     """
-    done = _git(tree, "apply", "--whitespace=nowarn", str(patch))
+    done = git(tree, "apply", "--whitespace=nowarn", str(patch))
     if done.returncode != 0:
-        raise ZeromissError(f"{patch} does not fit the commit: {_line(done)}")
+        raise ZeromissError(f"{patch} does not fit the commit: {line(done)}")
 
 
-def _git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run git in a folder."""
     try:
         return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
@@ -65,6 +65,6 @@ def _git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         raise ZeromissError(f"git cannot be started ({error.strerror}): install it") from None
 
 
-def _line(done: "subprocess.CompletedProcess[str]") -> str:
+def line(done: "subprocess.CompletedProcess[str]") -> str:
     """Return what git complained of, in one line."""
     return " ".join(done.stderr.split()) or f"exit code {done.returncode}"

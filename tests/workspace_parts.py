@@ -8,9 +8,9 @@ from zeromiss.workspace import Workspace
 
 PROFILE = """schema_version: 1
 profiles:
-  quick: {size: 64, manifest: {}, align: {}, vqgan: {}, metrics: {}, selection: {}, threshold: {}, promotion: {}, inspection: {}, compare: {}}
+  quick: {size: 64, manifest: {}, align: {}, vqgan: {}, metrics: {}, selection: {}, threshold: {}, promotion: {report: false, clean: any}, inspection: {}, compare: {}, monitor: {}}
 products:
-"""  # how a params.yaml begins: one profile of 64 pixels that leaves all else at its default
+"""  # how a params.yaml begins: one profile of 64 pixels of repositories without reports and versioned images
 GITIGNORE = "/data/?*/?*\n!/data/01_raw/?*.dvc\n/mlruns/\n/calls.txt\n/.zeromiss/\n"
 
 

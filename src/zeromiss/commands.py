@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeromiss import commands_edge
+from zeromiss import commands_deploy, commands_edge, commands_monitor, commands_promotion, commands_serve
 
 if TYPE_CHECKING:
     from zeromiss.workspace import Workspace
@@ -34,27 +34,32 @@ def parser() -> argparse.ArgumentParser:
     run = command("run", _run, "from raw images to a promoted model that inspects new ones")
     run.add_argument("product")
     _add_cluster(run, "where the stages measure images, search classifiers and leave one part out")
+    pool = "Prefect work pool whose workers run the stages for a GPU (local: none, whatever params.yaml says)"
+    run.add_argument("--workers", metavar="POOL", help=pool)
     ingest = command("ingest", _ingest, "add images to a product's raw data and version them")
     ingest.add_argument("product")
-    ingest.add_argument("folder", nargs="?", type=Path, help="default: the source named in params.yaml")
+    ingest.add_argument("folder", nargs="?", help="source or inbox, a folder or s3://BUCKET/PREFIX (default: the inbox or source of params.yaml)")
+    ingest.add_argument("--push", action="store_true", help="push what an inbox added, by git too")
     inspect = command("inspect", _inspect, "judge images with the product's champion")
     inspect.add_argument("product")
     inspect.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image files or folders of them")
     inspect.add_argument("--json", action="store_true", help="print one JSON object an image, write no files")
     _add_cluster(inspect, "whose workers judge the images; needs a Prefect server (PREFECT_API_URL)")
-    promote = command("promote", _promote, "let the gate decide whether the challenger becomes champion")
-    promote.add_argument("product")
+    commands_promotion.add(command)
     plan = command("plan", _plan, "memory, operations and hours that a product will take, before it is trained")
     plan.add_argument("product")
     plan.add_argument("--device", default="cpu", help="what trains: cpu (measured), l4, a10g, a6000, l40s, a100 or h100")
     plan.add_argument("--json", action="store_true", help="print one JSON object")
+    commands_monitor.add(command)
     _add_lineage(command)
+    commands_serve.add(command)
     commands_edge.add(command)
     detectors = command("detectors", _detectors, "what detectors there are, and which ones a product uses")
     detectors.add_argument("product", nargs="?", help="say which of them this product uses")
     detectors.add_argument("--use", metavar="NAME,NAME", help="have the product use these, the first one's boxes shown")
     detectors.add_argument("--json", action="store_true", help="print one JSON object")
     _add_compare(command)
+    commands_deploy.add(command)
     ablate = command("ablate", _ablate, "what each part of the method contributes, with intervals")
     ablate.add_argument("product")
     ablate.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants (default: all that fit the product)")
@@ -117,15 +122,16 @@ def _run(options: argparse.Namespace) -> int:
     follow_params(enter_workspace(options))
     from flows import train
 
-    return train.run(options.product, Path.cwd(), cluster=options.cluster, debug=options.debug)
+    return train.run(options.product, Path.cwd(), cluster=options.cluster, workers=options.workers, debug=options.debug)
 
 
 def _ingest(options: argparse.Namespace) -> int:
-    folder = options.folder.resolve() if options.folder else None
+    given = options.folder
+    folder = given if given is None or "://" in given else str(Path(given).resolve())
     enter_workspace(options)
     from flows import ingest
 
-    return ingest.run(options.product, folder, Path.cwd(), debug=options.debug)
+    return ingest.run(options.product, folder, Path.cwd(), push=options.push, debug=options.debug)
 
 
 def _inspect(options: argparse.Namespace) -> int:
@@ -136,13 +142,6 @@ def _inspect(options: argparse.Namespace) -> int:
 
     cluster = choose_address(options.cluster, None) if options.cluster else None  # only if asked for: params.yaml speaks of stages
     return inspect.run(options.product, paths, Path.cwd(), as_json=options.json, cluster=cluster, debug=options.debug)
-
-
-def _promote(options: argparse.Namespace) -> int:
-    enter_workspace(options)
-    from flows import promote
-
-    return promote.run(options.product, Path.cwd(), debug=options.debug)
 
 
 def _plan(options: argparse.Namespace) -> int:

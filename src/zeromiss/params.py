@@ -30,11 +30,14 @@ from zeromiss.sections import Section, first_fault
 from zeromiss.stage_params import (
     AlignParams,
     CompareParams,
+    IngestParams,
     InspectionParams,
     ManifestParams,
     MetricsParams,
+    MonitorParams,
     PromotionParams,
     SelectionParams,
+    ServingParams,
     SourceParams,
     ThresholdParams,
 )
@@ -50,6 +53,7 @@ class Product(Section):
     seed: int = Field(default=0, ge=0)
     size: int = Field(default=256, ge=32)  # pixels of the square image that is judged
     source: SourceParams
+    ingest: IngestParams = IngestParams()
     manifest: ManifestParams
     align: AlignParams = AlignParams()
     detectors: tuple[DetectorName, ...] = Field(default=("vqgan",), min_length=1)  # what learns the good parts; the first one's boxes are shown
@@ -69,6 +73,8 @@ class Product(Section):
     promotion: PromotionParams
     inspection: InspectionParams
     compare: CompareParams = CompareParams()
+    monitor: MonitorParams = MonitorParams()
+    serving: ServingParams = ServingParams()
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -112,6 +118,7 @@ class Product(Section):
 
 
 SECTIONS = ("manifest", "align", "metrics", "selection", "threshold", "promotion", "inspection", "compare")
+SERVICES = ("ingest", "monitor", "serving")  # sections that no stage reads: they may be missing, and no run's parameters name them
 
 
 def read_params(path: Path) -> dict[str, Any]:
@@ -125,7 +132,7 @@ def read_params(path: Path) -> dict[str, Any]:
         raise ZeromissError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         raise ZeromissError(f"{path} is empty: it needs schema_version, profiles and products")
-    unknown = set(tree) - {"schema_version", "cluster", "profiles", "products"}
+    unknown = set(tree) - {"schema_version", "cluster", "workers", "profiles", "products"}
     if unknown:
         raise ZeromissError(f"{path}: unknown key {sorted(unknown)[0]!r}: remove it or mend its name")
     if tree.get("schema_version") != SCHEMA_VERSION:
@@ -148,6 +155,17 @@ def read_cluster(path: Path) -> str | None:
     return address
 
 
+def read_workers(path: Path) -> str | None:
+    """Return the Prefect work pool that the file names for stages that want a GPU, None where it names none.
+
+    No stage depends on the key. Raises ZeromissError for a value that is no text.
+    """
+    pool = read_params(path).get("workers")
+    if pool is not None and not isinstance(pool, str):
+        raise ZeromissError(f"{path}: workers: {pool!r} is no name of a work pool: write gpu or null")
+    return pool
+
+
 def load_product(path: Path, name: str) -> Product:
     """Return the parameters of product `name` from the file at `path`.
 
@@ -167,13 +185,13 @@ def resolve_product(tree: dict[str, Any], name: str, *, origin: Path) -> Product
     if profile_name not in tree["profiles"]:
         raise ZeromissError(f"{origin}: products.{name}.profile: no profile is called {profile_name!r}")
     profile = tree["profiles"][profile_name] or {}
-    stray = set(profile) - set(SECTIONS) - set(DETECTORS) - {"size"}
+    stray = set(profile) - set(SECTIONS) - set(SERVICES) - set(DETECTORS) - {"size"}
     if stray:
         raise ZeromissError(f"{origin}: profiles.{profile_name}.{sorted(stray)[0]} is not a known key")
     merged = {**own, "name": name, "profile": profile_name}
     if merged.get("size") is None:
         merged["size"] = profile.get("size", 256)
-    for section in (*SECTIONS, *DETECTORS):
+    for section in (*SECTIONS, *SERVICES, *DETECTORS):
         merged[section] = {**(profile.get(section) or {}), **(own.get(section) or {})}
     try:
         return Product.model_validate(merged)

@@ -25,6 +25,15 @@ class SourceParams(Section):
     incoming: int = Field(default=40, ge=0)  # elpv, pcba: images put aside that no stage ever reads
 
 
+class IngestParams(Section):
+    """The inbox that a camera fills: `zeromiss ingest`."""
+
+    inbox: str | None = None  # folder, or a URL such as s3://BUCKET/PREFIX; null: the argument says it, or the source is taken
+    settle_seconds: float = Field(default=10.0, ge=0.0)  # a file is complete once nothing has changed it for so long
+    remove: bool = False  # take images out of the inbox once their committed (and pushed) copy was read back
+    push: bool = False  # push the commit to the branch's git remote
+
+
 class ManifestParams(Section):
     """Splits and checks of the raw images (paper 1, section 4.1)."""
 
@@ -165,6 +174,12 @@ class PromotionParams(Section):
     min_audit_defects: int = Field(default=3, ge=1)
     chance: float = Field(default=0.001, ge=0.0001, lt=1.0)  # highest p-value at which scores count as better than chance
     audit_uses: int = Field(default=10, ge=1)  # different models that may be judged on an audit image before it bears no bound
+    alarm_level: float = Field(default=0.05, gt=0.0, le=1.0)  # p-value up to which more false alarms than the champion's refuse; 1: any more do
+    latency_ms: float | None = Field(default=None, gt=0.0)  # within which 95 % of the audit images must be judged, one at a time; null: no limit
+    clean: Literal["any", "stored", "committed"] = "stored"  # of code and data: nothing asked, enough is stored to make it again, all is committed
+    report: bool = True  # whether the report of the very bundle must have been made
+    mode: Literal["auto", "approve"] = "auto"  # who has the last word: the gate, or a person after it
+    wait_hours: float = Field(default=72.0, gt=0.0, le=720.0)  # that a paused promotion waits for the person
 
 
 class InspectionParams(Section):
@@ -173,6 +188,50 @@ class InspectionParams(Section):
     overlays: bool = True
     boxes: int = Field(default=25, ge=1)  # patches drawn on an overlay, the most distant first
     defect_share: float | None = Field(default=None, gt=0.0, lt=1.0)  # of the line: what calibrated probabilities are shifted to; null: as in the table
+    shadow: bool = False  # whether the challenger judges the champion's images too, for comparison only
+
+
+class ServingParams(Section):
+    """Judging over HTTP: `zeromiss serve`. No stage reads this section."""
+
+    threads: int | None = Field(default=None, ge=1, le=64)  # images judged at once; null: one a core
+    queue: int = Field(default=32, ge=1, le=4096)  # images that may wait beyond those; more are told to come again
+    batch_images: int = Field(default=16, ge=1, le=1024)  # most images of one request
+    max_body_mib: float = Field(default=16.0, gt=0.0, le=1024.0)  # MiB of one request, all of its images
+    max_megapixels: float = Field(default=50.0, gt=0.0, le=170.0)  # of one image, by its header; Pillow itself refuses above 179
+    seconds: float = Field(default=30.0, gt=0.0, le=3600.0)  # for a request to arrive, and again for it to be judged
+    boxes: int = Field(default=25, ge=0)  # patches in an answer, the most distant first
+    poll_seconds: float = Field(default=5.0, gt=0.0, le=3600.0)  # between two looks at which version is champion
+    notice_seconds: float = Field(default=0.0, ge=0.0, le=600.0)  # told to stop, /health says not ready for so long and all goes on
+    drain_seconds: float = Field(default=60.0, gt=0.0, le=3600.0)  # most that requests under way get once no new ones are taken
+
+    @model_validator(mode="after")
+    def _a_batch_finds_room(self) -> "ServingParams":
+        """A batch that cannot ever be taken in would be refused for ever."""
+        if self.batch_images > self.queue:
+            raise ValueError(f"serving.batch_images {self.batch_images} is more than serving.queue {self.queue} has room for: raise the queue")
+        return self
+
+
+class MonitorParams(Section):
+    """When recent inspections are unlike those the model was chosen on: `zeromiss monitor`."""
+
+    days: int = Field(default=7, ge=1)  # of verdicts that are looked at, up to the newest
+    least: int = Field(default=30, ge=10)  # images; of fewer no drift is told
+    most: int = Field(default=500, ge=10)  # images, the newest, that are compared with the table
+    false_alarm: float = Field(default=0.001, ge=1e-5, lt=0.5)  # chance that one check tells of a drift where nothing has changed
+    permutations: int = Field(default=1999, ge=99)  # that the chance is taken from
+    fpr_rise: float = Field(default=2.0, gt=1.0)  # times the expected false-positive rate that the observed one may reach
+    misses: int = Field(default=0, ge=0)  # defects that a model may have called normal before someone is told
+
+    @model_validator(mode="after")
+    def _enough_permutations(self) -> "MonitorParams":
+        """Two figures share the chance, and no p-value lies below one in the permutations and one."""
+        if 2.0 / (self.permutations + 1) > self.false_alarm:
+            raise ValueError(f"monitor.false_alarm {self.false_alarm:g} needs monitor.permutations of {round(2 / self.false_alarm) - 1} or more: raise one of the two")
+        if self.most < self.least:
+            raise ValueError("monitor.most is below monitor.least: raise it")
+        return self
 
 
 class CompareParams(Section):

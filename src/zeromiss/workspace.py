@@ -45,6 +45,14 @@ class Workspace:
         """Images that nobody has judged yet (not versioned)."""
         return self.root / "data" / "00_incoming" / product
 
+    def landing(self, product: str) -> Path:
+        """Objects of a bucket on their way into the raw images (not versioned)."""
+        return self.root / "data" / "00_inbox" / "landing" / product
+
+    def quarantine(self, product: str) -> Path:
+        """Copies of images that an inbox held and that could not be taken, and `quarantine.csv` (not versioned)."""
+        return self.root / "data" / "00_inbox" / "quarantine" / product
+
     def raw(self, product: str) -> Path:
         """Raw images as ingested: `index.csv`, `images/`, `masks/` (versioned by DVC)."""
         return self.root / "data" / "01_raw" / product
@@ -108,6 +116,22 @@ class Workspace:
     def compare_page(self, product: str) -> Path:
         """The comparison's page, one file."""
         return self.compare(product) / "compare.html"
+
+    def shadow(self, product: str) -> Path:
+        """How champion and challenger judged the same images, a folder a day: appended, never changed (not versioned)."""
+        return self.root / "data" / "18_shadow" / product
+
+    def verdicts(self, product: str) -> Path:
+        """Every verdict with its metrics, a folder a day: appended, never changed (not versioned)."""
+        return self.root / "data" / "15_verdicts" / product
+
+    def judgements(self, product: str) -> Path:
+        """What people said of inspected parts, a folder a day: appended, never changed (not versioned)."""
+        return self.root / "data" / "16_judgements" / product
+
+    def monitor(self, product: str) -> Path:
+        """What `zeromiss monitor` found last: `monitor.json`, figures, the page (not versioned)."""
+        return self.root / "data" / "17_monitor" / product
 
     def run_file(self, product: str, stage: str) -> Path:
         """The MLflow run that last executed a stage (an output of that stage)."""

@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[2]
 ROOMS = (
-    "images", "backbones", "detectors", "metrics", "selection", "threshold", "inspection", "planning", "registry", "edge", "reports", "review", "stages", "ablation",
+    "images", "backbones", "detectors", "metrics", "selection", "threshold", "inspection", "monitoring", "planning", "registry", "serving", "edge", "reports", "review", "stages", "ablation",
 )  # fmt: skip
 BASE = {"cluster", "cluster_backend", "errors", "files", "fits", "lines", "memory", "parallel", "tables", "params", "stage_params", "sections", "detector_params", "workspace", "quality"}  # below every room
 HEAVY = {"torch", "torchvision", "sklearn", "pandas", "numpy", "timm", "cv2"}

@@ -96,6 +96,7 @@ class FakeInspector:
     size = 64
 
     taught = {}
+    features = ("word",)
 
     def __init__(self, model):
         self.model = model
@@ -117,7 +118,8 @@ class FakeInspector:
     def examine(self, path):
         from types import SimpleNamespace
 
-        return SimpleNamespace(verdict=self.inspect(path))
+        verdict = self.inspect(path)
+        return SimpleNamespace(verdict=verdict, measurement=SimpleNamespace(features={"word": verdict.score}), seconds=0.25)
 
     def examine_many(self, paths):
         from zeromiss.errors import ZeromissError

@@ -8,6 +8,7 @@ from scipy.stats import beta, fisher_exact, mannwhitneyu
 from zeromiss.errors import ZeromissError
 from zeromiss.registry.criteria import false_positive_rate
 from zeromiss.registry.gate import judge, refusal_chance
+from zeromiss.registry.release_criteria import Release
 from zeromiss.registry.verdict import AuditVerdict
 from zeromiss.registry.wear import error_parts
 from zeromiss.registry.wording import below
@@ -131,17 +132,20 @@ def test_without_an_audit_set_there_is_nothing_to_judge_on():
         ([0.6, 0.1], [0.1, 0.1], False),
     ],
 )
-def test_false_alarms_must_not_exceed_the_champions(ours, theirs, passed):
-    answer = ask(verdicts([0.9] * 3, ours), verdicts([0.9] * 3, theirs))
+def test_at_level_1_false_alarms_must_not_exceed_the_champions(ours, theirs, passed):
+    answer = ask(verdicts([0.9] * 3, ours), verdicts([0.9] * 3, theirs), release=Release(alarm_level=1.0))
     assert answer.promoted is passed
     one = criterion(answer, "false_alarms")
     assert (one.value, one.limit) == (sum(s >= 0.5 for s in ours) / 2, sum(s >= 0.5 for s in theirs) / 2)
 
 
 def test_images_of_new_false_alarms_are_those_the_champion_passed():
-    answer = ask(verdicts([0.9] * 3, [0.6, 0.7, 0.1]), verdicts([0.9] * 3, [0.1, 0.8, 0.1]))
+    answer = ask(verdicts([0.9] * 3, [0.6, 0.7, 0.1]), verdicts([0.9] * 3, [0.1, 0.8, 0.1]), release=Release(alarm_level=1.0))
     assert [(one.path, one.why, one.score) for one in answer.images] == [("n0", "new false alarm", 0.6)]
-    assert answer.statement == "refused: 2 of 3 normal audit images raise a false alarm, the champion raises 1 on the same"
+    assert answer.statement == (
+        "refused: 2 of 3 normal audit images raise a false alarm, the champion raises 1 on the same; 1 part is new among them and 0 gone "
+        "(one-sided sign test: p = 0.5, refused up to 1)"
+    )
 
 
 def test_each_model_is_held_to_its_own_threshold():

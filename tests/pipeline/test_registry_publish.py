@@ -4,28 +4,13 @@ import getpass
 import json
 import socket
 
-import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
+from tests.bundle_parts import THRESHOLD, draw, write_real_bundle
 from zeromiss.errors import ZeromissError
 from zeromiss.registry import publish
 from zeromiss.registry.store import prepare
-
-THRESHOLD = {
-    "value": 0.4, "rule": "zfn", "n_defects": 63, "n_candidates": 12,
-    "miss_rate_bound_95": 0.046, "next_defect_miss_bound": 0.0156, "bound_is": "descriptive",
-}  # fmt: skip
-
-
-def draw(path, seed, bar=False):
-    """Write a 64-pixel grey image with grain, and a bright bar where wanted."""
-    pixels = np.linspace(80, 120, 64)[None].repeat(64, 0) + np.random.default_rng(seed).normal(0, 2, (64, 64))
-    if bar:
-        pixels[20:30, 30:34] = 230
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, format="PNG")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -38,39 +23,7 @@ def images(tmp_path_factory):
 @pytest.fixture(scope="module")
 def real_bundle(tmp_path_factory, images):
     """A bundle as the pipeline packs it: untrained network, real measurements, a fitted classifier."""
-    import torch
-
-    from zeromiss.backbones.load import load_backbone
-    from zeromiss.detectors.vqgan.store import save_vqgan
-    from zeromiss.detectors.taught import write_taught
-    from zeromiss.detectors.vqgan.vqgan import Vqgan
-    from zeromiss.files import write_json
-    from zeromiss.images.load import load_image
-    from zeromiss.inspection.bundle import Contents, ThresholdRecord, fingerprint, pack
-    from zeromiss.metrics.measure import Measurer
-    from zeromiss.detector_params import VqganParams
-    from zeromiss.selection.fit import Recipe, fit_pipeline
-    from zeromiss.selection.store import save_classifier
-    from zeromiss.stage_params import MetricsParams
-
-    folder = tmp_path_factory.mktemp("parts")
-    network = Vqgan(VqganParams(channels=(8, 16), codes=8, code_dim=4, blocks=1)).eval()
-    save_vqgan(folder / "vqgan", network)
-    write_taught(folder / "vqgan", normal=["ab" * 32], abnormal=[])
-    params, backbone = MetricsParams(pixels=10, patches=20, fixed_position=False), load_backbone("efficientnet_lite0")
-    measurer = Measurer(detector=network, backbone=backbone, params=params, mask_HW=None)
-    rows = pd.DataFrame([measurer.measure(torch.from_numpy(load_image(path, 64))).features for path in images])
-    labels = np.array([0] * 4 + [1] * 4)
-    recipe = Recipe(correlation=0.95, smote_neighbours=None, seed=0)
-    save_classifier(folder / "classifier.skops", fit_pipeline("nb", {}, rows, labels, recipe))
-    contents = Contents(
-        product="tiny", size=64, seed=7, metrics=params, features=tuple(rows.columns), fingerprint=fingerprint(backbone),
-        threshold=ThresholdRecord(value=0.4, rule="zfn", statement="what it guarantees"),
-        detectors={"vqgan": folder / "vqgan"}, classifier=folder / "classifier.skops", masks={},
-    )  # fmt: skip
-    target = folder / "bundle"
-    pack(target, contents, finish=lambda draft: write_json(draft / "summary.json", {"threshold": THRESHOLD}, schema_version=1))
-    return target
+    return write_real_bundle(tmp_path_factory.mktemp("parts"), images)
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
         if same := unchanged(product, workspace, folder):
             return same
         started, known = time.time_ns(), memory.load(workspace, product.name)
-        old = _existing(raw, known)
+        old = existing(raw, known)
         recipe = drawing_recipe(product) if folder is None else None
         if recipe is not None and _is_drawn(recipe, raw, workspace.incoming(product.name), product.source.incoming):
             listing = Listing(records=[], notes=[f"the boards in {raw} were drawn with the same parameters before"])
@@ -55,15 +55,26 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
             listing = list_source(product, root=workspace.root, folder=folder, scratch=Path(scratch))
         new = _unknown(listing.records, raw, old, known)
         if new:
-            copied = sum(os.stat(file).st_size for record, _ in new for file in (record.file, record.mask) if file)
-            refuse_full_disk(raw.parent, 2 * copied, act="this ingest (the images, and the copy that DVC keeps)")
-            written = _build(staging, raw, [entry for entry, _ in old], new, recipe, lock)
-            known.renew(str(raw / name) for entry, _ in old for name in (entry.path, entry.mask) if name)
-            known.note(written)
+            append(staging, [entry for entry, _ in old], new, known, recipe=recipe, lock=lock)
         incoming = _put_incoming(workspace.incoming(product.name), listing.incoming)
         report = _report(raw, listing, added=len(new), before=len(old), incoming=incoming)
         remember(known, report, listing, asked(product, folder), started=started)
     return report
+
+
+def append(
+    staging: Staging, old: list[Entry], new: list[tuple[Record, str]], known: Known, *, recipe: str | None = None, lock: int
+) -> None:
+    """Add records, each with its SHA-256, to the `old` images of the raw folder, and note what is known of all files.
+
+    Raises ZeromissError for a full disk and a source file that changed; the raw folder is then as before.
+    """
+    raw = staging.target
+    copied = sum(os.stat(file).st_size for record, _ in new for file in (record.file, record.mask) if file)
+    refuse_full_disk(raw.parent, 2 * copied, act="this ingest (the images, and the copy that DVC keeps)")
+    written = _build(staging, raw, old, new, recipe, lock)
+    known.renew(str(raw / name) for entry in old for name in (entry.path, entry.mask) if name)
+    known.note(written)
 
 
 def _report(raw: Path, listing: Listing, *, added: int, before: int, incoming: int) -> IngestReport:
@@ -87,7 +98,7 @@ def _is_drawn(recipe: str, raw: Path, incoming: Path, unjudged: int) -> bool:
     return unjudged == 0 or (incoming.is_dir() and len(list(incoming.iterdir())) >= unjudged)
 
 
-def _existing(raw: Path, known: Known) -> list[tuple[Entry, str]]:
+def existing(raw: Path, known: Known) -> list[tuple[Entry, str]]:
     """Return what the raw folder holds, each image with the SHA-256 of its bytes."""
     if not raw.exists() or not any(raw.iterdir()):
         return []

@@ -17,6 +17,8 @@ from zeromiss.files import atomic_path
 from zeromiss.inspection.folders import atomic_folder
 from zeromiss.inspection.inspector import Examination, Inspector
 from zeromiss.inspection.overlay import write_overlay
+from zeromiss.inspection.rows import FILE as ROWS
+from zeromiss.inspection.rows import verdict_row, verdict_table
 from zeromiss.inspection.verdict import ERROR, Verdict
 from zeromiss.tables import stamp
 
@@ -74,8 +76,8 @@ def inspect_paths(
 ) -> BatchResult:
     """Judge every image in `paths`, files or folders of them.
 
-    With `out`, writes verdicts.parquet there and, with `overlays`, one PNG an image that shows its `boxes`
-    most distant patches; the folder appears when all is written. Raises ZeromissError for a missing path, a
+    With `out`, writes verdicts.parquet there, rows.parquet for the data set of all verdicts, and, with `overlays`,
+    one PNG an image that shows its `boxes` most distant patches; the folder appears when all is written. Raises ZeromissError for a missing path, a
     folder without a file to judge, or an `out` that holds something else than an earlier inspection.
     """
     files = find_files(paths)
@@ -83,17 +85,23 @@ def inspect_paths(
         raise ZeromissError(f"{out} exists and holds no earlier inspection: name another folder to write to")
     results: list[Verdict | InspectionError] = []
     names: list[str] = []
+    kept: list[dict[str, Any]] = []
     with nullcontext() if out is None else atomic_folder(out) as draft:
         folder = draft if overlays else None
         examined = _examined(inspector, files)
         taken: set[str] = set()
         for file in tqdm(files, unit="image", desc="inspect", disable=not progress):
-            result, name = _result(next(examined), file, folder, boxes=boxes, taken=taken)
+            one = next(examined)
+            result, name = _result(one, file, folder, boxes=boxes, taken=taken)
+            if draft is not None and not isinstance(one, ZeromissError):
+                kept.append(verdict_row(one, inspector.features))
             results.append(result)
             names.append(name)
             taken.add(name)
         if draft is not None:
             _write_rows(draft / VERDICTS, [_row(*pair, inspector) for pair in zip(results, names, strict=True)])
+            with atomic_path(draft / ROWS) as temporary:
+                pq.write_table(verdict_table(kept, inspector.features), temporary)
     return BatchResult(
         verdicts=tuple(one for one in results if isinstance(one, Verdict)),
         errors=tuple(one for one in results if isinstance(one, InspectionError)),

@@ -6,6 +6,7 @@ loaded again gives the same bits as the table it was made from.
 
 import hashlib
 import os
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -51,6 +52,7 @@ class Examination:
     verdict: Verdict
     image_CHW: torch.Tensor  # RGB in [0, 1], as judged: laid over the reference where the bundle has one
     measurement: Measurement
+    seconds: float  # of wall-clock time, from file to verdict
 
 
 class Inspector:
@@ -78,7 +80,7 @@ class Inspector:
         self._measurer = measurer
         self._single = measurer.on_lanes(min(_cores(), _MOST_LANES))
         self._classifier = classifier
-        self._features = features
+        self.features = features
         self._calibration = calibration
         self.threshold = threshold
         self.size = size
@@ -106,13 +108,27 @@ class Inspector:
             taught=taught_by(bundle, record),
         )
 
-    def inspect(self, path: Path) -> Verdict:
-        """Judge one image file.
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether images are so large that they are judged in tiles, one after the other."""
+        return self._measurer.params.tiles is not None
+
+    def warm_up(self) -> None:
+        """Judge a grey image both ways, unaligned: libraries try out their ways on the first one, which takes a while.
+
+        Raises ZeromissError when the bundle can't judge.
+        """
+        grey_CHW = torch.full((3, self.size, self.size), 0.5)
+        for measurer in {id(one): one for one in (self._single, self._measurer)}.values():
+            self._examine(grey_CHW, measurer, path="", sha256="", began=time.perf_counter())
+
+    def inspect(self, path: Path, *, alone: bool = True) -> Verdict:
+        """Judge one image file, `alone` with several threads, otherwise with one: the same bits.
 
         Raises ZeromissError when the file cannot be judged, or cannot be laid over the bundle's reference: no such file is
         ever called normal.
         """
-        return self.examine(path).verdict
+        return self._examine_file(path, self._single if alone or self.one_at_a_time else self._measurer).verdict
 
     def inspect_image(self, image_CHW: np.ndarray | torch.Tensor) -> Verdict:
         """Judge an RGB image (3, size, size) in [0, 1]; `path` is then empty, `sha256` that of its float32 bytes.
@@ -122,8 +138,9 @@ class Inspector:
         """
         tensor = self._checked(torch.as_tensor(image_CHW, dtype=torch.float32))
         digest = hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
+        began = time.perf_counter()
         aligned = torch.from_numpy(self._reader.align(tensor.numpy()))
-        return self._examine(aligned, self._single, path="", sha256=digest).verdict
+        return self._examine(aligned, self._single, path="", sha256=digest, began=began).verdict
 
     def examine(self, path: Path) -> Examination:
         """Judge one image file and keep reconstruction, difference and boxes with the verdict."""
@@ -136,7 +153,7 @@ class Inspector:
         there are. Verdicts have the same bits as those of `examine`. Images judged in tiles come one at a time.
         """
         workers = workers or _cores()
-        tiled = self._measurer.params.tiles is not None
+        tiled = self.one_at_a_time
 
         def judge(path: Path) -> Examination | ZeromissError:
             """Judge one file; hand back the error instead of raising it."""
@@ -164,10 +181,11 @@ class Inspector:
 
     def _examine_file(self, path: Path, measurer: Measures) -> Examination:
         """Read, check and judge one file."""
+        began = time.perf_counter()
         image_CHW = self._checked(torch.from_numpy(self._reader.read(path)))
-        return self._examine(image_CHW, measurer, path=str(path), sha256=sha256_file(path))
+        return self._examine(image_CHW, measurer, path=str(path), sha256=sha256_file(path), began=began)
 
-    def _examine(self, image_CHW: torch.Tensor, measurer: Measures, *, path: str, sha256: str) -> Examination:
+    def _examine(self, image_CHW: torch.Tensor, measurer: Measures, *, path: str, sha256: str, began: float) -> Examination:
         """Measure, score and decide."""
         measurement = measurer.measure(image_CHW)
         score = self.score(measurement.features)
@@ -182,21 +200,21 @@ class Inspector:
             sha256=sha256,
             side=self.size,
         )
-        return Examination(verdict=verdict, image_CHW=image_CHW, measurement=measurement)
+        return Examination(verdict=verdict, image_CHW=image_CHW, measurement=measurement, seconds=time.perf_counter() - began)
 
     def score(self, features: dict[str, float]) -> float:
         """Return the composite anomaly score of one row of features, in [0, 1] (higher = more abnormal).
 
         Raises ZeromissError when a feature is missing, or when a feature or the score is no finite number.
         """
-        missing = [name for name in self._features if name not in features]
+        missing = [name for name in self.features if name not in features]
         if missing:
             raise ZeromissError(f"the measurements lack {missing[0]}, which the classifier reads: bundle anew")
-        row_1F = np.array([[features[name] for name in self._features]], dtype=np.float64)
+        row_1F = np.array([[features[name] for name in self.features]], dtype=np.float64)
         strays = np.flatnonzero(~np.isfinite(row_1F[0]))
         if strays.size:
-            raise ZeromissError(f"the measurement {self._features[strays[0]]} is not a finite number: the image cannot be judged")
-        return float(defect_probability(self._classifier, pd.DataFrame(row_1F, columns=list(self._features)))[0])
+            raise ZeromissError(f"the measurement {self.features[strays[0]]} is not a finite number: the image cannot be judged")
+        return float(defect_probability(self._classifier, pd.DataFrame(row_1F, columns=list(self.features)))[0])
 
     def _checked(self, image_CHW: torch.Tensor) -> torch.Tensor:
         """Return the image if it has the right shape and values."""

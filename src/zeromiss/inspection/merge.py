@@ -12,6 +12,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path
 from zeromiss.inspection.batch import OVERLAYS, VERDICTS, _free_name
 from zeromiss.inspection.folders import atomic_folder
+from zeromiss.inspection.rows import FILE as ROWS
 from zeromiss.inspection.verdict import ERROR
 
 
@@ -35,6 +36,8 @@ def merge_folders(parts: Sequence[Path], out: Path) -> Merged:
         table = pa.concat_tables(tables)
         with atomic_path(draft / VERDICTS) as temporary:
             pq.write_table(table, temporary)
+        with atomic_path(draft / ROWS) as temporary:
+            pq.write_table(pa.concat_tables([pq.read_table(part / ROWS) for part in parts]), temporary)
     for part in parts:
         shutil.rmtree(part)
     verdicts, errors = table.column("verdict").to_pylist(), table.column("error").to_pylist()

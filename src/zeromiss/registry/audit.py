@@ -8,7 +8,8 @@ from zeromiss.inspection.bundle import MANIFEST, SUMMARY, VQGAN
 from zeromiss.registry import audit_facts as facts
 from zeromiss.registry.audit_check import Check, read_mapping, section
 from zeromiss.registry.audit_files import check_bundle, check_model, check_source, check_summary
-from zeromiss.registry.audit_records import check_aliases, check_data, check_decision, check_runs, check_threshold
+from zeromiss.registry.audit_records import check_aliases, check_data, check_decision, check_log, check_runs, check_threshold
+from zeromiss.registry.decisions import read_log
 from zeromiss.registry.events import Event, read_events
 from zeromiss.registry.facts import NONE, git_output, pointer_hash
 from zeromiss.registry.publish import BUNDLE_TAG
@@ -64,6 +65,7 @@ def _checks(store: Store, stored: Stored, workspace: Workspace, moves: Sequence[
         check_runs(stored, stages_of(stored.params.get("detectors", VQGAN).split(", "))),
         check_decision(stored, workspace),
         check_aliases(stored, moves, aliases),
+        check_log(stored, read_log(store.client, stored.product), moves),
     ]
     here = workspace.bundle(stored.product)
     if (here / MANIFEST).is_file() and sha256_file(here / MANIFEST) == stored.tags.get(BUNDLE_TAG):

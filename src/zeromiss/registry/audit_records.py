@@ -8,15 +8,17 @@ from ruamel.yaml.error import YAMLError
 from zeromiss.inspection.bundle import MANIFEST, SUMMARY
 from zeromiss.registry.audit_aliases import breaks, concerning
 from zeromiss.registry.audit_check import Check, Finding, changed, lost, read_mapping, section
+from zeromiss.registry.decisions import Entry, Log
 from zeromiss.registry.events import Event
 from zeromiss.registry.facts import NONE, pointer_hash
-from zeromiss.registry.promotion import PROMOTED, record_path
+from zeromiss.registry.promotion import PROMOTED, record_path, verdict_hash, versions_of
 from zeromiss.registry.publish import CHAMPION
 from zeromiss.registry.source import FOLDER as SOURCE
 from zeromiss.registry.stored import Stored
 from zeromiss.workspace import Workspace
 
 _LONGEST = 4000  # characters of a tag
+DECISIONS = "decisions"  # the check of their log
 
 
 def check_threshold(stored: Stored) -> Check:
@@ -101,3 +103,27 @@ def check_aliases(stored: Stored, moves: Sequence[Event], aliases: Mapping[str, 
     silent = [alias for alias, one in sorted(aliases.items()) if one == stored.version and alias not in recorded]
     note = f"no move of {', '.join(silent)} is recorded: the program that moved it kept no history" if silent else ""
     return Check(what="aliases", compared=len(moves), findings=tuple(found), note=note)
+
+
+def check_log(stored: Stored, log: Log, moves: Sequence[Event]) -> Check:
+    """Follow the log's chain of hashes, and look in it for what the champion's moves and the version's own decision name."""
+    names = {entry.name: entry for entry in log.entries}
+    findings = [changed("log", fault) for fault in log.faults]
+    named = [(f"the move of {event.facts['alias']} at {event.at[:19]}", event.facts["entry"]) for event in moves if "entry" in event.facts]
+    own = stored.tags.get("gate.entry")
+    for what, entry in [*named, *([("the tag gate.entry", own)] if own else [])]:
+        if entry not in names:
+            findings.append(lost(entry.split(" ")[0], f"{what} names entry {entry.split(' ')[0]} of the log, which is not there as it was"))
+    findings += _other_decision(stored, None if own is None else names.get(own))
+    note = "" if log.entries else "no decision is in the log: it begins with the next one"
+    return Check(what=DECISIONS, compared=len(log.entries) + len(named), findings=tuple(findings), note=note)
+
+
+def _other_decision(stored: Stored, entry: Entry | None) -> list[Finding]:
+    """Return where the record of the version's decision is not the one that the log's entry was written about."""
+    record = read_mapping(stored.artifacts.get("promotion"), f"{stored.product}.json")
+    if entry is None or not record:
+        return []
+    if entry.facts.get("verdict") == verdict_hash(record) and entry.facts.get("version") == versions_of(record)[0]:
+        return []
+    return [changed(f"promotion/{stored.product}.json", f"the record of the decision is not the one that entry {entry.number} of the log was written about")]

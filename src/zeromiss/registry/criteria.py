@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import mannwhitneyu, permutation_test, rankdata
+from scipy.stats import binomtest, mannwhitneyu, permutation_test, rankdata
 
 from zeromiss.images.words import counted
 from zeromiss.registry.verdict import AuditVerdict, Criterion
@@ -83,8 +83,12 @@ def some_normals_pass(normals: Sequence[AuditVerdict]) -> Criterion:
     return Criterion(name=name, value=rate, limit=1.0, passed=rate < 1.0, sentence=sentence)
 
 
-def no_more_alarms(normals: Sequence[AuditVerdict], champion: Sequence[AuditVerdict] | None) -> Criterion:
-    """The false positive rate does not lie above the champion's on the same images."""
+def no_more_alarms(normals: Sequence[AuditVerdict], champion: Sequence[AuditVerdict] | None, level: float) -> Criterion:
+    """The false positive rate does not lie above the champion's on the same images, beyond what chance explains.
+
+    Refused where it is higher and the exact sign test over normal parts (McNemar's), one-sided towards more alarms, gives a
+    p-value of at most `level`. A part counts as alarmed when one of its images is.
+    """
     name, rate = "false_alarms", false_positive_rate(normals)
     ours = "no normal audit images" if rate is None else f"{alarms(normals)} of {len(normals)} normal audit images raise a false alarm"
     if champion is None:
@@ -95,7 +99,18 @@ def no_more_alarms(normals: Sequence[AuditVerdict], champion: Sequence[AuditVerd
         sentence = "the audit set holds no normal images to compare with the champion on"
         return Criterion(name=name, value=rate, limit=limit, passed=False, sentence=sentence)
     sentence = f"{ours}, the champion raises {alarms(theirs)} on the same"
-    return Criterion(name=name, value=rate, limit=limit, passed=rate <= limit, sentence=sentence)
+    value, more, fewer = paired_alarms(normals, theirs)
+    if more or fewer:
+        verb = "is" if more == 1 else "are"
+        sentence += f"; {counted(more, 'part')} {verb} new among them and {fewer} gone (one-sided sign test: p = {value:.2g}, refused up to {level:g})"
+    return Criterion(name=name, value=rate, limit=limit, passed=rate <= limit or value > level, sentence=sentence)
+
+
+def paired_alarms(ours: Sequence[AuditVerdict], theirs: Sequence[AuditVerdict]) -> tuple[float, int, int]:
+    """Return the p-value in (0, 1] that only chance makes our alarms more, the parts that only we alarm, and those that only they do."""
+    mine, other = ({verdict.part for verdict in verdicts if not verdict.normal} for verdicts in (ours, theirs))
+    more, fewer = len(mine - other), len(other - mine)
+    return (float(binomtest(more, more + fewer, alternative="greater").pvalue) if more + fewer else 1.0), more, fewer
 
 
 def part_scores(verdicts: Sequence[AuditVerdict]) -> tuple[np.ndarray, np.ndarray]:

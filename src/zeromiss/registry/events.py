@@ -77,8 +77,10 @@ def read_events(client: "MlflowClient", product: str, workspace: Workspace, kind
             return sorted(events, key=lambda event: event.at)
 
 
-def move_alias(client: "MlflowClient", product: str, workspace: Workspace, alias: str, version: str | None, why: str) -> None:
+def move_alias(client: "MlflowClient", product: str, workspace: Workspace, alias: str, version: str | None, why: str, *, entry: str = "") -> None:
     """Give an alias to a version, or take it away (None), and record the move; nothing happens where it lies there already.
+
+    `entry`: number and hash of the entry in the log of decisions that the move follows, empty where none asks for it.
 
     The event is written first: a move that fails after it is done, and recorded, again by the next try, whereas
     a move without its event would look like one that somebody made by hand.
@@ -88,7 +90,7 @@ def move_alias(client: "MlflowClient", product: str, workspace: Workspace, alias
     after = None if version is None else str(version)
     if (None if before is None else str(before)) == after:
         return
-    facts = {"alias": alias, "version": after or NONE, "before": str(before or NONE), "why": why}
+    facts = {"alias": alias, "version": after or NONE, "before": str(before or NONE), "why": why} | ({"entry": entry} if entry else {})
     record_event(client, product, workspace, "alias", facts)
     if after is None:
         client.delete_registered_model_alias(name, alias)

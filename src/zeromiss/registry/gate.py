@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from zeromiss.errors import ZeromissError
 from zeromiss.registry import criteria as conditions
+from zeromiss.registry import release_criteria
 from zeromiss.registry.criteria import false_positive_rate
+from zeromiss.registry.release_criteria import Release
 from zeromiss.registry.verdict import AuditVerdict, Criterion, DecidingImage, GateVerdict, TypeVerdict
 from zeromiss.registry.wear import Evidence, Seen, error_parts, find_evidence
 from zeromiss.registry.wording import Finding, advice, audit_sentence, notes, statement
@@ -26,6 +28,7 @@ def judge(
     seen: Seen | None = None,
     openings: int = 1,
     threshold_defects: int | None = None,
+    release: Release | None = None,
 ) -> GateVerdict:
     """Decide whether the challenger may become champion.
 
@@ -33,19 +36,21 @@ def judge(
     highest p-value at which scores count as better than chance. `seen` names the other models judged on each image
     before, and `audit_uses` how many different ones a bound may rest on, this one included. `openings` counts how often
     these images were judged, this time included. `threshold_defects` is the number of defective parts at whose lowest score the
-    challenger's threshold lies, None where it lies elsewhere. Raises ZeromissError when the two judged other images, an
+    challenger's threshold lies, None where it lies elsewhere. `release` says what is known of the version besides its verdicts and
+    what is asked of it (None: nothing). Raises ZeromissError when the two judged other images, an
     image is judged twice, or a parameter is out of range.
     """
     _check(challenger, champion, confidence=confidence, chance=chance)
     defects = [verdict for verdict in challenger if verdict.label == "defect"]
     normals = [verdict for verdict in challenger if verdict.label == "normal"]
     evidence = find_evidence(defects, seen or {}, confidence=confidence, audit_uses=audit_uses, fewest=min_audit_defects)
-    found = _finding(challenger, evidence, seen or {}, confidence=confidence)
+    found, release = _finding(challenger, evidence, seen or {}, confidence=confidence), release or Release()
     criteria = (
         conditions.all_judged(challenger),
         conditions.enough(found.n_parts, min_audit_defects),
         conditions.not_worn(found.looks, audit_uses, worn_out=found.worn_out),
-        *_of_scores(challenger, champion, chance),
+        *_of_scores(challenger, champion, chance, release.alarm_level),
+        *release_criteria.of(release, challenger, champion),
     )
     refusal = refusal_chance(found.n_parts, threshold_defects) if defects and threshold_defects else None
     promoted = all(criterion.passed for criterion in criteria)
@@ -69,9 +74,10 @@ def judge(
         audit_types=tuple(_types(defects, evidence, confidence)),
         audit_sentence=audit_sentence(found),
         chance_of_refusal=refusal,
+        shadow=release.shadow,
         images=tuple(_deciding(challenger, champion, criteria)),
         advice=() if promoted else tuple(advice(criteria, refusal, fewest=min_audit_defects, audit_uses=audit_uses)),
-        notes=tuple(notes(found.n_parts, threshold_defects, refusal, found, champion)),
+        notes=(*notes(found.n_parts, threshold_defects, refusal, found, champion), *release_criteria.notes(release)),
         statement=statement(promoted, criteria, found),
     )
 
@@ -86,7 +92,7 @@ def refusal_chance(audit_defects: int, threshold_defects: int) -> float:
 
 
 def _of_scores(
-    challenger: Sequence[AuditVerdict], champion: Sequence[AuditVerdict] | None, chance: float
+    challenger: Sequence[AuditVerdict], champion: Sequence[AuditVerdict] | None, chance: float, alarm_level: float
 ) -> tuple[Criterion, ...]:
     """Return the conditions that the model's own scores decide."""
     normals = [verdict for verdict in challenger if verdict.label == "normal"]
@@ -94,7 +100,7 @@ def _of_scores(
         conditions.none_missed([verdict for verdict in challenger if verdict.label == "defect"]),
         conditions.better_than_chance(challenger, chance),
         conditions.some_normals_pass(normals),
-        conditions.no_more_alarms(normals, champion),
+        conditions.no_more_alarms(normals, champion, alarm_level),
     )
 
 

@@ -68,15 +68,16 @@ def record_opening(
     digest: str,
     challenger: "ModelVersion",
     champion: str | None,
+    outcome: str,
 ) -> None:
-    """Write down that a model was judged on the audit set, and what came of it."""
+    """Write down that a model was judged on the audit set, and what came of it: `outcome`."""
     bound = answer.miss_rate_bound
     facts = {
         "audit": digest,
         "version": str(challenger.version),
         "model": model_id(challenger),
         "champion": champion or NONE,
-        "outcome": "promoted" if answer.promoted else "refused",
+        "outcome": outcome,
         "defects": str(answer.n_defects),
         "missed": str(answer.missed),
         "bound": NONE if bound is None else f"{bound:.6g}",

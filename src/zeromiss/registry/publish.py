@@ -19,6 +19,7 @@ from zeromiss.params import Product
 from zeromiss.registry.card import card
 from zeromiss.registry.events import move_alias, user
 from zeromiss.registry.facts import provenance
+from zeromiss.registry.normals import log_normals
 from zeromiss.registry.seal import MODEL, listing, log_seal
 from zeromiss.registry.source import log_source
 from zeromiss.registry.store import model_name, prepare
@@ -148,6 +149,7 @@ def _create(log: MlflowLog, product: Product, workspace: Workspace, *, example: 
     tags = version_tags(product, workspace) | {BUNDLE_TAG: digest} | log_source(log, product, workspace)
     model = _log(workspace.bundle(product.name), run_id=log.run_id, example=example)
     tags |= _seal(log, model.model_uri)
+    log_normals(log, product.name, workspace)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=f"Zero-miss visual inspection of {product.name}")
     made = client.create_model_version(

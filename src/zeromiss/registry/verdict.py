@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from zeromiss.errors import ZeromissError
+from zeromiss.inspection.shadow import ShadowCount
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +13,8 @@ class AuditVerdict:
 
     `score` and `threshold` lie in [0, 1] (higher = more abnormal; abnormal at or above the threshold).
     A file that the model could not judge has `error` and a score of None: it is never called normal. Images of one
-    `part_id` show one part and count as one where independence counts; without it an image is a part.
+    `part_id` show one part and count as one where independence counts; without it an image is a part. `seconds` is what
+    the judging took, from file to verdict, None where nobody looked at the clock.
     """
 
     path: str
@@ -22,6 +24,7 @@ class AuditVerdict:
     defect_type: str = ""
     part_id: str = ""
     error: str = ""
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a verdict that says neither what it found nor why it could not."""
@@ -96,6 +99,7 @@ class GateVerdict:
     audit_types: tuple[TypeVerdict, ...]
     audit_sentence: str
     chance_of_refusal: float | None  # a / (n + a); None where the threshold is not the lowest known score
+    shadow: ShadowCount | None  # what live images said of champion and challenger, judged by both; None where nobody compared them
     images: tuple[DecidingImage, ...]
     advice: tuple[str, ...]
     notes: tuple[str, ...]

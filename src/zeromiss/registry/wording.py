@@ -8,6 +8,14 @@ from zeromiss.lines import rounded_up
 from zeromiss.registry.verdict import AuditVerdict, Criterion
 
 
+_OF_RELEASE = {
+    "latency": "measure on the machine that will inspect, choose a faster detector (zeromiss compare) or raise promotion.latency_ms",
+    "clean": "commit code, parameters and DVC's pointer to the images, run the product again, or set promotion.clean lower",
+    "report": "run zeromiss run, which makes the report, or set promotion.report to false",
+    "not_withdrawn": "train another model, or put this one back in charge with zeromiss rollback PRODUCT --to VERSION",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """What the audit set says of the true miss rate. `bound` is None where nothing can be said."""
@@ -80,6 +88,7 @@ def advice(criteria: Sequence[Criterion], chance: float | None, *, fewest: int, 
         )
     if "false_alarms" in failed:
         yield "train longer, or add normal images like those that raise a new false alarm"
+    yield from (text for name, text in _OF_RELEASE.items() if name in failed)
 
 
 def _after_misses(chance: float | None) -> Iterable[str]:

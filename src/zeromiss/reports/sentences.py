@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from zeromiss.registry.attach import Standing
+from zeromiss.registry.promotion import WAITS
 from zeromiss.reports.facts import InUse
 from zeromiss.reports.families import percent
 from zeromiss.reports.words import whole
@@ -26,6 +27,8 @@ def gate_word(standing: Standing) -> str:
         return "Not registered"
     if standing.gate is None:
         return "Not judged"
+    if standing.gate.get("outcome") == WAITS:
+        return "Waits for approval"
     return "Promoted" if standing.gate["promoted"] else "Refused"
 
 

@@ -4,6 +4,7 @@ import textwrap
 from typing import Any
 
 from zeromiss.lines import WIDTH, wrap
+from zeromiss.registry.promotion import WAITS
 from zeromiss.reports.families import FIGURES, HEADINGS, FamilyRow, family_rows, percent
 from zeromiss.reports.words import interval, whole
 
@@ -119,6 +120,8 @@ def _promotion(promotion: dict[str, Any] | None) -> str:
     if promotion is None:
         return ""
     outcome = "is champion now" if promotion["promoted"] else "was refused and stays challenger"
+    if promotion.get("outcome") == WAITS:
+        outcome = "waits for a person's approval (zeromiss promote)"
     audit = promotion.get("audit_sentence", "")
     why = audit if promotion["promoted"] and audit else f"{whole(promotion['statement'])} {audit}".rstrip()
     lines = [wrap(f"Promotion: {promotion['model']} {outcome}. {why}")]

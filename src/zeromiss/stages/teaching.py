@@ -58,7 +58,7 @@ def open_teaching(
         unseen=ImageFiles([raw / path for path in unseen["path"]], reader),
         sources={"normal": normal["sha256"].tolist(), "abnormal": abnormal["sha256"].tolist()},
         workers=0 if fits else LOADERS,
-        checkpoint=_checkpoint(name, params, product, workspace),
+        checkpoint=checkpoint_file(name, params, product, workspace),
     )
 
 
@@ -66,7 +66,7 @@ def _rows(manifest: pd.DataFrame, split: str, label: str) -> pd.DataFrame:
     return manifest[(manifest["split"] == split) & (manifest["label"] == label)]
 
 
-def _checkpoint(name: str, params: Section, product: Product, workspace: Workspace) -> Path:
+def checkpoint_file(name: str, params: Section, product: Product, workspace: Workspace) -> Path:
     """Return the file of a fitting's state, named after all that it depends on."""
     digests = sha256_file(workspace.manifest(product.name) / manifests.FILE) + alignment_digest(workspace.alignment(product.name))
     key = checkpoint_key(params, size=product.size, seed=product.seed, manifest_sha256=digests)

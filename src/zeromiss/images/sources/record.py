@@ -6,7 +6,7 @@ from pathlib import Path
 from zeromiss.errors import ZeromissError
 from zeromiss.images.load import SUFFIXES, UnreadableImage, open_image, read_mask
 
-_BESIDE = frozenset({".txt", ".md", ".csv", ".json", ".xml", ".yaml", ".yml", ".pdf", ".db", ".ini"})  # no images
+BESIDE = frozenset({".txt", ".md", ".csv", ".json", ".xml", ".yaml", ".yml", ".pdf", ".db", ".ini"})  # no images
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ def image_files(folder: Path) -> list[Path]:
     """
     files = []
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() in _BESIDE or path.name == "Thumbs.db":
+        if path.name.startswith(".") or path.suffix.lower() in BESIDE or path.name == "Thumbs.db":
             continue
         if path.is_dir():
             raise ZeromissError(f"{path} is a folder where only images are expected: move its files up or away")

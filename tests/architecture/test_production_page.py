@@ -1,0 +1,15 @@
+"""docs/production.md: what it says was measured is what the committed result holds."""
+
+import json
+
+from scipy.stats import binomtest
+
+
+def test_the_monitors_figures_are_those_measured(repository):
+    page = " ".join((repository / "docs/production.md").read_text(encoding="utf-8").split())
+    found = json.loads((repository / "benchmarks/drift/measured.json").read_text(encoding="utf-8"))
+    high = binomtest(found["alarms"], found["weeks"]).proportion_ci(method="exact").high
+    assert f"drawn boards of 128 pixels, {found['boards_a_week']} a week, against a table of {found['table_normals']}" in page
+    assert f"{found['alarms']} alarms in {found['weeks']} unchanged weeks of boards of their own (95 % interval of the rate: 0 to {100 * high:.1f} %; {found['p_up_to_0.05']} week had p" in page
+    assert f"the first alarm came in week {found['alarm_in_week']}; the share of good boards called abnormal ({found['line_boards']} boards at each brightness, {100 * found['line_fpr']:g} % before) had doubled in week {found['fpr_doubled_in_week']}" in page
+    assert found["alarms"] == 0 and found["alarm_in_week"] < found["fpr_doubled_in_week"]
