@@ -23,6 +23,7 @@ ORDER = (
     "simplenet",
     "patch_distances",
     "inspection",
+    "edge",
     "extraction",
     "high_resolution",
     "ingest",

@@ -18,8 +18,11 @@ def draw(path, seed, bar=False):
     return path
 
 
-def write_real_bundle(folder, images, *, threshold=THRESHOLD):
-    """Write a bundle of the product tiny as the pipeline packs it and return it; the second half of the images are its defects."""
+def write_real_bundle(folder, images, *, threshold=THRESHOLD, family="nb", masked=False):
+    """Write a bundle of the product tiny as the pipeline packs it and return it; the second half of the images are its defects.
+
+    Its classifier is of one family, with default parameters; `masked`: with a drawn mask of normal variation.
+    """
     import pandas as pd
     import torch
 
@@ -30,6 +33,7 @@ def write_real_bundle(folder, images, *, threshold=THRESHOLD):
     from zeromiss.files import write_json
     from zeromiss.images.load import load_image
     from zeromiss.inspection.bundle import Contents, ThresholdRecord, fingerprint, pack
+    from zeromiss.metrics.mask import save_mask
     from zeromiss.metrics.measure import Measurer
     from zeromiss.detector_params import VqganParams
     from zeromiss.selection.fit import Recipe, fit_pipeline
@@ -39,16 +43,19 @@ def write_real_bundle(folder, images, *, threshold=THRESHOLD):
     network = Vqgan(VqganParams(channels=(8, 16), codes=8, code_dim=4, blocks=1)).eval()
     save_vqgan(folder / "vqgan", network)
     write_taught(folder / "vqgan", normal=["ab" * 32], abnormal=[])
-    params, backbone = MetricsParams(pixels=10, patches=20, fixed_position=False), load_backbone("efficientnet_lite0")
-    measurer = Measurer(detector=network, backbone=backbone, params=params, mask_HW=None)
+    params, backbone = MetricsParams(pixels=10, patches=20, fixed_position=masked), load_backbone("efficientnet_lite0")
+    mask_HW = torch.rand(64, 64, generator=torch.Generator().manual_seed(1)) if masked else None
+    if masked:
+        save_mask(folder / "mask.safetensors", mask_HW)
+    measurer = Measurer(detector=network, backbone=backbone, params=params, mask_HW=mask_HW)
     rows = pd.DataFrame([measurer.measure(torch.from_numpy(load_image(path, 64))).features for path in images])
     labels = np.repeat([0, 1], len(images) // 2)
     recipe = Recipe(correlation=0.95, smote_neighbours=None, seed=0)
-    save_classifier(folder / "classifier.skops", fit_pipeline("nb", {}, rows, labels, recipe))
+    save_classifier(folder / "classifier.skops", fit_pipeline(family, {}, rows, labels, recipe))
     contents = Contents(
         product="tiny", size=64, seed=7, metrics=params, features=tuple(rows.columns), fingerprint=fingerprint(backbone),
         threshold=ThresholdRecord(value=threshold["value"], rule="zfn", statement="what it guarantees"),
-        detectors={"vqgan": folder / "vqgan"}, classifier=folder / "classifier.skops", masks={},
+        detectors={"vqgan": folder / "vqgan"}, classifier=folder / "classifier.skops", masks={"vqgan": folder / "mask.safetensors"} if masked else {},
     )  # fmt: skip
     target = folder / "bundle"
     pack(target, contents, finish=lambda draft: write_json(draft / "summary.json", {"threshold": threshold}, schema_version=1))

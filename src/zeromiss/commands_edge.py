@@ -10,7 +10,7 @@ def add(command: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
     export = command("export", _export, "write a registered model to a folder that inspects without torch")
     export.add_argument("model", metavar="PRODUCT[@ALIAS|/VERSION]", help="PRODUCT alone: the model that judges")
     export.add_argument("--format", required=True, choices=("onnx",), help="what the networks are written as")
-    export.add_argument("--to", required=True, type=Path, metavar="FOLDER", help="written whole and verified, or not at all")
+    export.add_argument("--to", type=Path, metavar="FOLDER", help="written whole and verified, or not at all (default: data/19_edge/PRODUCT)")
     export.add_argument("--engine", default="onnxruntime", choices=("onnxruntime", "openvino"), help="what runs them there (default: onnxruntime)")
 
 
@@ -18,8 +18,7 @@ def _export(options: argparse.Namespace) -> int:
     from zeromiss.edge.export import export
     from zeromiss.workspace import Workspace
 
-    target = options.to.resolve()
-    found = export(options.model, Workspace.find(), target, engine=options.engine)
+    target, found = export(options.model, Workspace.find(), options.to and options.to.resolve(), engine=options.engine)
     seconds = found["seconds_per_image"]
     print(
         f"{options.model} exported to {target}: {found['n']} images of the {found['images']} judged by both, no verdict flipped, scores at most "

@@ -133,6 +133,10 @@ class Workspace:
         """What `zeromiss monitor` found last: `monitor.json`, figures, the page (not versioned)."""
         return self.root / "data" / "17_monitor" / product
 
+    def edge(self, product: str) -> Path:
+        """What `zeromiss export` wrote last, where no other folder was named (not versioned)."""
+        return self.root / "data" / "19_edge" / product
+
     def run_file(self, product: str, stage: str) -> Path:
         """The MLflow run that last executed a stage (an output of that stage)."""
         return self.root / "data" / "11_runs" / product / f"{stage}.json"

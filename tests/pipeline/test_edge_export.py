@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.pipeline.test_registry_publish import THRESHOLD, draw
+from tests.bundle_parts import draw, write_real_bundle
 from zeromiss.edge import check, export, folder
 from zeromiss.edge.engines import open_graph
 from zeromiss.edge.graphs import graph_of, write_image_graph
@@ -37,41 +37,6 @@ runpy.run_path(script, run_name="__main__")
 """
 
 
-def pack_bundle(place, images, **metrics):
-    """Pack an untrained network, a drawn mask and a logistic regression on real measurements of the images."""
-    from zeromiss.backbones.load import load_backbone
-    from zeromiss.detector_params import VqganParams
-    from zeromiss.detectors.taught import write_taught
-    from zeromiss.detectors.vqgan.store import save_vqgan
-    from zeromiss.detectors.vqgan.vqgan import Vqgan
-    from zeromiss.images.load import load_image
-    from zeromiss.inspection.bundle import Contents, ThresholdRecord, fingerprint, pack
-    from zeromiss.metrics.mask import save_mask
-    from zeromiss.metrics.measure import Measurer
-    from zeromiss.selection.fit import Recipe, fit_pipeline
-    from zeromiss.selection.store import save_classifier
-    from zeromiss.stage_params import MetricsParams
-
-    network = Vqgan(VqganParams(channels=(8, 16), codes=8, code_dim=4, blocks=1)).eval()
-    save_vqgan(place / "vqgan", network)
-    write_taught(place / "vqgan", normal=["ab" * 32], abnormal=[])
-    mask_HW = torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(1))
-    save_mask(place / "mask.safetensors", mask_HW)
-    params, backbone = MetricsParams(pixels=10, patches=20, **metrics), load_backbone("efficientnet_lite0")
-    measurer = Measurer(detector=network, backbone=backbone, params=params, mask_HW=mask_HW)
-    rows = pd.DataFrame([measurer.measure(torch.from_numpy(load_image(path, SIDE))).features for path in images])
-    fitted = fit_pipeline("lr", {"C": 1.0}, rows, np.array([0] * 4 + [1] * 4), Recipe(correlation=0.95, smote_neighbours=None, seed=0))
-    save_classifier(place / "classifier.skops", fitted)
-    contents = Contents(
-        product="tiny", size=SIDE, seed=7, metrics=params, features=tuple(rows.columns), fingerprint=fingerprint(backbone),
-        threshold=ThresholdRecord(value=0.4, rule="zfn", statement="what it guarantees"),
-        detectors={"vqgan": place / "vqgan"}, classifier=place / "classifier.skops", masks={"vqgan": place / "mask.safetensors"},
-    )  # fmt: skip
-    target = place / "bundle"
-    pack(target, contents, finish=lambda draft: write_json(draft / "summary.json", {"threshold": THRESHOLD}, schema_version=1))
-    return target
-
-
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Four good parts and four with a bar."""
@@ -95,11 +60,11 @@ def made(registry_template, tmp_path_factory, images):
     for path in images:
         shutil.copy(path, workspace.raw("tiny") / "images")
     write_table(workspace.manifest("tiny") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
-    bundle = pack_bundle(place, images)
+    bundle = write_real_bundle(place, images, family="lr", masked=True)
     shutil.copytree(bundle, workspace.bundle("tiny"))
     publish.register(load_product(workspace.params_file, "tiny"), workspace)
-    target = place / "on_the_edge"
-    return target, export.export("tiny@challenger", workspace, target, engine="onnxruntime"), bundle, workspace
+    target, found = export.export("tiny", workspace, None, engine="onnxruntime")
+    return target, found, bundle, workspace
 
 
 def run_without_torch(target, paths, **more):
@@ -125,7 +90,8 @@ def test_the_folder_judges_as_the_model_does_without_torch(made, images, tmp_pat
 
 
 def test_the_whole_audit_set_is_compared_and_the_figures_stay_in_the_folder(made):
-    target, found, _, _ = made
+    target, found, _, workspace = made
+    assert target == workspace.root / "data" / "19_edge" / "tiny" and [path.name for path in target.parent.iterdir()] == ["tiny"]
     assert (found["images"], found["n"], found["flipped"], found["above_tolerance"]) == ("audit set", 4, 0, 0)
     assert found["largest_difference"] <= 1e-4 == found["tolerance"]
     assert read_json(target / "verified.json", schema_version=1) == {"schema_version": 1} | found
@@ -190,6 +156,50 @@ def test_what_an_exported_network_would_measure_otherwise_is_refused_and_nothing
     with pytest.raises(ZeromissError, match=named):
         export.write_verified(tmp_path / "to", bundle, images, images="table", model=ModelName(name="tiny", version="1"), engine="onnxruntime")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle"]
+
+
+def state(folder):
+    """Return every file and folder below, with what tells it from another one in its place."""
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.rglob("*")}
+
+
+@pytest.fixture
+def an_image_gone(made):
+    """The workspace while one image of its audit set is away."""
+    path = made[3].raw("tiny") / "images" / "3.png"
+    away = path.rename(path.with_suffix(".away"))
+    yield
+    away.rename(path)
+
+
+@pytest.fixture
+def nothing_is_near_enough(monkeypatch):
+    """No score lies as near to torch's as is asked."""
+    monkeypatch.setattr(check, "TOLERANCE", -1.0)
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [("an_image_gone", "1 of 4 images of tiny's audit set are not here"), ("nothing_is_near_enough", "of 4 images of the audit set, 0 verdicts flip and 4 scores differ")],
+)
+def test_a_refusal_is_one_sentence_and_leaves_what_was_exported_before(made, monkeypatch, capsys, request, why, said):
+    from zeromiss import cli
+
+    request.getfixturevalue(why)
+    target, _, _, workspace = made
+    monkeypatch.chdir(workspace.root)
+    before = state(target.parent)
+    assert cli.main(["export", "tiny", "--format", "onnx"]) == 2
+    err = capsys.readouterr().err.splitlines()[-1]
+    assert err.startswith("zeromiss: ") and said in err
+    assert state(target.parent) == before != {}
+
+
+def test_images_of_which_none_can_be_judged_verify_nothing(made, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    with pytest.raises(ZeromissError, match="none of the 1 images of the table can be judged"):
+        check.compare(Inspector.load(made[2]), made[0], [broken], images="table")
 
 
 def test_a_folder_of_something_else_is_not_written_over(made, tmp_path):

@@ -35,11 +35,15 @@ def compare(inspector: Inspector, folder: Path, paths: Sequence[Path], *, images
     """Judge every image by torch and by the folder and return the figures; `images` says which they are.
 
     Raises ZeromissError when a verdict flips, a score differs by more than `TOLERANCE`, or the folder's script alone gives
-    another score than the same code here.
+    another score than the same code here, or the model can judge none of the images.
     """
     edge = EdgeInspector(folder)
     pairs = [(_judge(inspector, path), _judge(edge, path)) for path in tqdm(paths, desc="torch against the export", unit="image")]
     found = figures(pairs, images=images)
+    if found["not_judged"] == found["n"]:
+        raise ZeromissError(
+            f"none of the {found['n']} images of the {images} can be judged, so that nothing verifies the export: ask zeromiss inspect why"
+        )
     if found["flipped"] or found["above_tolerance"]:
         raise ZeromissError(
             f"the export does not judge as the model does: of {found['n']} images of the {images}, {found['flipped']} verdicts flip and "

@@ -22,20 +22,22 @@ from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
 
-def export(reference: str, workspace: Workspace, target: Path, *, engine: str) -> dict[str, Any]:
-    """Write the model that `reference` names to the folder `target`, whole and verified or not at all; return the check's figures.
+def export(reference: str, workspace: Workspace, target: Path | None, *, engine: str) -> tuple[Path, dict[str, Any]]:
+    """Write the model that `reference` names to a folder, whole and verified or not at all; return the folder and the check's figures.
 
-    Raises ZeromissError where packages are missing, `target` holds something else than an earlier export, the model cannot be
-    exported, its images are not here, or the exported model judges otherwise.
+    `target` None: the product's own folder in the workspace. Raises ZeromissError where packages are missing, the folder holds
+    something else than an earlier export, the model cannot be exported, its images are not here, or the exported model judges
+    otherwise.
     """
     refuse_missing(engine)
+    product, version = resolve(reference, workspace)
+    target = target or workspace.edge(product)
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / CONFIG).is_file())):
         raise ZeromissError(f"{target} exists and is no earlier export: name another folder to write to")
-    product, version = resolve(reference, workspace)
     bundle = download_bundle(reading(workspace), product, version)
     model = ModelName(name=model_name(product), version=version)
     images, paths = checked_images(product, workspace)
-    return write_verified(target, bundle, paths, images=images, model=model, engine=engine)
+    return target, write_verified(target, bundle, paths, images=images, model=model, engine=engine)
 
 
 def write_verified(target: Path, bundle: Path, paths: list[Path], *, images: str, model: ModelName, engine: str) -> dict[str, Any]:
@@ -57,7 +59,10 @@ def checked_images(product: str, workspace: Workspace) -> tuple[str, list[Path]]
     for split, name in (("audit", "audit set"), ("table", "metric table")):
         rows = manifest[manifest["split"] == split].sort_values("path")
         if len(rows):
-            return name, [workspace.raw(product) / path for path in rows["path"]]
+            paths = [workspace.raw(product) / path for path in rows["path"]]
+            if missing := sum(not path.is_file() for path in paths):
+                raise ZeromissError(f"{missing} of {len(paths)} images of {product}'s {name} are not here to verify an export on: run dvc pull")
+            return name, paths
     raise ZeromissError(f"{product} has neither an audit set nor a metric table to verify an export on: run zeromiss run {product}")
 
 

@@ -73,9 +73,8 @@ class EdgeInspector:
 
     def inspect(self, path: Path) -> Verdict:
         """Judge one image file; raises ZeromissError when it cannot be judged, which is never called normal."""
-        image_CHW = self._reader.read(path)
-        found = [self._measure(part, image_CHW) for part in self._parts]
-        score = self._score({name: value for one in found for name, value in one.features.items()})
+        found = self.measure(path)
+        score = self.score({name: value for one in found for name, value in one.features.items()})
         threshold = float(self.config["threshold"]["value"])
         return Verdict(
             path=str(path),
@@ -88,6 +87,18 @@ class EdgeInspector:
             sha256=sha256_file(path),
             side=int(self.config["size"]),
         )
+
+    def measure(self, path: Path) -> list[Measured]:
+        """Measure one image file by every detector; raises ZeromissError as `inspect` does."""
+        image_CHW = self._reader.read(path)
+        return [self._measure(part, image_CHW) for part in self._parts]
+
+    def score(self, features: dict[str, float]) -> float:
+        """Return the composite score of one row of features, in [0, 1] (higher = more abnormal)."""
+        row_1F = np.array([[features[name] for name in self.config["features"]]], dtype=np.float64)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="X does not have valid feature names")  # their order is the folder's own
+            return float(defect_probability(self._classifier, row_1F)[0])
 
     def _part(self, folder: Path, config: dict[str, Any]) -> Part:
         """Load one detector's graph and mask."""
@@ -128,13 +139,6 @@ class EdgeInspector:
             boxes_Q4, fid_Q = keep_largest(boxes_N4, distances_N, self.params.patches)
             values.append(localised_values(*pair, pixels_1P, boxes_Q4, fid_Q))
         return Measured(features=named(part.config["columns"], np.concatenate(values)), boxes_Q4=boxes_Q4, distances_Q=fid_Q)
-
-    def _score(self, features: dict[str, float]) -> float:
-        """Return the composite score of one row of features, in [0, 1] (higher = more abnormal)."""
-        row_1F = np.array([[features[name] for name in self.config["features"]]], dtype=np.float64)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="X does not have valid feature names")  # their order is the folder's own
-            return float(defect_probability(self._classifier, row_1F)[0])
 
 
 def main(folder: Path, arguments: list[str] | None = None) -> int:

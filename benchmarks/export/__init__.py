@@ -1,0 +1,1 @@
+"""How far an exported model lies from the one with torch, on a real product."""
