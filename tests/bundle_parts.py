@@ -18,10 +18,11 @@ def draw(path, seed, bar=False):
     return path
 
 
-def write_real_bundle(folder, images, *, threshold=THRESHOLD, family="nb", masked=False):
+def write_real_bundle(folder, images, *, threshold=THRESHOLD, family="nb", masked=False, reads=""):
     """Write a bundle of the product tiny as the pipeline packs it and return it; the second half of the images are its defects.
 
-    Its classifier is of one family, with default parameters; `masked`: with a drawn mask of normal variation.
+    Its classifier is of one family, with default parameters, and reads the columns that the pattern `reads` is found in;
+    `masked`: with a drawn mask of normal variation.
     """
     import pandas as pd
     import torch
@@ -48,7 +49,7 @@ def write_real_bundle(folder, images, *, threshold=THRESHOLD, family="nb", maske
     if masked:
         save_mask(folder / "mask.safetensors", mask_HW)
     measurer = Measurer(detector=network, backbone=backbone, params=params, mask_HW=mask_HW)
-    rows = pd.DataFrame([measurer.measure(torch.from_numpy(load_image(path, 64))).features for path in images])
+    rows = pd.DataFrame([measurer.measure(torch.from_numpy(load_image(path, 64))).features for path in images]).filter(regex=reads)
     labels = np.repeat([0, 1], len(images) // 2)
     recipe = Recipe(correlation=0.95, smote_neighbours=None, seed=0)
     save_classifier(folder / "classifier.skops", fit_pipeline(family, {}, rows, labels, recipe))

@@ -44,6 +44,15 @@ def test_nearest_agrees_with_cdist():
     assert torch.equal(nearest(cells_ND, codes_KD), torch.cdist(cells_ND, codes_KD).argmin(1))
 
 
+def test_the_nearer_of_two_almost_equal_codes_is_found_in_evaluation():
+    made = codebook()
+    with torch.no_grad():
+        made.codes_KD.copy_(torch.tensor([[3000.0, 1.0], [3000.0, -1.0], [0.0, 0.0]]))
+    cell = latent((3000.0, -1e-4))  # squared distances 1.0002 and 0.9998; fp32 has 9,000,001 - 18,000,000 for both
+    assert made.eval()(cell).codes_Bhw.tolist() == [[[1]]]
+    assert made.train()(cell).codes_Bhw.tolist() == [[[0]]]
+
+
 def test_quantised_values_distance_and_codes_by_hand():
     quantised = codebook()(latent((0.4, 0.0), (0.0, 1.5)))
     assert quantised.codes_Bhw.tolist() == [[[0, 2]]]

@@ -84,13 +84,18 @@ class Codebook(nn.Module):
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
 
     def forward(self, latent_BDhw: Tensor) -> Quantised:
-        """Quantise a latent, always in fp32; nothing is learned here (see `learn`)."""
+        """Quantise a latent, always in fp32; nothing is learned here (see `learn`).
+
+        In evaluation the nearest code is sought in float64: between two that are almost equally near, the formula in fp32 decides by
+        its rounding, which differs from one engine, processor and version to the next, and a part's verdict with it.
+        """
         with torch.autocast(latent_BDhw.device.type, enabled=False):
             return self._quantise(latent_BDhw)
 
     def _quantise(self, latent_BDhw: Tensor) -> Quantised:
         latent_BhwD = latent_BDhw.float().movedim(1, -1)
-        codes_N = nearest(latent_BhwD.detach().flatten(0, 2), self.codes_KD.detach())
+        sought = torch.float32 if self.training else torch.float64
+        codes_N = nearest(latent_BhwD.detach().flatten(0, 2).to(sought), self.codes_KD.detach().to(sought))
         code_BhwD = functional.embedding(codes_N.view(latent_BhwD.shape[:-1]), self.codes_KD)
         square_BhwD = (latent_BhwD - code_BhwD.detach()).square()
         loss = self.beta * square_BhwD.mean()
