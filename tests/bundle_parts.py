@@ -18,7 +18,7 @@ def draw(path, seed, bar=False):
     return path
 
 
-def write_real_bundle(folder, images, *, threshold=THRESHOLD, family="nb", masked=False, reads=""):
+def write_real_bundle(folder, images, *, threshold=THRESHOLD, family="nb", masked=False, reads="."):
     """Write a bundle of the product tiny as the pipeline packs it and return it; the second half of the images are its defects.
 
     Its classifier is of one family, with default parameters, and reads the columns that the pattern `reads` is found in;
