@@ -25,10 +25,10 @@ def plant():
     top.chmod(0o755)
     root, folder = top / "repository", top / "services"
     with pytest.MonkeyPatch.context() as patch:
-        make_repository(root)
         for name, value in environment(root).items():
             patch.setenv(name, value)
         try:
+            make_repository(root)
             list(up(folder, dict.fromkeys(PORTS, 0), root=root))
             yield Plant(root, read_settings(folder).environment())
         finally:
