@@ -33,7 +33,8 @@ products:
     source: {{kind: csv, path: nothing.csv}}
     ingest: {{inbox: "s3://incoming/{PRODUCT}", settle_seconds: 1, remove: true, push: true}}
     manifest: {{mask: 4}}
-    vqgan: {{channels: [8, 16], blocks: 1, codes: 16, code_dim: 4, critic_channels: 4, attention: false, crop: 32, batch: 4, steps: 60, perceptual: 0.0}}
+    vqgan: {{channels: [8, 16], blocks: 1, codes: 16, code_dim: 4, critic_channels: 4, attention: false, crop: 32, batch: 4, steps: 60, codebook_start: 20, dead_after: 10,
+            critic_start: 40, critic_warmup: 10, perceptual: 0.1}}
     metrics: {{pixels: 10, patches: 20}}
     selection: {{families: [lr], draws: 3, folds: 2, outer_folds: 2}}
     promotion: {{mode: approve, clean: committed, latency_ms: 60000}}
