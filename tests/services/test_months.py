@@ -60,9 +60,9 @@ def first_model(plant, drawn):
     assert git(plant.root, "rev-parse", "HEAD") == event["payload"]["commit"] == git(plant.root, "rev-parse", "origin/main")
     plant.step("ingested, committed, pushed, told", versions=0)
 
-    soon = datetime.now(UTC) + timedelta(seconds=75)
+    soon = datetime.now(UTC) + timedelta(minutes=2)  # a minute or more from now, as seconds are cut off
     plant.shell("schedule", PRODUCT, "--cron", f"{soon.minute} {soon.hour} * * *", "--timezone", "UTC", "--on")
-    run = until(lambda: [one for one in plant.runs("train") if one["state"]["type"] == "RUNNING"], 240, "the schedule begins a training")[0]
+    run = until(lambda: [one for one in plant.runs("train") if one["state"]["type"] == "RUNNING"], 300, "the schedule begins a training")[0]
     assert run["auto_scheduled"]
     plant.shell("schedule", PRODUCT, "--off")
     plant.step("a schedule has begun the training", versions=0)
