@@ -7,9 +7,13 @@ command, which `dvc repro` hides behind 255, and repeats nothing that the stage 
 import logging
 import re
 import sys
+from pathlib import Path
+from typing import Any
 
+import psutil
 from dvc.exceptions import DvcException, ReproductionError
 from dvc.repo import Repo
+from dvc.rwlock import RWLOCK_FILE, RWLockFileCorruptedError, _edit_rwlock
 from dvc.stage.exceptions import StageCmdFailedError
 from dvc.ui import ui
 
@@ -43,6 +47,7 @@ def main(arguments: list[str]) -> int:
 def _act(verb: str, target: str) -> int:
     """Do the act in the repository of the current folder and return the exit code."""
     with Repo() as repo:
+        forget_zombies(repo)
         if verb == "repro":
             repo.reproduce(target, single_item=True)
         elif verb == "add":
@@ -61,6 +66,28 @@ def _act(verb: str, target: str) -> int:
             with at_remote(repo):
                 return 0 if ACTS[verb](repo, target) else ABSENT
     return 0
+
+
+def forget_zombies(repo: Repo) -> None:
+    """Take processes that were killed and that nobody has waited for off DVC's list of who is at work.
+
+    DVC takes them for living ones and refuses. The first process of a container often waits for nobody, so that they stay for ever.
+    A list that a killed process has left half written goes too.
+    """
+    try:
+        with _edit_rwlock(repo.tmp_dir, repo.fs, repo.config["core"].get("hardlink_lock", False)) as lock:
+            lock["read"] = {path: left for path, infos in lock["read"].items() if (left := [info for info in infos if not _is_zombie(info)])}
+            lock["write"] = {path: info for path, info in lock["write"].items() if not _is_zombie(info)}
+    except RWLockFileCorruptedError:  # its writer was killed in the middle, so that nobody can read it ever again
+        Path(repo.tmp_dir, RWLOCK_FILE).unlink()
+
+
+def _is_zombie(info: dict[str, Any]) -> bool:
+    """Return whether a process of DVC's list has ended but is still known to the system."""
+    try:
+        return psutil.Process(int(info["pid"])).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False  # DVC sees that by itself
 
 
 def _exit_code(error: StageCmdFailedError) -> int:

@@ -11,7 +11,7 @@ class StageFailed(Exception):
     """A process of the pipeline failed and has said why on the terminal; there is nothing to print twice."""
 
     def __init__(self, target: str, exit_code: int, said: str = "") -> None:
-        """Keep what failed and how it ended, and its sentence where somebody listened."""
+        """Keep what failed and how it ended, and its sentence where nobody sits at a terminal to read it there."""
         super().__init__(said or f"{target} ended with exit code {exit_code}; its own message says why")
         self.target = target
         self.exit_code = exit_code

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.checkpoints import kept, keeper_of
 from tasks.commits import take_commit
-from tasks.pipeline import act_heard, run_stage
+from tasks.pipeline import act, run_stage
 from tasks.versioning import environment
 from zeromiss.errors import ZeromissError
 
@@ -39,7 +39,7 @@ def refuse_own_store(who: str) -> None:
 @task(cache_policy=NO_CACHE, persist_result=False)
 def bring_data(stage: str, clone: Path) -> None:
     """Bring all that the stage depends on from DVC's remote; raise StageFailed when it is not to be had."""
-    act_heard("prepare", stage, clone, environment())
+    act("prepare", stage, clone, environment())
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -54,10 +54,10 @@ def bring_state(stage: str, clone: Path, say: Callable[[str], None]) -> "Keeper 
 def train_on(stage: str, clone: Path, *, parent: str, keeper: "Keeper | None", every: float) -> None:
     """Run the stage in a slot of the GPU, its state copied to the remote meanwhile; raise StageFailed when it fails."""
     with kept(keeper, every=every) if keeper else nullcontext():
-        run_stage.with_options(name=stage, tags={"gpu"})(stage, str(clone), worker="gpu", parent=parent, heard=True)
+        run_stage.with_options(name=stage, tags={"gpu"})(stage, str(clone), worker="gpu", parent=parent)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def give_data(stage: str, clone: Path) -> None:
     """Push what the stage made; raise StageFailed when the remote does not take it."""
-    act_heard("send", stage, clone, environment())
+    act("send", stage, clone, environment())

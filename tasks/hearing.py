@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable
 
 _BLOCK = 1 << 16
@@ -16,6 +17,10 @@ class Sentences:
         """Begin with nothing heard."""
         self.last = ""
         self._rest = b""
+
+    def listener(self) -> Callable[[bytes], None] | None:
+        """Return `hear`; None where a person sits at the terminal, which a process then has as its own, progress bars and all."""
+        return None if sys.stderr.isatty() else self.hear
 
     def hear(self, block: bytes) -> None:
         """Take the next bytes; a line ends with a line feed or, of a progress bar, with a carriage return."""

@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks import git
 from tasks.failure import StageFailed
+from tasks.hearing import Sentences
 from tasks.pipeline import PROCESS, process, wait_for
 from tasks.versioning import environment
 
@@ -182,10 +183,11 @@ def _emit(event: str, product: str, payload: dict[str, Any], key: str) -> None:
 
 def _act(verb: str, product: str, root: str, lock: int) -> None:
     """Run one act of DVC on the raw folder in a process that keeps the lock until it ends; raise StageFailed when it fails."""
-    target = f"data/01_raw/{product}"
-    code = wait_for([sys.executable, "-P", str(PROCESS), verb, target], Path(root), {**os.environ, **environment()}, pass_fds=(lock,))
+    target, sentences = f"data/01_raw/{product}", Sentences()
+    command = [sys.executable, "-P", str(PROCESS), verb, target]
+    code = wait_for(command, Path(root), {**os.environ, **environment()}, listen=sentences.listener(), pass_fds=(lock,))
     if code != 0:
-        raise StageFailed(target, code)
+        raise StageFailed(target, code, sentences.last)
 
 
 def _raw_images(workspace: "Workspace", product: str) -> tuple[list[str], list[str]]:

@@ -63,20 +63,19 @@ def read_order(product: str, root: Path, flow: str = TRAIN) -> list[tuple[str, s
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, retries=1, retry_condition_fn=_again)
-def run_stage(target: str, root: str, *, worker: str, parent: str, cluster: str | None = None, heard: bool = False) -> None:
+def run_stage(target: str, root: str, *, worker: str, parent: str, cluster: str | None = None) -> None:
     """Bring one stage up to date: `dvc repro --single-item TARGET` with this terminal.
 
     The stage's run nests under the run `parent`; it divides its work on `cluster` (None: as params.yaml says). A
     stage on a GPU holds a slot of Prefect's concurrency limit `gpu` meanwhile, where such a limit has been set.
-    Raises StageFailed when it fails, with the stage's own sentence where it is to be `heard` by another machine.
+    Raises StageFailed when it fails.
     """
     settings = {"ZEROMISS_PARENT_RUN": parent} | ({"ZEROMISS_CLUSTER": cluster} if cluster else {})
-    do = act_heard if heard else act
     if worker == "gpu":
         with gpu_slot():
-            do("repro", target, Path(root), settings)
+            act("repro", target, Path(root), settings)
     else:
-        do("repro", target, Path(root), settings)
+        act("repro", target, Path(root), settings)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -89,16 +88,9 @@ def changed_stages(targets: list[str], root: str) -> list[str]:
 
 
 def act(verb: str, target: str, root: Path, settings: dict[str, str]) -> None:
-    """Run one act of DVC; raise StageFailed with its exit code when it fails."""
-    code = process(verb, target, root, settings)
-    if code != 0:
-        raise StageFailed(target, code)
-
-
-def act_heard(verb: str, target: str, root: Path, settings: dict[str, str]) -> None:
-    """Run one act of DVC as `act` does; what it refuses with is the text of StageFailed too, for another machine to tell."""
+    """Run one act of DVC; raise StageFailed when it fails."""
     sentences = Sentences()
-    code = process(verb, target, root, settings, listen=sentences.hear)
+    code = process(verb, target, root, settings, listen=sentences.listener())
     if code != 0:
         raise StageFailed(target, code, sentences.last)
 

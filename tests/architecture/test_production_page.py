@@ -13,3 +13,20 @@ def test_the_monitors_figures_are_those_measured(repository):
     assert f"{found['alarms']} alarms in {found['weeks']} unchanged weeks of boards of their own (95 % interval of the rate: 0 to {100 * high:.1f} %; {found['p_up_to_0.05']} week had p" in page
     assert f"the first alarm came in week {found['alarm_in_week']}; the share of good boards called abnormal ({found['line_boards']} boards at each brightness, {100 * found['line_fpr']:g} % before) had doubled in week {found['fpr_doubled_in_week']}" in page
     assert found["alarms"] == 0 and found["alarm_in_week"] < found["fpr_doubled_in_week"]
+
+
+def test_the_exports_figures_are_those_measured(repository):
+    page = " ".join((repository / "docs/production.md").read_text(encoding="utf-8").split())
+    found = json.loads((repository / "benchmarks/export/measured.json").read_text(encoding="utf-8"))
+    engines, families = ("onnxruntime", "openvino"), found["families"]
+    assert (found["winner"], found["n"], len(families), found["tolerance"]) == ("et", 122, 13, 1e-4)
+    exported = [", ".join(name for name in families if not families[name][engine]["above_tolerance"]) for engine in engines]
+    assert f"| on all images: exported | {' | '.join(exported)} |" in page
+    refused = [
+        ", ".join(f"{name} ({one[engine]['above_tolerance']}, {one[engine]['largest']:.4f})" for name, one in families.items() if one[engine]["above_tolerance"])
+        for engine in engines
+    ]
+    assert f"and the largest difference | {' | '.join(refused)} |" in page
+    assert all(families["et"][engine]["largest"] == 0.0 for engine in engines)
+    assert {one[engine]["flipped"] for one in families.values() for engine in engines} == {0}
+    assert f"by {found['columns']['onnxruntime']['median']:.0e} of its standard deviation" in page

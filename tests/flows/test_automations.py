@@ -153,7 +153,7 @@ def test_failures_drifts_and_promotions_reach_the_webhook(posted, client):
     assert "no model of bolt is registered: train one" in failure["body"]
     assert with_subject(posted, "drifted") == [{"subject": "nut has drifted", "body": "nut: version 3 should be trained anew"}]
     (promotion,) = with_subject(posted, "champion")
-    assert promotion == {"subject": "nut has a new champion", "body": "zeromiss-nut version 4 is champion: it missed none of 63"}
+    assert promotion == {"subject": "nut has a new champion", "body": "zeromiss-nut version 4: it missed none of 63"}
 
 
 def test_a_block_can_be_let_go(posted, client):

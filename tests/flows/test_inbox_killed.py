@@ -29,7 +29,7 @@ DRIVER = textwrap.dedent(
 
     def child(at):
         os.setsid()
-        quiet = os.open(os.devnull, os.O_WRONLY)
+        quiet = os.open(events.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(quiet, 1); os.dup2(quiet, 2)
         count = 0
 
@@ -113,7 +113,7 @@ def camera(tmp_path_factory, repository):
 def finished(camera):
     """Let the next ingest run and check that all is where it belongs."""
     assert camera.drawn.keys() <= camera.kept()
-    assert camera.ingest()["status"] == 0
+    assert camera.ingest()["status"] == 0, camera.events.with_suffix(".log").read_text()[-3000:]
     committed = committed_images(camera.root)
     assert set(committed.values()) == camera.drawn.keys() and len(committed) == len(camera.drawn)
     raw = camera.root / "data/01_raw/line"

@@ -206,3 +206,21 @@ def test_versioned_is_told_without_dvc(root, monkeypatch):
     assert is_versioned(workspace, "tiny")
     (root / POINTER).write_text("outs: []\n")
     assert not is_versioned(workspace, "tiny")
+
+
+@pytest.mark.parametrize("what", ["a zombie's", "half of a list"])
+def test_what_a_killed_process_left_of_dvcs_locks_stops_nobody(root, what):
+    """A zombie: killed, and nobody has waited for it."""
+    import json
+    import sys
+
+    from tasks.dvc_process import main
+
+    with subprocess.Popen([sys.executable, "-c", ""]) as killed:
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+        info = {"pid": killed.pid, "cmd": "killed"}
+        lock = json.dumps({"read": {f"{root / RAW}/images": [info]}, "write": {str(root / RAW): info}})
+        (root / ".dvc/tmp").mkdir(exist_ok=True)
+        (root / ".dvc/tmp/rwlock").write_text(lock if what == "a zombie's" else lock[:40])
+        assert main(["add", RAW]) == 0
+    assert (root / POINTER).is_file()

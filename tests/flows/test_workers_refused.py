@@ -51,7 +51,7 @@ def find(root, workers=None):
         (lambda root: (root / "new.py").touch(), r"new.py in .* is not as in commit"),
         (lambda root: git(root, "commit", "-q", "--allow-empty", "-m", "mine"), "is on no branch of a git remote.*: git push$"),
         (lambda root: git(root, "remote", "remove", "origin"), "has no git remote that a worker could fetch commit"),
-        (lambda root: git(root, "rm", "-q", "--cached", "data/01_raw/tiny.dvc"), "data/01_raw/tiny.dvc in .* is not as in commit"),
+        (lambda root: git(root, "rm", "-q", "--cached", "data/01_raw/tiny.dvc"), r"data/01_raw/tiny.dvc and 1 more in .* is not as in commit"),
     ],
 )
 def test_a_commit_that_a_worker_cannot_take_up_is_refused(pushed, spoil, sentence):

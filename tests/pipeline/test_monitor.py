@@ -26,6 +26,8 @@ def write_metric_table(workspace, values, label="normal"):
 @pytest.fixture
 def model(tiny, tracked, monkeypatch):
     """Version 1 of a model whose score is the mean brightness, chosen on normal images of 0.15 to 0.35; we stand in its workspace."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
     from zeromiss.inspection.inspector import Inspector
     from zeromiss.inspection.verdict import ModelName
 
@@ -35,13 +37,13 @@ def model(tiny, tracked, monkeypatch):
 
     monkeypatch.setattr(Inspector, "load", classmethod(load))
     monkeypatch.chdir(tracked.root)
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
     text = tracked.params_file.read_text().rstrip() + "\n    inspection: {overlays: false}\n    monitor: {permutations: 99, false_alarm: 0.02}\n"
     tracked.params_file.write_text(text)
     write_metric_table(tracked, np.linspace(0.15, 0.35, 40))
     write_bundle(tracked, files={"weights.txt": "w"}, features=["mean"])
     assert register(tiny, tracked) == "1"
-    return tracked
+    with temporary_settings(restore_defaults=[PREFECT_API_URL]):  # another test's server may be this process's
+        yield tracked
 
 
 def photograph(folder, greys):

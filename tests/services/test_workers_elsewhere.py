@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.flows.conftest import fake_inspector, prefect_server, template  # noqa: F401  (fixtures)
 from tests.flows.workers_parts import Machine, add_code, deploy_fit, share
 from tests.registry_parts import git
 

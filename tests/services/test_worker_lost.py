@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows.conftest import prefect_server  # noqa: F401  (fixtures)
 from tests.flows.workers_parts import Machine, add_code, deploy_fit, share, wait_until
 from tests.workspace_parts import PROFILE, git_and_dvc, unaligned
 
