@@ -30,3 +30,11 @@ def test_the_exports_figures_are_those_measured(repository):
     assert all(families["et"][engine]["largest"] == 0.0 for engine in engines)
     assert {one[engine]["flipped"] for one in families.values() for engine in engines} == {0}
     assert f"by {found['columns']['onnxruntime']['median']:.0e} of its standard deviation" in page
+
+
+def test_the_exports_speed_is_that_measured(repository):
+    page = " ".join((repository / "docs/production.md").read_text(encoding="utf-8").split())
+    figures = json.loads((repository / "benchmarks/results/edge.json").read_text(encoding="utf-8"))["figures"]
+    first, second, networks = ((f"{one['value']:.2f}", f"({one['spread'][0]:.2f} to {one['spread'][1]:.2f})") for one in figures)
+    assert f"onnxruntime {first[0]} times as fast as torch {first[1]}, OpenVINO {second[0]} times {second[1]}" in page
+    assert f"by OpenVINO {networks[0]} times as fast as by onnxruntime {networks[1]}" in page

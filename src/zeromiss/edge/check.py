@@ -48,7 +48,7 @@ def compare(inspector: Inspector, folder: Path, paths: Sequence[Path], *, images
         raise ZeromissError(
             f"the export does not judge as the model does: of {found['n']} images of the {images}, {found['flipped']} verdicts flip and "
             f"{found['above_tolerance']} scores differ by more than {TOLERANCE:g} (at most {found['largest_difference']:.3g}); no folder was "
-            "made: inspect with zeromiss, or choose a steadier family of classifiers (selection.families)"
+            "made: inspect with zeromiss, or choose a steadier family of classifiers, such as extra trees (selection.families)"
         )
     _run_alone(folder, list(paths)[:RUN_ALONE], [pair[1] for pair in pairs])
     return found
