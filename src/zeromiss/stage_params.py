@@ -203,7 +203,9 @@ class ServingParams(Section):
     boxes: int = Field(default=25, ge=0)  # patches in an answer, the most distant first
     poll_seconds: float = Field(default=5.0, gt=0.0, le=3600.0)  # between two looks at which version is champion
     notice_seconds: float = Field(default=0.0, ge=0.0, le=600.0)  # told to stop, /health says not ready for so long and all goes on
-    drain_seconds: float = Field(default=60.0, gt=0.0, le=3600.0)  # most that requests under way get once no new ones are taken
+    drain_seconds: float = Field(default=60.0, gt=0.0, le=3600.0)  # most that requests under way get once no new ones are taken; the last rows get as long again
+    keep: bool = True  # a row of every verdict in the product's data set of verdicts, as zeromiss inspect keeps them
+    keep_seconds: float = Field(default=60.0, gt=0.0, le=3600.0)  # between two writes of rows: what a kill loses
 
     @model_validator(mode="after")
     def _a_batch_finds_room(self) -> "ServingParams":

@@ -111,3 +111,34 @@ def test_a_broken_part_and_one_of_another_schema_are_named(tmp_path):
     part.write_bytes(b"PAR1")
     with pytest.raises(ZeromissError, match=r"part-\w+\.parquet is not a readable Parquet file"):
         append(tmp_path, rows("b"), key=KEY)
+
+
+def parts(folder):
+    """Return the rows of each part, by its path."""
+    return {str(path.relative_to(folder)): pq.read_metadata(path).num_rows for path in sorted(folder.glob("day=*/*"))}
+
+
+def test_who_brings_few_rows_lets_a_part_grow_until_it_is_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "_FULL", 4)
+    assert [append(tmp_path, rows(names), key=KEY, grow=True) for names in ("ab", "bc", "abc", "def", "g")] == [2, 1, 0, 3, 1]
+    assert list(parts(tmp_path).values()) in ([6, 1], [1, 6])  # 2, 3, 6: full; then another
+    append(tmp_path, rows("h", day=4), key=KEY, grow=True)
+    append(tmp_path, rows("i", mean=0.5), key=KEY, grow=True)  # another day, other columns: parts of their own
+    assert sorted(parts(tmp_path).values()) == [1, 1, 1, 6]
+    assert sorted(read(tmp_path)["sha256"].to_pylist()) == list("abcdefghi")
+    assert append(tmp_path, rows("abcdefghi"), key=KEY) == 0
+
+
+def test_a_part_that_cannot_grow_stays_as_it_was(tmp_path, monkeypatch):
+    append(tmp_path, rows("ab"), key=KEY, grow=True)
+    before = {path: path.read_bytes() for path in tmp_path.glob("day=*/*")}
+
+    def half(table, path):
+        path.write_bytes(b"PAR1 half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full, pytest.raises(OSError, match="No space"):
+        full.setattr(pq, "write_table", half)
+        append(tmp_path, rows("c"), key=KEY, grow=True)
+    assert {path: path.read_bytes() for path in tmp_path.glob("day=*/*")} == before
+    assert append(tmp_path, rows("c"), key=KEY, grow=True) == 1 and list(parts(tmp_path).values()) == [3]

@@ -10,6 +10,7 @@ import pytest
 
 from tests.serving_parts import THRESHOLDS, as_json, crown, make_versions, refused, served, set_serving, spoil
 from zeromiss.inspection.inspector import Inspector
+from zeromiss.inspection.ledger import read
 from zeromiss.registry import publish
 from zeromiss.registry.store import prepare
 
@@ -146,15 +147,17 @@ def test_sigterm_answers_what_is_under_way_and_takes_no_more(made):
 
 
 def test_notice_is_given_before_the_door_closes(made):
-    """Told to stop, it says so and goes on judging; told again, it does not wait for the end of the notice."""
+    """Told to stop, it says so and goes on judging; told again, it does not wait for the end of the notice. It was told to keep no rows."""
     workspace, images = made
     crown(workspace, "1")
-    set_serving(workspace, notice_seconds=600)
+    set_serving(workspace, notice_seconds=600, keep="false")
+    rows = read(workspace.verdicts("tiny")).num_rows
     with served(workspace) as client:
         client.process.send_signal(signal.SIGTERM)
         health = wait_for(lambda: (found := client.get("/health")).status_code == 503 and found)
-        assert health.json()["live"] and not health.json()["ready"]
-        assert client.post("/inspect", json=as_json(images[0])).status_code == 200
+        assert health.json()["live"] and not health.json()["ready"] and health.json()["rows"] is None
+        assert client.post("/inspect", json=as_json(images[6])).status_code == 200
         client.process.send_signal(signal.SIGTERM)
         client.process.communicate(timeout=300)
         assert client.process.returncode == 0
+    assert read(workspace.verdicts("tiny")).num_rows == rows

@@ -128,7 +128,7 @@ class Inspector:
         Raises ZeromissError when the file cannot be judged, or cannot be laid over the bundle's reference: no such file is
         ever called normal.
         """
-        return self._examine_file(path, self._single if alone or self.one_at_a_time else self._measurer).verdict
+        return self.examine(path, alone=alone).verdict
 
     def inspect_image(self, image_CHW: np.ndarray | torch.Tensor) -> Verdict:
         """Judge an RGB image (3, size, size) in [0, 1]; `path` is then empty, `sha256` that of its float32 bytes.
@@ -142,9 +142,9 @@ class Inspector:
         aligned = torch.from_numpy(self._reader.align(tensor.numpy()))
         return self._examine(aligned, self._single, path="", sha256=digest, began=began).verdict
 
-    def examine(self, path: Path) -> Examination:
-        """Judge one image file and keep reconstruction, difference and boxes with the verdict."""
-        return self._examine_file(path, self._single)
+    def examine(self, path: Path, *, alone: bool = True) -> Examination:
+        """Judge one image file as `inspect` does, and keep metrics, reconstruction, difference and boxes with the verdict."""
+        return self._examine_file(path, self._single if alone or self.one_at_a_time else self._measurer)
 
     def examine_many(self, paths: Iterable[Path], *, workers: int | None = None) -> Iterator[Examination | ZeromissError]:
         """Yield for each image file, in their order, its examination or the error that kept it from being judged.

@@ -1,7 +1,8 @@
 """Append-only data sets in Parquet, a folder a day: rows that came stay, and the same row again adds nothing.
 
 A part appears whole under a name made of its rows' keys, and one process at a time appends, so that a kill at any
-moment leaves either the part or nothing, and of two at once neither loses a row.
+moment leaves either the part or nothing, and of two at once neither loses a row. Every append opens every part: who
+appends a few rows a minute for months lets a part grow, which is replaced in one step by itself with the rows added.
 """
 
 import hashlib
@@ -21,12 +22,13 @@ from zeromiss.tables import VERSION_KEY, stamp
 SCHEMA_VERSION = 1
 _DAYS = ds.partitioning(pa.schema([("day", pa.string())]), flavor="hive")
 _NAME = 16  # characters of a part's name
+_FULL = 4096  # rows of a part that grows no more: 5 MB at 150 metrics, written anew for each few rows
 
 
-def append(folder: Path, rows: pa.Table, *, key: Sequence[str]) -> int:
+def append(folder: Path, rows: pa.Table, *, key: Sequence[str], grow: bool = False) -> int:
     """Add the rows whose `key` columns (text) are not there yet, each to the day of its `time` in UTC; return how many.
 
-    A part that a killed process began is removed. Raises ZeromissError where a part cannot be read.
+    `grow`: to a part of that day with these columns and fewer than 4096 rows, where there is one. A part that a killed process began is removed. Raises ZeromissError where a part cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
@@ -35,7 +37,7 @@ def append(folder: Path, rows: pa.Table, *, key: Sequence[str]) -> int:
         fresh = _unknown(folder, rows, key)
         days = pc.strftime(fresh["time"], format="%Y-%m-%d")
         for day in sorted(set(days.to_pylist())):
-            _write(folder / f"day={day}", fresh.filter(pc.equal(days, day)), key)
+            _write(folder / f"day={day}", fresh.filter(pc.equal(days, day)), key, grow=grow)
     return fresh.num_rows
 
 
@@ -71,11 +73,20 @@ def _keys(rows: pa.Table, key: Sequence[str]) -> list[tuple[str, ...]]:
     return list(zip(*(rows[name].to_pylist() for name in key), strict=True))
 
 
-def _write(folder: Path, rows: pa.Table, key: Sequence[str]) -> None:
+def _write(folder: Path, rows: pa.Table, key: Sequence[str], *, grow: bool) -> None:
     """Write one part, whole or not at all."""
     digest = hashlib.sha256(repr(_keys(rows, key)).encode()).hexdigest()[:_NAME]
-    with atomic_path(folder / f"part-{digest}.parquet") as temporary:
+    part = folder / f"part-{digest}.parquet"
+    if grow and (growing := _not_full(folder, rows.schema)) is not None:
+        part, rows = growing, pa.concat_tables([pq.ParquetFile(growing).read().replace_schema_metadata(), rows])
+    with atomic_path(part) as temporary:
         pq.write_table(rows.cast(stamp(rows.schema, SCHEMA_VERSION)), temporary)
+
+
+def _not_full(folder: Path, schema: pa.Schema) -> Path | None:
+    """Return a part with these columns that may still grow, None where there is none."""
+    parts = sorted(folder.glob("part-*.parquet"))
+    return next((part for part in parts if _schema(part).equals(schema) and pq.read_metadata(part).num_rows < _FULL), None)
 
 
 def _schema(part: Path) -> pa.Schema:

@@ -28,11 +28,11 @@ FACTS = {
 KEY = ("sha256", "model_version")
 
 
-def verdict_row(examined: Examination, features: Sequence[str]) -> dict[str, Any]:
-    """Return an examination as a row, judged now."""
+def verdict_row(examined: Examination, features: Sequence[str], *, name: str | None = None) -> dict[str, Any]:
+    """Return an examination as a row, judged now; `name` of the image, where it isn't the file's."""
     verdict = examined.verdict
     facts = {
-        "sha256": verdict.sha256, "name": Path(verdict.path).name, "time": datetime.now(UTC), "model_version": verdict.model.version,
+        "sha256": verdict.sha256, "name": Path(verdict.path).name if name is None else name, "time": datetime.now(UTC), "model_version": verdict.model.version,
         "score": verdict.score, "threshold": verdict.threshold, "verdict": verdict.verdict, "seconds": examined.seconds,
     }  # fmt: skip
     return facts | {name: float(examined.measurement.features[name]) for name in features}
@@ -43,9 +43,12 @@ def verdict_table(rows: Sequence[dict[str, Any]], features: Sequence[str]) -> pa
     return pa.Table.from_pylist(list(rows), schema=pa.schema(FACTS | dict.fromkeys(features, pa.float64())))
 
 
-def keep(dataset: Path, rows: pa.Table) -> int:
-    """Add rows to a product's data set; an image that the same version judged before adds none. Return how many came."""
-    return append(dataset, rows, key=KEY)
+def keep(dataset: Path, rows: pa.Table, *, grow: bool = False) -> int:
+    """Add rows to a product's data set; an image that the same version judged before adds none. Return how many came.
+
+    `grow`: to a part that is there, as `append` does it, for who brings a few rows again and again.
+    """
+    return append(dataset, rows, key=KEY, grow=grow)
 
 
 def keep_folder(dataset: Path, folder: Path) -> int:

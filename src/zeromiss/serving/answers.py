@@ -68,6 +68,15 @@ class Refused(Answer):
     at: str
 
 
+class Rows(Answer):
+    """How the rows of verdicts fare, since the server started."""
+
+    kept: int  # added to the data set; an image that the same version judged before adds none
+    waiting: int  # in memory, to be written next
+    dropped: int  # gone, the oldest ones, because too many waited
+    problem: str  # what keeps them from being written, empty where nothing does
+
+
 class Health(Answer):
     """Whether requests are taken, by which version, and what keeps a newer one from being taken."""
 
@@ -79,6 +88,7 @@ class Health(Answer):
     images_most: int
     refused: Refused | None
     registry: str  # what is wrong with it, empty where it answers
+    rows: Rows | None  # null where none are kept
 
 
 class Version(Answer):

@@ -17,7 +17,8 @@ from zeromiss.registry.sealed import Sealed
 from zeromiss.serving.answers import Batch, Health, Judged, Model, NotJudged, Version
 from zeromiss.serving.charge import Charge
 from zeromiss.serving.intake import Given, discard, read_batch, read_one
-from zeromiss.serving.judge import Judge
+from zeromiss.serving.judge import Found, Judge
+from zeromiss.serving.keeping import Keeper
 from zeromiss.serving.meters import CONTENT, Meters
 from zeromiss.serving.refusal import Refusal
 from zeromiss.stage_params import ServingParams
@@ -34,6 +35,7 @@ class Service:
     charge: Charge
     judge: Judge
     meters: Meters
+    keeper: Keeper | None = None  # of the rows of verdicts
     stopping: bool = False  # told to stop: what comes is still judged, but nothing more should come
 
     async def one(self, request: Request) -> Judged:
@@ -79,6 +81,7 @@ class Service:
             images_most=self.judge.most,
             refused=self.charge.refused,
             registry=self.charge.registry,
+            rows=None if self.keeper is None else self.keeper.state(),
         )
 
     def version(self) -> Version:
@@ -108,8 +111,8 @@ class Service:
         finally:
             self.judge.leave(places.idle)
 
-    def _verdict(self, future: "Future[Judged]", opened: Sealed) -> Judged:
-        """Return a verdict, or raise why there is none."""
+    def _verdict(self, future: "Future[Found]", opened: Sealed) -> Judged:
+        """Return a verdict, whose row is now kept, or raise why there is none."""
         try:
             if not future.done() or future.cancelled():
                 raise Refusal(504, f"no verdict within {self.params.seconds:g} s (serving.seconds): send it again, or fewer at once")
@@ -117,10 +120,12 @@ class Service:
         except Exception:
             self.meters.image(None, opened.version)
             raise
-        self.meters.image(found, opened.version)
-        return found
+        self.meters.image(found.answer, opened.version)
+        if self.keeper is not None:
+            self.keeper.add(found.row, opened.inspector.features)
+        return found.answer
 
-    def _result(self, given: Given, future: "Future[Judged]", opened: Sealed) -> Judged | NotJudged:
+    def _result(self, given: Given, future: "Future[Found]", opened: Sealed) -> Judged | NotJudged:
         """Return an image's verdict or error."""
         try:
             return self._verdict(future, opened)
@@ -144,14 +149,14 @@ class _Places:
         self._judge.take(count)
         self.idle += count
 
-    def submit(self, opened: Sealed, given: Given) -> "Future[Judged]":
+    def submit(self, opened: Sealed, given: Given) -> "Future[Found]":
         """Hand an image in for one of them."""
         future = self._judge.submit(opened.inspector, given)
         self.idle -= 1
         return future
 
 
-async def _settle(futures: "Sequence[Future[Judged]]", seconds: float) -> None:
+async def _settle(futures: "Sequence[Future[Found]]", seconds: float) -> None:
     """Wait until all have ended or the time is over; what has not begun by then is not begun any more."""
     waiting = [asyncio.wrap_future(future) for future in futures]
     try:

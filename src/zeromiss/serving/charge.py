@@ -52,7 +52,7 @@ class Charge:
         try:
             version = self._champions.version()
         except Exception as error:  # nothing that a registry does may end the judging
-            self._complain(_sentence(error))
+            self._complain(sentence(error))
             return
         if version is None:
             self._complain(f"{self.current.name} has no champion any more: version {self.current.version} stays in charge")
@@ -71,7 +71,7 @@ class Charge:
         except Exception as error:
             before = self._attempt if self._attempt is not None and self._attempt.told.version == version else None
             pause = _PAUSE if before is None else min(2.0 * before.pause, _LONGEST)
-            told = Refused(version=version, why=_sentence(error), at=_now())
+            told = Refused(version=version, why=sentence(error), at=_now())
             self._attempt = _Attempt(told=told, pause=pause, again=time.monotonic() + pause)
             self._meters.swaps.labels(outcome="refused").inc()
             _log.error("version %s is champion and is not taken: %s", version, told.why)
@@ -115,7 +115,7 @@ class Watch:
         self._stop.set()
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
     """Return what went wrong on one line."""
     line = " ".join(str(error).split())
     return line if isinstance(error, ZeromissError) else f"{type(error).__name__}: {line}"

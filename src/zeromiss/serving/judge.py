@@ -7,12 +7,15 @@ import tempfile
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from zeromiss.errors import ZeromissError
 from zeromiss.inspection.inspector import Inspector
+from zeromiss.inspection.rows import verdict_row
 from zeromiss.serving.answers import Judged, judged
 from zeromiss.serving.intake import Given
 from zeromiss.serving.refusal import Refusal
@@ -20,6 +23,14 @@ from zeromiss.stage_params import ServingParams
 
 _KEPT = 0.9  # of the mean seconds an image, when the next one is counted in
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The answer to one image, and the row of its verdict, which is kept where the answer is given."""
+
+    answer: Judged
+    row: dict[str, Any]
 
 
 class Judge:
@@ -58,7 +69,7 @@ class Judge:
         with self._lock:
             self._taken -= count
 
-    def submit(self, inspector: Inspector, given: Given) -> "Future[Judged]":
+    def submit(self, inspector: Inspector, given: Given) -> "Future[Found]":
         """Have an image judged whose place is taken; it leaves the place when its thread has done with it."""
         future = self._pool.submit(self._judge, inspector, given)
         future.add_done_callback(lambda _: self.leave(1))
@@ -68,7 +79,7 @@ class Judge:
         """Forget what has not begun, and wait for what has."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _judge(self, inspector: Inspector, given: Given) -> Judged:
+    def _judge(self, inspector: Inspector, given: Given) -> Found:
         """Judge one image in this thread."""
         with self._lock:
             self._judging += 1
@@ -85,7 +96,7 @@ class Judge:
                 self._seconds = _KEPT * self._seconds + (1.0 - _KEPT) * (time.perf_counter() - started)
 
 
-def judge_bytes(inspector: Inspector, given: Given, params: ServingParams, *, alone: bool) -> Judged:
+def judge_bytes(inspector: Inspector, given: Given, params: ServingParams, *, alone: bool) -> Found:
     """Judge an image file's bytes as a file, so that bytes and files are read in one way.
 
     Raises Refusal for too many pixels or an image that cannot be judged: none such is ever called normal.
@@ -98,10 +109,11 @@ def judge_bytes(inspector: Inspector, given: Given, params: ServingParams, *, al
         file.write(given.data)
         file.flush()
         try:
-            verdict = inspector.inspect(Path(file.name), alone=alone)
+            examined = inspector.examine(Path(file.name), alone=alone)
         except ZeromissError as error:
             raise Refusal(422, str(error).replace(file.name, given.name or "the image")) from None
-    return judged(verdict, name=given.name, boxes=params.boxes, seconds=time.perf_counter() - started)
+    answer = judged(examined.verdict, name=given.name, boxes=params.boxes, seconds=time.perf_counter() - started)
+    return Found(answer=answer, row=verdict_row(examined, inspector.features, name=given.name))
 
 
 def refuse_pixels(given: Given, most: float) -> None:

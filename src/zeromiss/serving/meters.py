@@ -30,6 +30,10 @@ class Meters:
         self.refused = Gauge("zeromiss_champion_refused", "1 while the champion is a version that was not taken", registry=all_)
         self.registry = Gauge("zeromiss_registry_up", "1 while the registry answers and names a champion", registry=all_)
         self._flight = Gauge("zeromiss_images_in_flight", "Images that are judged or wait", registry=all_)
+        self.rows_kept = Counter("zeromiss_rows_kept", "Rows of verdicts added to the data set", registry=all_)
+        self.rows_dropped = Counter("zeromiss_rows_dropped", "Rows of verdicts that were lost because too many waited", registry=all_)
+        self.rows_waiting = Gauge("zeromiss_rows_waiting", "Rows of verdicts that wait in memory", registry=all_)
+        self.rows_failing = Gauge("zeromiss_rows_failing", "1 while rows of verdicts cannot be written", registry=all_)
         self.registry.set(1)
 
     def follow(self, in_flight: Callable[[], int]) -> None:

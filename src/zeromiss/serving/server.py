@@ -15,6 +15,7 @@ from zeromiss.registry.sealed import Champions
 from zeromiss.serving.app import Service, make_app
 from zeromiss.serving.charge import Charge, Watch
 from zeromiss.serving.judge import Judge
+from zeromiss.serving.keeping import Keeper
 from zeromiss.serving.meters import Meters
 from zeromiss.workspace import Workspace
 
@@ -56,13 +57,16 @@ def run(product: str, workspace: Workspace, *, host: str, port: int, threads: in
         charge = Charge(Champions(product, workspace), meters)
         judge = Judge(params, threads=threads)
         meters.follow(lambda: judge.taken)
-        service = Service(product=product, params=params, charge=charge, judge=judge, meters=meters)
+        keeper = Keeper(workspace.verdicts(product), meters, seconds=params.keep_seconds) if params.keep else None
+        service = Service(product=product, params=params, charge=charge, judge=judge, meters=meters, keeper=keeper)
         watch = Watch(charge, params.poll_seconds)
         try:
             _serve(service, listening)
         finally:
             watch.stop()
             judge.close()
+            if keeper is not None:
+                keeper.close(params.drain_seconds)
     print("zeromiss: stopped; every request under way was answered" if not judge.taken else f"zeromiss: stopped with {judge.taken} images unanswered", flush=True)
     return 0
 
