@@ -24,6 +24,7 @@ ORDER = (
     "patch_distances",
     "inspection",
     "edge",
+    "serving",
     "extraction",
     "high_resolution",
     "ingest",
