@@ -79,9 +79,11 @@ def test_version_and_health_say_who_judges(client, made):
     assert (found["run"], found["commit"], found["threshold"]) == (version.run_id, version.tags["git.commit"], 0.4)
     health = client.get("/health")
     assert health.status_code == 200
+    rows = health.json()["rows"]
+    assert list(rows) == ["kept", "waiting", "dropped", "problem"] and (rows["dropped"], rows["problem"]) == (0, "")
     assert health.json() | {"since": ""} == {
         "live": True, "ready": True, "model": {"name": "zeromiss-tiny", "version": "1"}, "since": "", "images_in_flight": 0, "images_most": 6,
-        "refused": None, "registry": "",
+        "refused": None, "registry": "", "rows": rows,
     }  # fmt: skip
 
 
