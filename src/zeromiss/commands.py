@@ -54,17 +54,8 @@ def parser() -> argparse.ArgumentParser:
     _add_lineage(command)
     commands_serve.add(command)
     commands_edge.add(command)
-    detectors = command("detectors", _detectors, "what detectors there are, and which ones a product uses")
-    detectors.add_argument("product", nargs="?", help="say which of them this product uses")
-    detectors.add_argument("--use", metavar="NAME,NAME", help="have the product use these, the first one's boxes shown")
-    detectors.add_argument("--json", action="store_true", help="print one JSON object")
-    _add_compare(command)
+    _add_studies(command)
     commands_deploy.add(command)
-    ablate = command("ablate", _ablate, "what each part of the method contributes, with intervals")
-    ablate.add_argument("product")
-    ablate.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants (default: all that fit the product)")
-    ablate.add_argument("--hours", type=float, default=2.0, metavar="H", help="leave out a variant that would take longer (default: 2)")
-    ablate.add_argument("--json", action="store_true", help="print one JSON object")
     stage = command("stage", _stage, "run one stage of dvc.yaml (what dvc repro calls)")
     stage.add_argument("name")
     stage.add_argument("--product", required=True)
@@ -73,13 +64,22 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
-def _add_compare(command: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
-    """Add the command that puts detectors side by side."""
+def _add_studies(command: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
+    """Add the commands that name detectors, put them side by side, and tell what each part of the method contributes."""
+    detectors = command("detectors", _detectors, "what detectors there are, and which ones a product uses")
+    detectors.add_argument("product", nargs="?", help="say which of them this product uses")
+    detectors.add_argument("--use", metavar="NAME,NAME", help="have the product use these, the first one's boxes shown")
+    detectors.add_argument("--json", action="store_true", help="print one JSON object")
     compare = command("compare", _compare, "all detectors of a product on the same images, alone and stacked")
     compare.add_argument("product")
     shown = compare.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print one JSON object")
     shown.add_argument("--layout", choices=("paper1", "poster", "cpcae", "simplenet"), help="print in the layout of a paper's own table")
+    ablate = command("ablate", _ablate, "what each part of the method contributes, with intervals")
+    ablate.add_argument("product")
+    ablate.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants (default: all that fit the product)")
+    ablate.add_argument("--hours", type=float, default=2.0, metavar="H", help="leave out a variant that would take longer (default: 2)")
+    ablate.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _add_lineage(command: Callable[[str, object, str], argparse.ArgumentParser]) -> None:

@@ -98,6 +98,7 @@ def _asker(settings: Settings) -> Callable[[float], bool]:
     """Return what asks PostgreSQL for an answer, with the password of this set."""
 
     def answers(since: float) -> bool:
+        """Return whether PostgreSQL takes a connection; whenever the process began, the answer is today's."""
         import psycopg2
 
         psycopg2.connect(_address(settings), connect_timeout=3).close()

@@ -43,6 +43,7 @@ def test_from_the_first_image_to_the_rollback(plant, tmp_path, capsys):
             live(plant, client, tmp_path)
             second_model(plant, client, tmp_path)
             back(plant, client)
+        assert len(plant.timeline) == 15
     finally:
         with capsys.disabled():
             print("\n" + "\n".join(f"{seconds:6.0f} s  {words}" for words, seconds in plant.timeline))
