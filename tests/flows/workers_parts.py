@@ -101,7 +101,7 @@ def deploy_fit(product, pool="gpu"):
     return made
 
 
-def wait_until(ready, seconds=90.0):
+def wait_until(ready, seconds=300.0):
     """Wait for a condition; fail when it does not come."""
     deadline = time.monotonic() + seconds
     while not ready():

@@ -14,7 +14,7 @@ if name == "threshold" and not pathlib.Path("killed").exists():
     import time
     time.sleep(600)
 """
-FREE = 60 + 2 + 3  # seconds: Prefect's shortest lease, how often the server looks, and asking
+FREE = 60 + 2 + 18  # seconds: Prefect's shortest lease, how often the server looks, and a machine that is busy
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_a_lost_worker_frees_its_slot_and_its_run_goes_to_another(root, home, ap
     deploy(root)
     run = begin(api, "train")
     with worker("gpu", root, home, api, "lost") as lost:
-        until(lambda: (root / "ready").exists(), 200, "the stage on a GPU begins")
+        until(lambda: (root / "ready").exists(), 400, "the stage on a GPU begins")
         assert limits(api)["gpu"] == 1 and state(api, run)["type"] == "RUNNING"
         (root / "killed").touch()
         end(lost, signal.SIGKILL)
@@ -53,9 +53,9 @@ def test_a_lost_worker_frees_its_slot_and_its_run_goes_to_another(root, home, ap
     until(lambda: limits(api)["gpu"] == 0, FREE, "the slot is free")
     freed = time.monotonic() - killed
     with worker("gpu", root, home, api, "other"):
-        until(lambda: ask(api, f"flow_runs/{run}")["run_count"] == 2, 200, "the run is begun again")
+        until(lambda: ask(api, f"flow_runs/{run}")["run_count"] == 2, 400, "the run is begun again")
         again = time.monotonic() - killed
-        last = until(lambda: ended(api, run), 200, "the run ends")
+        last = until(lambda: ended(api, run), 400, "the run ends")
     states = [one["name"] for one in ask(api, f"flow_run_states/?flow_run_id={run}")]
     with capsys.disabled():
         print(f"\nslot free after {freed:.0f} s, begun again after {again:.0f} s: {' '.join(states)}")

@@ -56,14 +56,14 @@ def first_model(plant, drawn):
     plant.camera(draw(drawn / "first", "spot", range(40)), label="spot")
     plant.step("deployed; a camera has filled its bucket", versions=0)
     plant.end(plant.begin("ingest"))
-    (event,) = until(lambda: plant.events("zeromiss.ingested"), 60, "the event of the ingest")
+    (event,) = until(lambda: plant.events("zeromiss.ingested"), 300, "the event of the ingest")
     assert event["payload"]["kinds"] == {"good": 80, "spot": 40}
     assert git(plant.root, "rev-parse", "HEAD") == event["payload"]["commit"] == git(plant.root, "rev-parse", "origin/main")
     plant.step("ingested, committed, pushed, told", versions=0)
 
     soon = datetime.now(UTC) + timedelta(minutes=2)  # a minute or more from now, as seconds are cut off
     plant.shell("schedule", PRODUCT, "--cron", f"{soon.minute} {soon.hour} * * *", "--timezone", "UTC", "--on")
-    run = until(lambda: [one for one in plant.runs("train") if one["state"]["type"] == "RUNNING"], 300, "the schedule begins a training")[0]
+    run = until(lambda: [one for one in plant.runs("train") if one["state"]["type"] == "RUNNING"], 400, "the schedule begins a training")[0]
     assert run["auto_scheduled"]
     plant.shell("schedule", PRODUCT, "--off")
     plant.step("a schedule has begun the training", versions=0)
@@ -77,11 +77,11 @@ def approve(plant, *, versions):
     """Have the flow ask a person, and the person approve at a shell."""
     before = len(plant.events("zeromiss.promotion.promoted"))
     run = plant.begin("promote")
-    until(lambda: [one for one in plant.runs("promote") if one["id"] == run and one["state"]["type"] == "PAUSED"], 240, "the promotion asks a person")
+    until(lambda: [one for one in plant.runs("promote") if one["id"] == run and one["state"]["type"] == "PAUSED"], 400, "the promotion asks a person")
     plant.step("the promotion waits for a person", versions=versions)
     plant.shell("promote", PRODUCT, "--approve", *PERSON)
     plant.end(run)
-    until(lambda: len(plant.events("zeromiss.promotion.promoted")) == before + 1, 60, "the event of the promotion")
+    until(lambda: len(plant.events("zeromiss.promotion.promoted")) == before + 1, 300, "the event of the promotion")
     plant.step(f"version {versions} is approved and champion", versions=versions)
 
 
@@ -120,14 +120,14 @@ def second_model(plant, client, drawn):
     plant.step("dim images labelled and ingested", versions=1)
     inspect(plant, draw(drawn / "week 2", "good", range(400, 440), light=0.7))
     plant.end(plant.begin("monitor"))
-    until(lambda: plant.events("zeromiss.drift"), 60, "the event of the drift")
+    until(lambda: plant.events("zeromiss.drift"), 300, "the event of the drift")
     plant.step("40 dim parts inspected: drift", versions=1)
-    runs = until(lambda: len(found := plant.runs("train")) == 2 and found, 120, "the drift begins a training")
+    runs = until(lambda: len(found := plant.runs("train")) == 2 and found, 300, "the drift begins a training")
     plant.end(runs[1]["id"])
     assert not runs[1]["auto_scheduled"]
     plant.step("trained because of the drift: version 2 waits", versions=2)
     approve(plant, versions=2)
-    until(lambda: client.get("/version").json()["version"] == "2", 60, "the server takes version 2")
+    until(lambda: client.get("/version").json()["version"] == "2", 300, "the server takes version 2")
     plant.step("served by version 2", versions=2)
 
 
@@ -136,7 +136,7 @@ def back(plant, client):
     begun = time.monotonic()
     plant.shell("rollback", PRODUCT, *PERSON)
     seconds = time.monotonic() - begun
-    until(lambda: client.get("/version").json()["version"] == "1", 60, "the server takes version 1 again")
+    until(lambda: client.get("/version").json()["version"] == "1", 300, "the server takes version 1 again")
     plant.step(f"rolled back to version 1 in {seconds:.0f} s, served", versions=2)
     told = plant.shell("history", PRODUCT)
     assert told.index("version 2") < told.rindex("version 1")

@@ -136,7 +136,7 @@ def test_a_worker_of_each_pool_takes_a_run(services):
         body = {"name": pool, "flow_id": number, "work_pool_name": pool, "job_variables": {"command": "true"}, "path": str(services.folder), "entrypoint": "a.py:b"}
         deployment = httpx.post(f"{api}/deployments/", json=body).raise_for_status().json()["id"]
         run = httpx.post(f"{api}/deployments/{deployment}/create_flow_run", json={"state": {"type": "SCHEDULED"}}).raise_for_status().json()["id"]
-        end = time.monotonic() + 90
+        end = time.monotonic() + 300
         while httpx.get(f"{api}/flow_runs/{run}").json()["infrastructure_pid"] is None and time.monotonic() < end:
             time.sleep(1)
         assert httpx.get(f"{api}/flow_runs/{run}").json()["infrastructure_pid"] is not None, f"no worker took the run in {pool}"

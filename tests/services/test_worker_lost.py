@@ -107,7 +107,7 @@ def lose(second, third, remote, log):
     def kept():
         return [path for path in (remote / "checkpoints/drawn").glob("*.safetensors")] if (remote / "checkpoints/drawn").is_dir() else []
 
-    wait_until(kept, 180)
+    wait_until(kept)
     second.kill()
     log["killed"] = read_step(kept()[0], name="the remote's")
     with get_client(sync_client=True) as client:
