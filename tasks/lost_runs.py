@@ -77,5 +77,5 @@ def _tagged(tag: str) -> ResourceSpecification:
 
 
 def _shape(automation: AutomationCore) -> dict[str, object]:
-    """Return what two automations must have in common to do the same."""
-    return automation.model_dump(mode="json", include={"description", "trigger", "actions"})
+    """Return what two automations must have in common to do the same; as JSON the sets in it would have an order."""
+    return automation.model_dump(include={"description", "trigger", "actions"})
