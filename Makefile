@@ -3,7 +3,7 @@
 # make bench — .venv, install with the packages compared against, then benchmarks/RESULTS.md (BENCH="selection ingest": only these)
 # make services-up / services-status / services-down — PostgreSQL, S3, MLflow, Prefect and its workers on this machine, data in
 #              .services (SERVICES=FOLDER: elsewhere; PORTS="mlflow=5001 s3=0": other ports, 0 a free one): docs/deploy.md
-# make test-services — the tests on that whole set
+# make test-services — the tests that take minutes: a server that swaps its champion, workers that are lost, that whole set
 PRODUCT ?= solar_cell
 PYTHON ?= python3.11
 PIP = .venv/bin/python -m pip --disable-pip-version-check

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from tests.pipeline.conftest import registry_template  # noqa: F401  (a fixture)
 from tests.serving_parts import THRESHOLDS, as_json, crown, make_versions, refused, served, set_serving, spoil
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.ledger import read

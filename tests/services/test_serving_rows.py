@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
+from tests.pipeline.conftest import registry_template  # noqa: F401  (a fixture)
 from tests.serving_parts import THRESHOLDS, as_json, crown, make_versions, served, set_serving
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.ledger import read
