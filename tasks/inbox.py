@@ -61,11 +61,12 @@ def take_images(product: str, root: str, address: str) -> list[str]:
     Raises ZeromissError for an inbox that cannot be read, a full disk, and a raw folder that lacks committed images;
     raw images are then as before.
     """
-    from tasks.pointed import refuse_stale
+    from tasks.pointed import mend_pointer, refuse_stale
     from zeromiss.images.inbox.take import take
 
     workspace, params = _opened(product, root)
     raw = workspace.raw(product)
+    mend_pointer(workspace, product)
     if raw.with_suffix(".dvc").is_file() and not raw.exists():
         process("checkout", f"{raw.relative_to(root)}.dvc", Path(root), {}, silent=True)
     refuse_stale(workspace, product)

@@ -27,6 +27,34 @@ def objects(workspace: "Workspace", product: str, pointer: str) -> dict[str, Pat
     return {one["relpath"]: _object(cache, one["md5"]) for one in listed}
 
 
+def mend_pointer(workspace: "Workspace", product: str) -> None:
+    """Put git's last pointer in the place of one that says nothing: DVC was killed while it wrote it, and the next `dvc add` writes it anew."""
+    from tasks.git import head_text
+    from zeromiss.files import atomic_path
+
+    pointer = workspace.raw(product).with_suffix(".dvc")
+    if not pointer.is_file() or _names_data(pointer.read_text(encoding="utf-8")):
+        return
+    text = head_text(workspace.root, pointer)
+    if text is None:
+        pointer.unlink()
+        return
+    with atomic_path(pointer) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _names_data(text: str) -> bool:
+    """Return whether a pointer's text is whole: DVC writes the path last."""
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        content = YAML(typ="safe").load(text)
+    except YAMLError:
+        return False
+    outs = content.get("outs") if isinstance(content, dict) else None
+    return isinstance(outs, list) and bool(outs) and isinstance(outs[0], dict) and {"md5", "path"} <= outs[0].keys()
+
+
 def refuse_stale(workspace: "Workspace", product: str) -> None:
     """Raise ZeromissError unless the raw folder holds every image of the pointer that git has: adding to less would lose some.
 

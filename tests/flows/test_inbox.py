@@ -242,3 +242,23 @@ def test_the_lock_of_a_killed_git_is_cleared_and_a_strange_one_is_not(tmp_path, 
     os.utime(lock)
     commits.commit_file(root, file, "one", lock=0)
     assert git(root, "log", "-1", "--format=%s") == "one" and not lock.exists()
+
+
+@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize("kept", [0, 50])
+def test_a_pointer_that_was_cut_off_in_the_middle_is_written_anew(tmp_path, ingest, committed, kept):
+    """DVC writes it in place, so that a kill may leave nothing of it, or its beginning."""
+    root, inbox = make_repository(tmp_path / "repository"), tmp_path / "inbox"
+    fill(inbox, 2, 1)
+    settle()
+    ingest(root, inbox)
+    pointer = root / POINTER
+    if not committed:
+        git(root, "reset", "-q", "--soft", "HEAD~1")
+        git(root, "rm", "-q", "--cached", POINTER)
+    pointer.write_text(pointer.read_text()[:kept])
+    fill(inbox, 1, 0, start=7)
+    settle()
+    ingest(root, inbox)
+    assert set(committed_images(root).values()) == set(sha256_of(inbox).values())
+    assert len(committed_images(root)) == 4

@@ -18,7 +18,7 @@ from tests.inbox_parts import POINTER, committed_images, fill, git, make_reposit
 
 DRIVER = textwrap.dedent(
     """
-    import json, os, signal, sys, time
+    import json, os, signal, sys, time, traceback
     from pathlib import Path
     from tests.inbox_parts import without_prefect
 
@@ -52,6 +52,8 @@ DRIVER = textwrap.dedent(
             try:
                 child(order.get("event"))
                 os._exit(0)
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(1)
         os.close(told)
