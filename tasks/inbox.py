@@ -1,7 +1,5 @@
 """The steps of an ingest from an inbox. Each finishes what a killed run left, and does nothing where nothing is left to do."""
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +10,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks import git
-from tasks.failure import StageFailed
-from tasks.hearing import Sentences
-from tasks.pipeline import PROCESS, process, wait_for
+from tasks.events import resource
+from tasks.pipeline import act, process
 from tasks.versioning import environment
 
 if TYPE_CHECKING:
@@ -85,7 +82,7 @@ def version(product: str, root: str, lock: int) -> str:
     workspace = _workspace(root)
     raw = workspace.raw(product)
     if raw.exists() and (pending.load(workspace, product).images or not is_versioned(workspace, product)):
-        _act("add", product, root, lock)
+        act("add", _target(product), Path(root), environment(), pass_fds=(lock,))
     return str(raw.with_suffix(".dvc"))
 
 
@@ -119,7 +116,7 @@ def push_data(product: str, root: str, lock: int) -> None:
 
     workspace = _workspace(root)
     if workspace.raw(product).with_suffix(".dvc").is_file() and not is_pushed(workspace, product):
-        _act("push", product, root, lock)
+        act("push", _target(product), Path(root), environment(), pass_fds=(lock,))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -177,18 +174,14 @@ def _emit(event: str, product: str, payload: dict[str, Any], key: str) -> None:
     from prefect.events import emit_event
     from prefect.events.worker import EventsWorker
 
-    resource = {"prefect.resource.id": f"zeromiss.product.{product}", "prefect.resource.name": product, "zeromiss.product": product}
-    emit_event(event, resource=resource, payload=payload, id=uuid5(NAMESPACE_URL, f"{event}/{product}/{key}"))
+    named = {"prefect.resource.id": resource(product), "prefect.resource.name": product, "zeromiss.product": product}
+    emit_event(event, resource=named, payload=payload, id=uuid5(NAMESPACE_URL, f"{event}/{product}/{key}"))
     EventsWorker.instance().wait_until_empty()
 
 
-def _act(verb: str, product: str, root: str, lock: int) -> None:
-    """Run one act of DVC on the raw folder in a process that keeps the lock until it ends; raise StageFailed when it fails."""
-    target, sentences = f"data/01_raw/{product}", Sentences()
-    command = [sys.executable, "-P", str(PROCESS), verb, target]
-    code = wait_for(command, Path(root), {**os.environ, **environment()}, listen=sentences.listener(), pass_fds=(lock,))
-    if code != 0:
-        raise StageFailed(target, code, sentences.last)
+def _target(product: str) -> str:
+    """Return the raw folder as DVC calls it."""
+    return f"data/01_raw/{product}"
 
 
 def _raw_images(workspace: "Workspace", product: str) -> tuple[list[str], list[str]]:

@@ -87,20 +87,21 @@ def changed_stages(targets: list[str], root: str) -> list[str]:
         return sorted(repo.status(targets=targets))
 
 
-def act(verb: str, target: str, root: Path, settings: dict[str, str]) -> None:
-    """Run one act of DVC; raise StageFailed when it fails."""
+def act(verb: str, target: str, root: Path, settings: dict[str, str], *, pass_fds: tuple[int, ...] = ()) -> None:
+    """Run one act of DVC, which keeps the descriptors `pass_fds` open until it ends; raise StageFailed when it fails."""
     sentences = Sentences()
-    code = process(verb, target, root, settings, listen=sentences.listener())
+    code = process(verb, target, root, settings, listen=sentences.listener(), pass_fds=pass_fds)
     if code != 0:
         raise StageFailed(target, code, sentences.last)
 
 
 def process(
-    verb: str, target: str, root: Path, settings: dict[str, str], *, silent: bool = False, listen: Callable[[bytes], None] | None = None
-) -> int:
+    verb: str, target: str, root: Path, settings: dict[str, str], *,
+    silent: bool = False, listen: Callable[[bytes], None] | None = None, pass_fds: tuple[int, ...] = (),
+) -> int:  # fmt: skip
     """Start DVC's process, this interpreter's commands first on its path, and return its exit code."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if silent else {}
-    return wait_for([sys.executable, "-P", str(PROCESS), verb, target], root, {**os.environ, **settings}, listen=listen, **quiet)
+    return wait_for([sys.executable, "-P", str(PROCESS), verb, target], root, {**os.environ, **settings}, listen=listen, pass_fds=pass_fds, **quiet)
 
 
 def wait_for(
