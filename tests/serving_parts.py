@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import httpx
@@ -95,6 +96,15 @@ def served(workspace, *options):
             process.kill()
             process.communicate()
             raise
+
+
+def wait_for(ask, seconds):
+    """Ask until the answer is true and return it."""
+    end = time.monotonic() + seconds
+    while not (found := ask()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return found
 
 
 def as_json(path, **more):

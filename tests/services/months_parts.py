@@ -13,7 +13,7 @@ import cv2
 import httpx
 import numpy as np
 
-from tests.deploy_parts import ask, until
+from tests.deploy_parts import ask, begin, ended, until
 from tests.inbox_parts import git
 from zeromiss.fits import follow_params
 from zeromiss.workspace import Workspace
@@ -120,29 +120,24 @@ class Plant:
     def runs(self, flow: str) -> list[dict]:
         """Return the runs of a flow's deployment, the first that was begun first."""
         found = {"deployments": {"name": {"any_": [PRODUCT]}}, "flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_ASC"}
-        return httpx.post(f"{self.api}/flow_runs/filter", json=found, timeout=60, trust_env=False).raise_for_status().json()
+        return ask(self.api, "flow_runs/filter", **found)
 
     def begin(self, flow: str) -> str:
         """Have a deployment run at once and return the run."""
-        from prefect.client.orchestration import get_client
-        from prefect.settings import PREFECT_API_URL, temporary_settings
-
-        with temporary_settings({PREFECT_API_URL: self.api}), get_client(sync_client=True) as client:
-            return str(client.create_flow_run_from_deployment(client.read_deployment_by_name(f"{flow}/{PRODUCT}").id).id)
+        return begin(self.api, flow)
 
     def end(self, run: str, seconds: float = 900) -> None:
         """Wait until a run is completed."""
-        state = until(lambda: (now := ask(self.api, f"flow_runs/{run}")["state"])["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") and now, seconds, "the run ends")
+        state = until(lambda: ended(self.api, run), seconds, "the run ends")
         assert state["type"] == "COMPLETED", (state["message"], self.logs(run))
 
     def logs(self, run: str) -> str:
         """Return what a run said."""
-        found = httpx.post(f"{self.api}/logs/filter", json={"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200}, timeout=60, trust_env=False).json()
-        return "\n".join(one["message"] for one in found)
+        return "\n".join(one["message"] for one in ask(self.api, "logs/filter", logs={"flow_run_id": {"any_": [run]}}, limit=200))
 
     def events(self, name: str) -> list[dict]:
         """Return the events of a name that the server has heard."""
-        return httpx.post(f"{self.api}/events/filter", json={"filter": {"event": {"name": [name]}}}, timeout=60, trust_env=False).json()["events"]
+        return ask(self.api, "events/filter", filter={"event": {"name": [name]}})["events"]
 
     def step(self, words: str, *, versions: int) -> None:
         """Note a step and have every version that there is audited."""

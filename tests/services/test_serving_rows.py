@@ -2,14 +2,13 @@
 
 import hashlib
 import signal
-import time
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
 
 from tests.pipeline.conftest import registry_template  # noqa: F401  (a fixture)
-from tests.serving_parts import THRESHOLDS, as_json, crown, make_versions, served, set_serving
+from tests.serving_parts import THRESHOLDS, as_json, crown, make_versions, served, set_serving, wait_for
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.ledger import read
 from zeromiss.inspection.rows import FACTS
@@ -19,20 +18,13 @@ from zeromiss.registry import publish
 from zeromiss.registry.store import prepare
 from zeromiss.stage_params import MonitorParams
 
+WAIT = 120.0  # seconds
+
 
 @pytest.fixture(scope="module")
 def made(registry_template, tmp_path_factory):
     """A workspace with two versions, and the images they were made with."""
     return make_versions(tmp_path_factory.mktemp("kept"), registry_template, count=2)
-
-
-def wait_for(ask, seconds=120.0):
-    """Ask until the answer is true and return it."""
-    end = time.monotonic() + seconds
-    while not (found := ask()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return found
 
 
 def rows_of(client):
@@ -59,16 +51,16 @@ def test_rows_of_two_versions_survive_a_data_set_that_cannot_be_written(made):
     with served(workspace) as client:
         entries = [as_json(path, name=f"line 3/{path.stem}") for path in images[:4]]
         first = client.post("/inspect/batch", json={"images": [*entries, entries[0], {"image": "", "name": "no image"}]}).json()["results"]
-        problem = wait_for(lambda: rows_of(client)["problem"])
+        problem = wait_for(lambda: rows_of(client)["problem"], WAIT)
         assert client.post("/inspect", json=entries[0]).status_code == 200
         assert rows_of(client) == {"kept": 0, "waiting": 4, "dropped": 0, "problem": problem} and "File exists" in problem
         metrics = client.get("/metrics").text
         assert "zeromiss_rows_waiting 4.0" in metrics and "zeromiss_rows_failing 1.0" in metrics
         crown(workspace, "2")
-        wait_for(lambda: client.get("/version").json()["version"] == "2")
+        wait_for(lambda: client.get("/version").json()["version"] == "2", WAIT)
         place.unlink()
         second = client.post("/inspect", files={"image": ("form.png", images[0].read_bytes())}).json()
-        wait_for(lambda: rows_of(client) == {"kept": 5, "waiting": 0, "dropped": 0, "problem": ""})
+        wait_for(lambda: rows_of(client) == {"kept": 5, "waiting": 0, "dropped": 0, "problem": ""}, WAIT)
         assert "zeromiss_rows_kept_total 5.0" in client.get("/metrics").text
         code, err = stop(client)
     assert code == 0 and [err.count(words) for words in ("cannot be written", "are written again")] == [1, 1]

@@ -9,13 +9,14 @@ import httpx
 import pytest
 
 from tests.pipeline.conftest import registry_template  # noqa: F401  (a fixture)
-from tests.serving_parts import THRESHOLDS, as_json, crown, make_versions, refused, served, set_serving, spoil
+from tests.serving_parts import THRESHOLDS, as_json, crown, make_versions, refused, served, set_serving, spoil, wait_for
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.ledger import read
 from zeromiss.registry import publish
 from zeromiss.registry.store import prepare
 
 CLIENTS = 4
+WAIT = 180.0  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +60,6 @@ def until(answers, condition, seconds=180.0):
         time.sleep(0.01)
 
 
-def wait_for(ask, seconds=180.0):
-    """Ask until the answer is true and return it."""
-    end = time.monotonic() + seconds
-    while not (found := ask()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return found
-
-
 def test_a_new_champion_takes_over_and_a_broken_one_does_not(made):
     """Version 1, 2, the spoilt 3, 1 again, all the time under load: every request is answered by a version that was whole."""
     workspace, images = made
@@ -81,13 +73,13 @@ def test_a_new_champion_takes_over_and_a_broken_one_does_not(made):
         until(answers, lambda status, answer: status == 200 and answer["model"]["version"] == "2")
         assert client.get("/version").json()["threshold"] == THRESHOLDS[1]
         crown(workspace, "3")
-        spoilt = wait_for(lambda: client.get("/health").json()["refused"])
+        spoilt = wait_for(lambda: client.get("/health").json()["refused"], WAIT)
         health = client.get("/health")
         metrics = client.get("/metrics").text
         before = len(answers)
         crown(workspace, "1")
         until(answers, lambda status, answer: status == 200 and answer["model"]["version"] == "1")
-        wait_for(lambda: client.get("/health").json()["refused"] is None)
+        wait_for(lambda: client.get("/health").json()["refused"] is None, WAIT)
     assert spoilt["version"] == "3"
     assert spoilt["why"].startswith("zeromiss-tiny version 3 is not as it was sealed: classifier.skops has changed (SHA-256 differs)")
     assert health.status_code == 200 and health.json()["ready"] and health.json()["model"]["version"] == "2"
@@ -106,12 +98,12 @@ def test_a_champion_that_is_gone_leaves_the_old_one(made):
     set_serving(workspace, poll_seconds=0.1)
     with served(workspace) as client:
         crown(workspace, None)
-        said = wait_for(lambda: client.get("/health").json()["registry"])
+        said = wait_for(lambda: client.get("/health").json()["registry"], WAIT)
         assert said == "zeromiss-tiny has no champion any more: version 2 stays in charge"
         assert client.post("/inspect", json=as_json(images[0])).json()["model"]["version"] == "2"
         assert "zeromiss_registry_up 0.0" in client.get("/metrics").text
         crown(workspace, "1")
-        wait_for(lambda: client.get("/version").json()["version"] == "1")
+        wait_for(lambda: client.get("/version").json()["version"] == "1", WAIT)
         assert client.get("/health").json()["registry"] == ""
 
 
@@ -155,7 +147,7 @@ def test_notice_is_given_before_the_door_closes(made):
     rows = read(workspace.verdicts("tiny")).num_rows
     with served(workspace) as client:
         client.process.send_signal(signal.SIGTERM)
-        health = wait_for(lambda: (found := client.get("/health")).status_code == 503 and found)
+        health = wait_for(lambda: (found := client.get("/health")).status_code == 503 and found, WAIT)
         assert health.json()["live"] and not health.json()["ready"] and health.json()["rows"] is None
         assert client.post("/inspect", json=as_json(images[6])).status_code == 200
         client.process.send_signal(signal.SIGTERM)
