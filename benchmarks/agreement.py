@@ -32,12 +32,12 @@ from zeromiss.detectors.vqgan.train import train
 from zeromiss.images import manifest as manifests
 from zeromiss.images.reader import ImageReader
 from zeromiss.images.sources.mvtec import list_mvtec
-from zeromiss.inspection.bundle import MASK, VQGAN
 from zeromiss.metrics.aggregates import aggregate
 from zeromiss.metrics.distances import patch_distances
 from zeromiss.metrics.features import CROP_SIDE, crop_distances, dense_distances, dense_levels, level_difference
 from zeromiss.metrics.localise import candidate_boxes, keep_largest
 from zeromiss.metrics.mask import load_mask_file
+from zeromiss.metrics.table import mask_file
 from zeromiss.metrics.ranking import image_auroc
 from zeromiss.metrics.table import read_tensor
 from zeromiss.metrics.threads import one_thread
@@ -48,6 +48,7 @@ from zeromiss.workspace import Workspace
 
 MODES = ("dense", "crops")
 PARAMS = MetricsParams(backbone="efficientnet_lite0", pixels=10, scales=4, alpha=4, patches=25)
+VQGAN = "vqgan"
 CELLS = 24  # normals, and as many defects
 CELL_SIDE = 256
 PAPERS = ("PA_BDP01_TL", "PA_FVN01_TL")
@@ -108,7 +109,7 @@ def solar_cells() -> Group:
     chosen = manifest[manifest["split"] == "table"].groupby("label").sample(CELLS, random_state=0)
     return Group(
         detector=load_vqgan(bundle / VQGAN),
-        mask_HW=load_mask_file(bundle / MASK),
+        mask_HW=load_mask_file(bundle / mask_file(VQGAN)),
         files=[workspace.raw("solar_cell") / path for path in chosen["path"]],
         defects=list(chosen["label"] == "defect"),
         side=CELL_SIDE,

@@ -22,6 +22,7 @@ from zeromiss.detector_params import (
     GanomalyParams,
     PadimParams,
     PatchcoreParams,
+    PatchknnParams,
     SimplenetParams,
     VqganParams,
 )
@@ -63,6 +64,7 @@ class Product(Section):
     cyclegan: CycleganParams = CycleganParams()
     cpcae: CpcaeParams = CpcaeParams()
     simplenet: SimplenetParams = SimplenetParams()
+    patchknn: PatchknnParams = PatchknnParams()
     padim: PadimParams = PadimParams()
     patchcore: PatchcoreParams = PatchcoreParams()
     efficientad: EfficientadParams = EfficientadParams()

@@ -107,6 +107,8 @@ class MetricsParams(Section):
     patches: int = Field(default=250, ge=1)  # q
     backbone: str = "efficientnet_lite0"
     backbone_path: str | None = None
+    strides: tuple[int, int] | None = None  # pixels a cell of the backbone's maps whose differences are whitened; null: by the size of the smallest defects
+    variation_images: int = Field(default=400, ge=2)  # normal images, unseen ones first, that the variation of differences is fitted on, at most
     # folded: the backbone's batch norms become part of its convolutions, which takes half the time and rounds
     # otherwise. apart: as in bundles made before there was a choice, which don't name it and so keep their bits.
     norms: Literal["apart", "folded"] = "apart"

@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional
 
-from zeromiss.detectors.simplenet.features import local_features, neighbourhoods
+from zeromiss.backbones.local_features import local_features, neighbourhoods
 from zeromiss.detectors.simplenet.loss import truncated_l1
 from zeromiss.detectors.simplenet.maps import KeptMaps, mean_and_std
 from zeromiss.detectors.simplenet.network import Head

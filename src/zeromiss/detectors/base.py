@@ -1,12 +1,14 @@
 """What every detector gives: a score and a map of how abnormal an image is, and, if it redraws, the part as it should be.
 
-Axes: B images, C channels, H rows, W columns.
+Axes: B images, C channels, H rows, W columns, h, w cells, K dimensions.
 """
 
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from torch import Tensor
+
+from zeromiss.backbones.base import Backbone
 
 Precision = Literal["fp32", "bf16"]
 
@@ -28,6 +30,8 @@ class Detection:
     score_B: Tensor  # the native score
     map_BHW: Tensor  # the native anomaly map, >= 0, the size of the input
     scores: dict[str, Tensor] = field(default_factory=dict)  # further scores of the paper, (B,) each, under the names of `score_names`
+    maps: dict[str, Tensor] = field(default_factory=dict)  # maps of cells, (B, h, w) each, >= 0, whose statistics become columns; none: of `map_BHW`
+    residual_BK: Tensor | None = None  # signed: how the most abnormal cells differ from normal ones, not only how much
 
 
 class EmbeddingDetector(Protocol):
@@ -38,6 +42,15 @@ class EmbeddingDetector(Protocol):
 
     def detect(self, image_BCHW: Tensor) -> Detection:
         """Judge RGB images in [0, 1]: no gradient, evaluation mode, repeatable bit for bit, each image for itself."""
+
+
+class SharingDetector(EmbeddingDetector, Protocol):
+    """A detector that reads maps of a frozen backbone with its batch norms folded, and so may share them with others."""
+
+    shared_backbone: Backbone  # with its norms apart, by whose weights it is known
+
+    def detect(self, image_BCHW: Tensor, maps: list[Tensor] | None = None) -> Detection:
+        """Inspect as `EmbeddingDetector.detect`; `maps`: all maps of a single image by the same backbone, where they are known: the same bits."""
 
 
 class ReconstructingDetector(Protocol):

@@ -65,6 +65,13 @@ CATALOGUE: dict[str, System] = {
         needs="normal images, few are enough",
         cost="1 minute",
     ),
+    "patchknn": System(
+        title="Whitened patch neighbours",
+        source="PaDiM's features (arXiv:2011.08785) and PatchCore's distance (arXiv:2106.08265), whitened",
+        kind="embeds",
+        needs="at least 20 normal images that lie alike, 2 where they do not",
+        cost="1 minute",
+    ),
     "padim": System(
         title="PaDiM",
         source="Defard et al., arXiv:2011.08785, through anomalib",

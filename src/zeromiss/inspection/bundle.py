@@ -4,6 +4,7 @@
     <detector>/          config.json and model.safetensors of each detector that the classifier reads, and taught.json,
                          the SHA-256 of every image that taught it
     <detector>/mask.safetensors   its normal-variation mask, where the product has one
+    <detector>/variation.safetensors   what is known of normal images: levels of its maps, the covariance of its differences
     classifier.skops     preprocessing and the winning classifier, fitted
     align/               align.json and reference.png, where images are laid over a reference before they are judged
     backbone/<file>      the feature extractor's weights, only if they were given by path
@@ -33,15 +34,13 @@ from zeromiss.images.align import Aligner
 from zeromiss.images.reference import PICTURE, RECORD, open_aligner
 from zeromiss.inspection.calibration import CalibrationRecord
 from zeromiss.inspection.folders import atomic_folder
-from zeromiss.metrics.table import mask_file
+from zeromiss.metrics.table import mask_file, variation_file
 from zeromiss.sections import first_fault
 from zeromiss.stage_params import MetricsParams
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "bundle.json"
 CLASSIFIER = "classifier.skops"
-MASK = "mask.safetensors"  # of bundles made when there was one detector
-VQGAN = "vqgan"
 SUMMARY = "summary.json"
 ALIGN = "align"
 LIBRARIES = (
@@ -75,7 +74,7 @@ class BackboneRecord(_Record):
 class BundleRecord(_Record):
     """The content of bundle.json."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     product: str
     size: int = Field(ge=32)  # pixels of the square image that is judged
     seed: int
@@ -84,16 +83,20 @@ class BundleRecord(_Record):
     threshold: ThresholdRecord
     calibration: CalibrationRecord | None = None
     backbone: BackboneRecord
-    detectors: tuple[str, ...] = Field(default=(VQGAN,), min_length=1)  # the first one's boxes are shown
-    mask: bool = False  # of bundles made when there was one detector: its mask lies in MASK
+    detectors: tuple[str, ...] = Field(min_length=1)  # the first one's boxes are shown
     masked: tuple[str, ...] = ()  # detectors with a mask
+    varied: tuple[str, ...] = ()  # detectors with a variation of normal images; of others the paper's metrics alone are measured
     align: bool = False  # images are laid over the reference in ALIGN
     versions: dict[str, str]
     files: dict[str, str]  # path inside the bundle -> SHA-256
 
     def masks(self) -> dict[str, str]:
         """Return the file of each detector's mask."""
-        return {VQGAN: MASK} if self.mask else {name: mask_file(name) for name in self.masked}
+        return {name: mask_file(name) for name in self.masked}
+
+    def variations(self) -> dict[str, str]:
+        """Return the file of what is known of each detector's normal images."""
+        return {name: variation_file(name) for name in self.varied}
 
 
 class Contents(_Record):
@@ -112,6 +115,7 @@ class Contents(_Record):
     detectors: dict[str, Path]  # folders by name, in the order of their columns
     classifier: Path
     masks: dict[str, Path]  # by detector
+    variations: dict[str, Path] = Field(default_factory=dict)  # by detector
     align: Path | None = None  # folder of the reference; None: images are not aligned
 
 
@@ -138,6 +142,7 @@ def pack(target: Path, contents: Contents, *, finish: Callable[[Path], None] | N
             backbone=backbone,
             detectors=tuple(contents.detectors),
             masked=tuple(contents.masks),
+            varied=tuple(contents.variations),
             align=contents.align is not None,
             versions=library_versions(),
             files={path: sha256_file(draft / path) for path in _listing(draft)},
@@ -169,14 +174,14 @@ def open_bundle(folder: Path) -> BundleRecord:
 
 
 def taught_by(folder: Path, record: BundleRecord) -> dict[str, frozenset[str]]:
-    """Return the SHA-256 of every image that taught each detector; bundles made when there was one detector don't say."""
+    """Return the SHA-256 of every image that each detector was trained on."""
     said = [name for name in record.detectors if f"{name}/{taught.FILE}" in record.files]
     return {name: taught.read_taught(folder / name) for name in said}
 
 
 def required_files(record: BundleRecord) -> set[str]:
     """Return the files without which such a bundle can judge nothing."""
-    names = {f"{detector}/{name}" for detector in record.detectors for name in FILES} | {CLASSIFIER, *record.masks().values()}
+    names = {f"{detector}/{name}" for detector in record.detectors for name in FILES} | {CLASSIFIER, *record.masks().values(), *record.variations().values()}
     if record.backbone.file is not None:
         names.add(record.backbone.file)
     if record.align:
@@ -209,6 +214,8 @@ def _copy_files(draft: Path, contents: Contents) -> BackboneRecord:
     _copy(contents.classifier, draft / CLASSIFIER)
     for detector, mask in contents.masks.items():
         _copy(mask, draft / mask_file(detector))
+    for detector, variation in contents.variations.items():
+        _copy(variation, draft / variation_file(detector))
     if contents.align is not None:
         (draft / ALIGN).mkdir()
         for name in (RECORD, PICTURE):

@@ -31,6 +31,7 @@ from zeromiss.inspection.verdict import ModelName, Verdict, decide, to_patches
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measurement import Measurement, Measures
 from zeromiss.metrics.stack import Stack, stack_of
+from zeromiss.metrics.variation import load_variation
 from zeromiss.selection.probability import defect_probability
 from zeromiss.selection.store import load_classifier
 
@@ -240,6 +241,7 @@ def load_measurer(bundle: Path, record: BundleRecord) -> Stack:
         backbone=_load_backbone(bundle, record),
         params=record.metrics,
         masks={name: load_mask_file(bundle / file) for name, file in record.masks().items()},
+        variations={name: load_variation(bundle / file) for name, file in record.variations().items()},
     )
 
 

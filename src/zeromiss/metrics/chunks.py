@@ -24,6 +24,7 @@ from zeromiss.metrics.measurement import Measurement
 from zeromiss.metrics.ranking import PixelCounts, PixelRanking
 from zeromiss.metrics.stack import Stack, stack_of
 from zeromiss.metrics.table import measured, table_row
+from zeromiss.metrics.variation import load_variation
 from zeromiss.parallel import run_each
 from zeromiss.stage_params import MetricsParams
 
@@ -48,6 +49,7 @@ class Recipe:
     raw: Path
     align: Path  # folder that says how images are aligned
     detectors: tuple[Path, ...]  # folders, in the order of the columns
+    variations: tuple[Path, ...]  # files of what is known of normal images, a detector each, in the same order
     digests: tuple[tuple[str, str], ...]  # path and SHA-256 of every file of the networks and of the alignment
     params: MetricsParams
     size: int  # pixels of a side
@@ -55,14 +57,30 @@ class Recipe:
 
 
 def write_recipe(
-    *, raw: Path, align: Path, detectors: Sequence[Path], params: MetricsParams, size: int, scales: Mapping[str, float]
+    *,
+    raw: Path,
+    align: Path,
+    detectors: Sequence[Path],
+    variations: Sequence[Path],
+    params: MetricsParams,
+    size: int,
+    scales: Mapping[str, float],
 ) -> Recipe:
     """Return the recipe, with the digests of this machine's files."""
-    files = sorted(folder / name for folder in detectors for name in FILES) + sorted(align.iterdir())
+    files = [*sorted(folder / name for folder in detectors for name in FILES), *variations, *sorted(align.iterdir())]
     if params.backbone_path is not None:
         files.append(Path(params.backbone_path).absolute())
     digests = tuple((str(path), sha256_file(path)) for path in files)
-    return Recipe(raw=raw, align=align, detectors=tuple(detectors), digests=digests, params=params, size=size, scales=tuple(scales.items()))
+    return Recipe(
+        raw=raw,
+        align=align,
+        detectors=tuple(detectors),
+        variations=tuple(variations),
+        digests=digests,
+        params=params,
+        size=size,
+        scales=tuple(scales.items()),
+    )
 
 
 def pack_masks(masks: Mapping[str, torch.Tensor]) -> Masks:
@@ -88,7 +106,7 @@ def measure_chunk(recipe: Recipe, masks: Masks, rows: list[dict[str, Any]]) -> l
     """
     for row in rows:
         _refuse_other(recipe.raw / row["path"], row["sha256"])
-    measurer = _measurer(recipe.detectors, recipe.digests, recipe.params, masks)
+    measurer = _measurer(recipe.detectors, recipe.variations, recipe.digests, recipe.params, masks)
     rankings = {name: PixelRanking(scale=scale) for name, scale in recipe.scales}
     reader = open_reader(recipe.align, recipe.size, reduced=recipe.params.decode == "reduced")
     results = measured(pd.DataFrame(rows), measurer, raw=recipe.raw, reader=reader, workers=1)
@@ -123,13 +141,17 @@ def count_pixels(
 
 
 @lru_cache(maxsize=1)
-def _measurer(detectors: tuple[Path, ...], digests: tuple[tuple[str, str], ...], params: MetricsParams, masks: Masks) -> Stack:
+def _measurer(
+    detectors: tuple[Path, ...], variations: tuple[Path, ...], digests: tuple[tuple[str, str], ...], params: MetricsParams, masks: Masks
+) -> Stack:
     """Return the measurer of a recipe, its files checked."""
     for path, digest in digests:
         _refuse_other(Path(path), digest)
     unpacked = {name: torch.from_numpy(np.frombuffer(data, dtype=np.float32).reshape(shape).copy()) for name, shape, data in masks}
     backbone = load_backbone(params.backbone, params.backbone_path)
-    return stack_of([load_detector(folder) for folder in detectors], backbone=backbone, params=params, masks=unpacked)
+    loaded = [load_detector(folder) for folder in detectors]
+    known = {detector.name: load_variation(path) for detector, path in zip(loaded, variations, strict=True)}
+    return stack_of(loaded, backbone=backbone, params=params, masks=unpacked, variations=known)
 
 
 def _refuse_other(path: Path, digest: str) -> None:

@@ -1,6 +1,7 @@
 """Names of the metric table's columns, in their one order.
 
-`<detector>.<level>.<metric>[.<aggregate>][.masked]`, for instance `vqgan.patch.ssim.sum.masked`.
+`<detector>.<level>.<metric>[.<aggregate>][.masked]`, for instance `vqgan.patch.ssim.sum.masked`; statistics of a map are
+`<detector>.map.<map>.<statistic>`, and what differs in the most abnormal cells is `<detector>.residual.<number>`.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,6 +11,7 @@ import numpy as np
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.aggregates import AGGREGATES
 from zeromiss.metrics.distances import DISTANCES
+from zeromiss.metrics.map_statistics import STATISTICS
 
 OWN_METRICS = ("quantisation_mse", "critic", "critic_hat")  # that only some detectors' reconstructions come with
 IMAGE_METRICS = ("mse", "perceptual_mse", "quantisation_mse", "critic", "critic_hat", "orb", "orb_no_keypoints")
@@ -54,6 +56,12 @@ def map_columns(detector: str, score_names: Sequence[str]) -> list[str]:
     """Return all columns of a detector that gives a score and a map: its scores, aggregates of the map and of its largest pixels."""
     aggregated = [f"{detector}.{level}.map.{name}" for level in ("image", "pixel") for name in AGGREGATES]
     return score_columns(detector, score_names) + aggregated
+
+
+def variation_columns(detector: str, maps: Sequence[str], dims: int) -> list[str]:
+    """Return the columns of maps of cells or pixels, all statistics of each, and of the `dims` numbers of the residual vector."""
+    statistics = [f"{detector}.map.{name}.{statistic}" for name in maps for statistic in STATISTICS]
+    return statistics + [f"{detector}.residual.{number:03d}" for number in range(dims)]
 
 
 def named(columns: Sequence[str], numbers: np.ndarray) -> dict[str, float]:

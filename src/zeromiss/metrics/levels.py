@@ -4,7 +4,7 @@ Used where torch ran the networks (`measure`, `measure_map`) and where something
 Axes: C channels, H, W pixels, P pixels, N candidate boxes, Q boxes kept (x0, y0, x1, y1, half open).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from zeromiss.metrics.aggregates import aggregate
 from zeromiss.metrics.distances import patch_distances
 from zeromiss.metrics.image_level import mse, orb_difference
 from zeromiss.metrics.localise import boxes_around, keep_largest, top_pixels
+from zeromiss.metrics.map_statistics import map_statistics
 from zeromiss.stage_params import MetricsParams
 
 
@@ -52,6 +53,11 @@ def map_values(map_HW: np.ndarray, scores: Sequence[float], params: MetricsParam
     pixels_1P, boxes_N4 = candidates(map_HW, params)
     numbers = np.concatenate((scores, *(aggregate(values_1N)[0] for values_1N in (map_HW.reshape(1, -1), pixels_1P))))
     return numbers, *keep_largest(boxes_N4, mean_inside(map_HW, boxes_N4), params.patches)
+
+
+def variation_values(maps: Mapping[str, np.ndarray], residual_K: np.ndarray, levels: Mapping[str, float]) -> np.ndarray:
+    """Return the values in the order of `variation_columns`: statistics of each map that `levels` names, then the residual vector."""
+    return np.concatenate((*(map_statistics(maps[name], level) for name, level in levels.items()), residual_K.astype(np.float64)))
 
 
 def mean_inside(map_HW: np.ndarray, boxes_N4: np.ndarray) -> np.ndarray:

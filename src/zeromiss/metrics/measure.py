@@ -5,26 +5,30 @@ Q patches, boxes (x0, y0, x1, y1) half open.
 """
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.faster import faster
+from zeromiss.backbones.normal_variation import worst_mean
 from zeromiss.detectors.base import Detection, Reconstruction, ReconstructingDetector
 from zeromiss.errors import ZeromissError
 from zeromiss.memory import keep_freed_memory
-from zeromiss.metrics.columns import OWN_METRICS, feature_columns, named
+from zeromiss.metrics.columns import OWN_METRICS, feature_columns, named, variation_columns
 from zeromiss.metrics.features import CROP_SIDE, CROP_SIDES, crop_distances
-from zeromiss.metrics.levels import candidates, image_values, localised_values
+from zeromiss.metrics.levels import candidates, image_values, localised_values, mean_inside, variation_values
 from zeromiss.metrics.localise import keep_largest
 from zeromiss.metrics.measurement import Measurement
-from zeromiss.metrics.perceive import Perceived, Perceiver
+from zeromiss.metrics.perceive import Features, Perceived, Perceiver
 from zeromiss.metrics.threads import Banded, Lanes, one_thread
 from zeromiss.metrics.tiles import Tile, lay_tiles, reconstruct_tiles
+from zeromiss.metrics.variation import Variation
 from zeromiss.stage_params import MetricsParams
 
 
@@ -54,19 +58,27 @@ class Measurer:
         backbone: Backbone,
         params: MetricsParams,
         mask_HW: Tensor | None,
+        variation: Variation | None = None,
     ) -> None:
-        """Keep what measuring needs; `mask_HW` in [0, 1] (1 = counts fully) or None for no masked metrics."""
+        """Keep what measuring needs; `mask_HW` in [0, 1] (1 = counts fully) or None for no masked metrics.
+
+        Without `variation` there are the paper's metrics alone.
+        """
         if params.tiles is None:  # a tiled image is large, and measured where memory is short
             keep_freed_memory()
         self.detector = detector
         self._redraw = partial(detector.reconstruct, precision=params.precision)
+        self.given = backbone
         quick = faster(backbone, fold_norms=params.norms == "folded")
         self.backbone = quick.to(memory_format=torch.channels_last)  # takes a fifth less time
         self.params = params
         self.mask_HW = mask_HW
         own, scores = detector.image_metrics, detector.score_names
         self.columns = feature_columns(detector.name, masked=mask_HW is not None, own=own, score_names=scores)
-        self._perceiver = Perceiver(self.backbone)
+        self.variation = variation
+        if variation is not None:
+            self.columns += variation_columns(detector.name, list(variation.levels), variation.dims)
+        self._perceiver = Perceiver(self.backbone, None if variation is None else variation.differences)
         self._lanes = Lanes(1)
         self._banded: Banded | None = None
 
@@ -88,10 +100,27 @@ class Measurer:
 
     @one_thread()
     @torch.inference_mode()
-    def measure(self, image_CHW: Tensor) -> Measurement:
-        """Measure one float32 RGB image (3, H, W) in [0, 1].
+    def cells(self, image_CHW: Tensor, strides: Sequence[int]) -> list[Tensor]:
+        """Return perceptual differences at `strides`, (h, w, C): what the variation of normal images is fitted on."""
+        tiles = self._tiles(image_CHW)
+        pair = self._pair(image_CHW, self._reconstruct(image_CHW, tiles))
+        return self._perceiver.cells(pair.x_CHW, pair.x_hat_CHW, strides, tiles)
 
-        Raises ZeromissError when the mask has another size or any metric is not finite.
+    @one_thread()
+    @torch.inference_mode()
+    def look(self, image_CHW: Tensor) -> dict[str, Tensor]:
+        """Return the maps (h, w) of the variation alone, by name: of normal images, whose levels are not known yet."""
+        tiles = self._tiles(image_CHW)
+        return self._perceive(self._pair(image_CHW, self._reconstruct(image_CHW, tiles)), (), tiles, None).maps
+
+    @one_thread()
+    @torch.inference_mode()
+    def measure(self, image_CHW: Tensor, features: Features | None = None) -> Measurement:
+        """Measure one float32 RGB image (3, H, W) in [0, 1]; `features`: its backbone's maps, where others read them too.
+
+        Boxes, native score and map rest on the variation of normal images, where it is known: candidates lie around the
+        largest pixels of its map, and a box's distance is the map's mean in it. Raises ZeromissError when the mask has
+        another size or any metric is not finite.
         """
         self._refuse_other_size(image_CHW)
         tiles = self._tiles(image_CHW)
@@ -101,7 +130,7 @@ class Measurer:
         searches = [partial(self._candidates, pair, weight) for weight in weights]  # one after the other where images are large
         found = [search() for search in searches] if tiles else self._lanes.together(*searches)
         pixels, boxes = zip(*found, strict=True)
-        perceived = self._perceive(pair, boxes, tiles)
+        perceived = self._perceive(pair, boxes, tiles, features)
         level, *localised = self._lanes.together(
             partial(self._image_level, pair, perceived, reconstruction),
             *(partial(self._localised, pair, *found) for found in zip(pixels, boxes, perceived.distances, strict=True)),
@@ -109,7 +138,12 @@ class Measurer:
         _, boxes_Q4, distances_Q = localised[-1]
         detection = self._native(image_CHW, reconstruction, perceived, weights[-1], distances_Q)
         own = () if self.detector.score_names is None else (float(score_B[0]) for score_B in (detection.score_B, *detection.scores.values()))
-        numbers = np.concatenate((level, np.fromiter(own, dtype=np.float64), *(values for values, _, _ in localised)))
+        varied = np.empty(0)
+        if self.variation is not None:
+            map_HW = enlarged(perceived.maps, image_CHW.shape[1:])
+            boxes_Q4, distances_Q = _boxes_of(map_HW, self.params)
+            varied = variation_values({name: map_hw.numpy() for name, map_hw in perceived.maps.items()}, perceived.residual_K.numpy(), self.variation.levels)
+        numbers = np.concatenate((level, np.fromiter(own, dtype=np.float64), *(values for values, _, _ in localised), varied))
         return Measurement(
             detector=self.detector.name,
             features=named(self.columns, numbers),
@@ -124,9 +158,15 @@ class Measurer:
     def _native(
         self, image_CHW: Tensor, reconstruction: Reconstruction, perceived: Perceived, weight_HW: Tensor | None, distances_Q: Tensor
     ) -> Detection:
-        """Return the detector's own score and map; without such, the mean patch distance and the perceptual map, masked where the mask is on."""
+        """Return the detector's own score and map; without such, those of the variation of normal images.
+
+        Where that is not known either: the paper's mean patch distance and perceptual map, masked where the mask is on.
+        """
         if self.detector.score_names is not None:
             return self.detector.score(image_CHW[None], reconstruction)
+        if self.variation is not None:
+            decides_hw = next(iter(perceived.maps.values()))
+            return Detection(score_B=worst_mean(decides_hw[None]).double(), map_BHW=enlarged(perceived.maps, image_CHW.shape[1:])[None])
         map_HW = perceived.map_HW if weight_HW is None else perceived.map_HW * weight_HW
         return Detection(score_B=distances_Q.double().mean()[None], map_BHW=map_HW[None])
 
@@ -168,14 +208,14 @@ class Measurer:
         pixels_1P, boxes_N4 = candidates(weighted_HW.cpu().numpy(), self.params)
         return pixels_1P, torch.from_numpy(boxes_N4).to(weighted_HW.device)
 
-    def _perceive(self, pair: _Pair, boxes: tuple[Tensor, ...], tiles: list[Tile]) -> Perceived:
+    def _perceive(self, pair: _Pair, boxes: tuple[Tensor, ...], tiles: list[Tile], features: Features | None) -> Perceived:
         """Return the perceptual differences; the boxes' distances in the mode of the parameters."""
         dense = boxes if self.params.mode == "dense" else ()
         x_CHW, x_hat_CHW = pair.x_CHW, pair.x_hat_CHW
         if tiles:
             perceived = self._perceiver.tiled(x_CHW, x_hat_CHW, dense, tiles)
         else:
-            perceived = self._perceiver.whole(x_CHW, x_hat_CHW, dense, self._lanes)
+            perceived = self._perceiver.whole(x_CHW, x_hat_CHW, dense, self._lanes, features)
         if self.params.mode == "dense":
             return perceived
         side = CROP_SIDES.get(self.params.backbone, CROP_SIDE)
@@ -200,3 +240,17 @@ class Measurer:
         boxes_Q4, fid_Q = keep_largest(boxes_N4.cpu(), distances_N.cpu(), self.params.patches)
         values = localised_values(*pair.arrays(), pixels_1P, boxes_Q4, fid_Q)
         return values, torch.from_numpy(boxes_Q4), torch.from_numpy(fid_Q)
+
+
+def enlarged(maps: Mapping[str, Tensor], size: Sequence[int]) -> Tensor:
+    """Return the first of some maps of cells, the one that decides, enlarged bilinearly to all pixels, (H, W)."""
+    decides_hw = next(iter(maps.values()))
+    return functional.interpolate(decides_hw[None, None], size=tuple(size), mode="bilinear", align_corners=False)[0, 0]
+
+
+def _boxes_of(map_HW: Tensor, params: MetricsParams) -> tuple[Tensor, Tensor]:
+    """Return the q boxes (Q, 4) of largest mean among those around the map's largest pixels, and these means."""
+    values_HW = map_HW.numpy()
+    _, boxes_N4 = candidates(values_HW, params)
+    boxes_Q4, mean_Q = keep_largest(boxes_N4, mean_inside(values_HW, boxes_N4), params.patches)
+    return torch.from_numpy(boxes_Q4), torch.from_numpy(mean_Q)

@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from torch import Tensor
 
+from zeromiss.metrics.perceive import Features
 from zeromiss.stage_params import MetricsParams
 
 
@@ -21,7 +22,7 @@ class Measurement:
     detector: str
     features: dict[str, float]  # by column name, in the table's order
     boxes_Q4: Tensor  # int64, the largest distance first
-    distances_Q: Tensor  # of each box: patch distance "fid", or the mean of the map where nothing is redrawn
+    distances_Q: Tensor  # of each box: the map's mean in it; patch distance "fid" where a variation of normal images is not known
     native_score: float  # higher = more abnormal
     map_HW: Tensor  # per-pixel anomaly map (higher = more abnormal)
     image_hat_CHW: Tensor | None  # reconstruction in [0, 1]; None where nothing is redrawn
@@ -42,5 +43,8 @@ class Measures(Protocol):
     def on_lanes(self, count: int) -> Self:
         """Return one with the same networks that shares each image's work among `count` threads."""
 
-    def measure(self, image_CHW: Tensor) -> Measurement:
-        """Measure one float32 RGB image (3, H, W) in [0, 1]; the same image gives the same bits every time."""
+    def measure(self, image_CHW: Tensor, features: Features | None = None) -> Measurement:
+        """Measure one float32 RGB image (3, H, W) in [0, 1]; the same image gives the same bits every time.
+
+        `features`: its backbone's maps, where several read them.
+        """

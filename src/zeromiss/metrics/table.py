@@ -2,10 +2,10 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -18,10 +18,11 @@ from zeromiss.metrics.columns import KEY_COLUMNS
 from zeromiss.metrics.measurement import Measurement, Measures
 from zeromiss.tables import stamp
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE, NATIVE_FILE, NATIVES_FILE = "table.parquet", "native.json", "native.parquet"
 NATIVE_SCHEMA = 2  # of the two files of native scores: how well they rank, and the scores themselves
 CHUNK = 64  # rows written at a time
+Item, Result = TypeVar("Item"), TypeVar("Result")
 _TEXT = ("path", "sha256", "label", "defect_type", "part_id")
 
 
@@ -55,31 +56,40 @@ def measured(
 ) -> Iterator[tuple[dict[str, Any], Measurement]]:
     """Yield each image's manifest row and its measurement, in the manifest's order.
 
-    `workers` images (default: one a core) are measured at once, each on one thread, and at most twice as
-    many measurements wait, however many images there are. Images judged in tiles are measured one at a time
-    by that many threads. The number of workers changes no bit.
+    Images judged in tiles are measured one at a time by as many threads as there are workers, others as `in_order` does.
     """
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or cores()
     if measurer.params.tiles is not None:
         measurer, workers = measurer.on_lanes(workers), 0
 
-    def measure(row: dict[str, Any]) -> Measurement:
+    def measure(row: dict[str, Any]) -> tuple[dict[str, Any], Measurement]:
         """Read and measure one row's image."""
-        return measurer.measure(read_tensor(raw / row["path"], reader))
+        return row, measurer.measure(read_tensor(raw / row["path"], reader))
 
+    yield from in_order(measure, manifest.to_dict(orient="records"), workers=workers)
+
+
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
+    """Yield the result for each item, in their order: `workers` at once, each on one thread; 0: one after the other here.
+
+    At most twice as many results wait, however many items there are. The number of workers changes no bit.
+    """
     if not workers:
-        for row in manifest.to_dict(orient="records"):
-            yield row, measure(row)
+        yield from map(work, items)
         return
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        waiting: deque[tuple[dict[str, Any], Future[Measurement]]] = deque()
-        for row in manifest.to_dict(orient="records"):
-            waiting.append((row, pool.submit(measure, row)))
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
             if len(waiting) == 2 * workers:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for row, future in waiting:
-            yield row, future.result()
+                yield waiting.popleft().result()
+        for future in waiting:
+            yield future.result()
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def table_row(row: dict[str, Any], measurement: Measurement) -> dict[str, Any]:
@@ -91,3 +101,8 @@ def table_row(row: dict[str, Any], measurement: Measurement) -> dict[str, Any]:
 def mask_file(detector: str) -> str:
     """Return where, below the metrics or a bundle's folder, a detector's normal-variation mask lies."""
     return f"{detector}/mask.safetensors"
+
+
+def variation_file(detector: str) -> str:
+    """Return where, below the metrics or a bundle's folder, what is known of a detector's normal images lies."""
+    return f"{detector}/variation.safetensors"

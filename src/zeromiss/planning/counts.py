@@ -41,7 +41,7 @@ def count_images(product: Product, workspace: Workspace) -> Counts | None:
     if written.is_file():
         return _counts(read_json(written, schema_version=_VERSION)["counts"], "the manifest")
     entries = pd.DataFrame([asdict(entry) for entry in read_index(raw)])
-    mask = product.manifest.mask if product.metrics.fixed_position else 0
+    mask = product.manifest.mask
     split = assign_splits(entries, params=product.manifest, mask=mask, seed=product.seed)
     found = entries.groupby([split, "label"]).size()
     names = ("train", "mask", "table")

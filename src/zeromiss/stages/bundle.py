@@ -121,6 +121,7 @@ def _contents(product: Product, workspace: Workspace, found: dict[str, dict[str,
         detectors={detector: workspace.detector(name, detector) for detector in members},
         classifier=workspace.selection(name) / CLASSIFIER,
         masks={detector: workspace.metrics(name) / tables.mask_file(detector) for detector in masked},
+        variations={detector: workspace.metrics(name) / tables.variation_file(detector) for detector in members},
         align=align if alignment_digest(align) else None,
     )
 

@@ -23,6 +23,7 @@ from zeromiss.metrics import table as tables
 from zeromiss.metrics.columns import score_columns
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.stack import Stack, stack_of
+from zeromiss.metrics.variation import load_variation
 from zeromiss.params import Product
 from zeromiss.reports.figures import save_figure
 from zeromiss.reports.systems import COSTS, FILE, RANKED, SCHEMA_VERSION, choose_images, detector_entry, with_spread
@@ -85,7 +86,8 @@ def _stack(product: Product, measured: Path, detectors: Path) -> Stack:
     files = {one.name: measured / tables.mask_file(one.name) for one in loaded}
     masks = {name: load_mask_file(file) for name, file in files.items() if file.is_file()}
     backbone = load_backbone(product.metrics.backbone, product.metrics.backbone_path)
-    return stack_of(loaded, backbone=backbone, params=product.metrics, masks=masks)
+    variations = {one.name: load_variation(measured / tables.variation_file(one.name)) for one in loaded}
+    return stack_of(loaded, backbone=backbone, params=product.metrics, masks=masks, variations=variations)
 
 
 def _entries(names: Sequence[str], measured: Path, detectors: Path, stack: Stack) -> dict[str, dict[str, Any]]:

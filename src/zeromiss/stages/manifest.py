@@ -63,7 +63,7 @@ def _reference(product: Product, rows: pd.DataFrame, raw: Path, log: RunLog) -> 
 
 def _split(facts: pd.DataFrame, product: Product, *, docs: Path, folder: Path) -> pd.Series:
     """Return the splits of checked images; what is wrong with an image is told before too few of them are."""
-    mask = product.manifest.mask if product.metrics.fixed_position else 0
+    mask = product.manifest.mask
     try:
         split = assign_splits(facts, params=product.manifest, mask=mask, seed=product.seed)
     except ZeromissError as refusal:

@@ -32,10 +32,13 @@ from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.ranking import PixelRanking, average_precision, fpr_at_zero_missed, image_auroc
 from zeromiss.metrics.stack import Stack, stack_of
 from zeromiss.metrics.table import (
-    FILE, NATIVE_FILE, NATIVE_SCHEMA, NATIVES_FILE, SCHEMA_VERSION, mask_file, measured, read_tensor, write_rows,
+    FILE, NATIVE_FILE, NATIVE_SCHEMA, NATIVES_FILE, SCHEMA_VERSION, mask_file, measured, read_tensor, variation_file,
+    write_rows,
 )  # fmt: skip
+from zeromiss.metrics.variation import save_variation
 from zeromiss.params import Product
 from zeromiss.stages.base import RunLog
+from zeromiss.stages.variations import fit_variations
 from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
 
@@ -62,9 +65,12 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     with staging:
         backbone = load_backbone(product.metrics.backbone, product.metrics.backbone_path)
         masks = _masks(product, detectors, backbone, manifest, reader, raw=raw, folder=staging.folder)
-        stack = stack_of(detectors, backbone=backbone, params=product.metrics, masks=masks)
+        variations = fit_variations(product, workspace, detectors, backbone, manifest, reader)
+        for name, variation in variations.items():
+            save_variation(staging.folder / variation_file(name), variation)
+        stack = stack_of(detectors, backbone=backbone, params=product.metrics, masks=masks, variations=variations)
         started = time.perf_counter()
-        natives, rankings = _measure_table(product, workspace, table, stack, masks, reader, path=staging.folder / FILE)
+        natives, rankings = _measure_table(product, workspace, table, stack, masks, reader, folder=staging.folder)
         seconds = time.perf_counter() - started
         frame = read_table(staging.folder / FILE, schema_version=SCHEMA_VERSION)
         docs = workspace.quality(product.name) / "metrics"
@@ -147,13 +153,13 @@ def _measure_table(
     masks: Mapping[str, Tensor],
     reader: ImageReader,
     *,
-    path: Path,
+    folder: Path,
 ) -> tuple[pd.DataFrame, dict[str, PixelRanking]]:
     """Write the table; return every image's native scores, and where defects have masks the rankings of pixels."""
     raw = workspace.raw(product.name)
     rankings = _pixel_rankings(table, stack, reader, raw=raw)
     here = active_session() is None
-    counted = _here(table, stack, rankings, reader, raw=raw) if here else _there(product, workspace, table, masks, rankings)
+    counted = _here(table, stack, rankings, reader, raw=raw) if here else _there(product, workspace, table, masks, rankings, folder=folder)
     natives: list[dict[str, Any]] = []
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -164,7 +170,7 @@ def _measure_table(
             natives.append({"path": one.row["path"], "label": one.row["label"]} | one.natives)
             yield one.row
 
-    write_rows(path, rows(), features=stack.columns)
+    write_rows(folder / FILE, rows(), features=stack.columns)
     return pd.DataFrame(natives), rankings
 
 
@@ -177,13 +183,14 @@ def _here(
 
 
 def _there(
-    product: Product, workspace: Workspace, table: pd.DataFrame, masks: Mapping[str, Tensor], rankings: Mapping[str, PixelRanking]
+    product: Product, workspace: Workspace, table: pd.DataFrame, masks: Mapping[str, Tensor], rankings: Mapping[str, PixelRanking], *, folder: Path
 ) -> Iterator[Counted]:
     """Measure on the cluster."""
     recipe = write_recipe(
         raw=workspace.raw(product.name),
         align=workspace.alignment(product.name),
         detectors=[workspace.detector(product.name, name) for name in product.detectors],
+        variations=[folder / variation_file(name) for name in product.detectors],
         params=product.metrics,
         size=product.size,
         scales={name: ranking.scale for name, ranking in rankings.items()},

@@ -10,7 +10,7 @@ from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.faster import faster
 from zeromiss.detector_params import SimplenetParams
 from zeromiss.detectors.base import Detection
-from zeromiss.detectors.simplenet.features import local_features
+from zeromiss.backbones.local_features import local_features
 from zeromiss.detectors.simplenet.network import Head
 from zeromiss.detectors.simplenet.score import image_score, pixel_map
 from zeromiss.errors import ZeromissError
@@ -49,11 +49,19 @@ class Simplenet(nn.Module):
         """Return what looks at images."""
         return self._looks[0]
 
+    @property
+    def shared_backbone(self) -> Backbone:
+        """The backbone whose maps it may share."""
+        return self.backbone
+
     def maps(self, image_BCHW: Tensor) -> list[Tensor]:
         """Return the backbone's maps of both levels of RGB images in [0, 1], the finer first."""
         with torch.no_grad():
-            found = self.looks(image_BCHW.contiguous(memory_format=torch.channels_last))
-        return [found[level].contiguous() for level in self.levels]
+            return self._both(self.looks(image_BCHW.contiguous(memory_format=torch.channels_last)))
+
+    def _both(self, maps: list[Tensor]) -> list[Tensor]:
+        """Return the maps of both levels among all of the backbone's."""
+        return [maps[level].contiguous() for level in self.levels]
 
     def features(self, maps: list[Tensor]) -> Tensor:
         """Return the local features of all cells, (N, D), image by image and row by row."""
@@ -61,14 +69,17 @@ class Simplenet(nn.Module):
         return local_features(scaled, self.params.depth).movedim(1, -1).flatten(0, 2)
 
     @torch.no_grad()
-    def detect(self, image_BCHW: Tensor) -> Detection:
-        """Judge RGB images in [0, 1], one after the other: the same bits alone and among others."""
-        abnormality_Bhw = torch.cat([self._abnormality(image_CHW[None]) for image_CHW in image_BCHW.float()])
+    def detect(self, image_BCHW: Tensor, maps: list[Tensor] | None = None) -> Detection:
+        """Inspect RGB images in [0, 1], one after the other: the same bits alone and among others.
+
+        `maps`: all maps of a single image by the same backbone, where they are known.
+        """
+        each = [self._both(maps) if maps else self.maps(image_CHW[None]) for image_CHW in image_BCHW.float()]
+        abnormality_Bhw = torch.cat([self._abnormality(both) for both in each])
         height, width = image_BCHW.shape[-2:]
         return Detection(score_B=image_score(abnormality_Bhw), map_BHW=pixel_map(abnormality_Bhw, (height, width), self.params.smoothing))
 
-    def _abnormality(self, image_BCHW: Tensor) -> Tensor:
-        """Return -D of each cell, (1, h, w)."""
-        maps = self.maps(image_BCHW)
+    def _abnormality(self, maps: list[Tensor]) -> Tensor:
+        """Return -D of each cell of one image, (1, h, w), from its maps of both levels."""
         normality_N = self.head.normality(self.head.adapt(self.features(maps)))
-        return -normality_N.view(len(image_BCHW), *maps[0].shape[-2:])
+        return -normality_N.view(1, *maps[0].shape[-2:])

@@ -35,3 +35,8 @@ def neighbourhoods(map_BCHW: Tensor, depth: int) -> Tensor:
     around_BKL = functional.unfold(map_BCHW, _SIDE, padding=_SIDE // 2)
     pooled_BLK = functional.adaptive_avg_pool1d(around_BKL.transpose(1, 2), depth)
     return pooled_BLK.transpose(1, 2).reshape(len(map_BCHW), depth, rows, columns)
+
+
+def cell_vectors(maps: Sequence[Tensor]) -> Tensor:
+    """Return the features of each cell of the largest map, (H, W, C), from maps (1, C, H, W) of one image, from fine to coarse."""
+    return local_features(maps, None)[0].permute(1, 2, 0).contiguous()

@@ -1,0 +1,133 @@
+"""The fitted detector: how far each patch lies from the normal patches of its place.
+
+Features are two maps of a frozen backbone, each averaged over 3 x 3 cells, the coarser enlarged to the finer (as PaDiM,
+arXiv:2011.08785, and PatchCore, arXiv:2106.08265, take them), whitened. Two distances: to the nearest normal patch
+within `radius` cells of the same place (anywhere where parts do not lie alike), and from one Gaussian a place.
+
+Axes: B images, C channels, H, W pixels, h, w cells, N kept images, M kept cells, K whitened dimensions.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from zeromiss.backbones.base import Backbone
+from zeromiss.backbones.faster import faster
+from zeromiss.backbones.local_features import cell_vectors
+from zeromiss.backbones.normal_variation import PlaceGaussians, Whitening, worst_mean, worst_vector
+from zeromiss.detector_params import PatchknnParams
+from zeromiss.detectors.base import Detection
+from zeromiss.detectors.patchknn.nearest import nearest_anywhere, nearest_by_place
+from zeromiss.errors import ZeromissError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bank:
+    """Sizes of what is kept of the normal images; `place_dims` 0: no Gaussian a place, cells are sought anywhere."""
+
+    rows: int
+    columns: int
+    dims: int  # whitened dimensions, of which the leading `bank_dims` are compared
+    bank_dims: int
+    kept: int  # images, or cells where they are sought anywhere
+    place_dims: int
+
+
+class Patchknn(nn.Module):
+    """Backbone, whitening, kept normal cells and, where parts lie alike, Gaussians of places."""
+
+    name = "patchknn"
+    score_names: tuple[str, ...]
+
+    def __init__(self, params: PatchknnParams, backbone: Backbone, bank: Bank) -> None:
+        """Make room for what `bank` describes; `params.strides` must be set.
+
+        Raises ZeromissError when the backbone has no map at one of the strides.
+        """
+        super().__init__()
+        absent = [stride for stride in params.strides or () if stride not in backbone.strides]
+        if absent or not params.strides:
+            found = ", ".join(map(str, backbone.strides))
+            raise ZeromissError(f"patchknn.strides: {params.backbone} has no map at stride {(*absent, None)[0]}: choose among {found}")
+        self.params, self.backbone, self.bank = params, backbone, bank
+        self.levels = tuple(backbone.strides.index(stride) for stride in sorted(params.strides))
+        self._looks = (faster(backbone, fold_norms=True).to(memory_format=torch.channels_last),)  # not stored: made of the backbone
+        grid, places = (bank.rows, bank.columns), bank.place_dims
+        channels = sum(backbone.channels[level] for level in self.levels)
+        self.register_buffer("mean_C", torch.zeros(channels))
+        self.register_buffer("matrix_CK", torch.zeros(channels, bank.dims))
+        kept = (*grid, bank.kept, bank.bank_dims) if places else (bank.kept, bank.bank_dims)
+        self.register_buffer("kept_NK", torch.zeros(kept, dtype=torch.float16))  # rounded to half: moves a distance by some 1e-3 of itself
+        self.register_buffer("place_mean_hwK", torch.zeros(*grid, bank.dims) if places else None)
+        self.register_buffer("place_factor_hwJJ", torch.zeros(*grid, places, places) if places else None)
+        self.score_names = ("gaussian",) if places else ()
+        self.requires_grad_(False).eval()
+
+    @property
+    def shared_backbone(self) -> Backbone:
+        """The backbone whose maps it may share."""
+        return self.backbone
+
+    @property
+    def whitening(self) -> Whitening:
+        """The whitening of its features."""
+        return Whitening(mean_C=self.mean_C, matrix_CK=self.matrix_CK)
+
+    @property
+    def places(self) -> PlaceGaussians | None:
+        """The Gaussians a place, None where cells are sought anywhere."""
+        if self.place_mean_hwK is None:
+            return None
+        return PlaceGaussians(mean_hwK=self.place_mean_hwK, factor_hwJJ=self.place_factor_hwJJ)
+
+    def vectors(self, maps: list[Tensor]) -> Tensor:
+        """Return the features of each cell, (h, w, C), from all of the backbone's maps of one image."""
+        return cell_vectors([maps[level] for level in self.levels])
+
+    def maps(self, image_1CHW: Tensor) -> list[Tensor]:
+        """Return all of the backbone's maps of one RGB image in [0, 1], its batch norms folded into its convolutions."""
+        return self._looks[0](image_1CHW.contiguous(memory_format=torch.channels_last))
+
+    @torch.no_grad()
+    def detect(self, image_BCHW: Tensor, maps: list[Tensor] | None = None) -> Detection:
+        """Inspect RGB images in [0, 1], one after the other; `maps`: the backbone's of a single image, where they are known.
+
+        Raises ZeromissError for images of another size than those it was fitted on.
+        """
+        image_BCHW = image_BCHW.float()
+        each = [self._inspect(maps or self.maps(image_CHW[None])) for image_CHW in image_BCHW]
+        found = {name: torch.stack([one[name] for one in each]) for name in each[0]}
+        residual_BK = found.pop("residual")
+        scores = {name: worst_mean(map_Bhw) for name, map_Bhw in found.items()}
+        first = next(iter(found))
+        return Detection(
+            score_B=scores.pop(first),
+            map_BHW=enlarged(found[first], image_BCHW.shape[-2:]),
+            scores=scores,
+            maps=found,
+            residual_BK=residual_BK,
+        )
+
+    def _inspect(self, maps: list[Tensor]) -> dict[str, Tensor]:
+        """Return the maps (h, w) of one image by name, and its residual vector (K,)."""
+        white_hwK = self.whitening(self.vectors(maps))
+        grid = (self.bank.rows, self.bank.columns)
+        query_hwK, places = white_hwK[..., : self.bank.bank_dims], self.places
+        if places is None:
+            nearest_hw = nearest_anywhere(query_hwK.flatten(0, 1), self.kept_NK).view(white_hwK.shape[:2])
+            return {"nearest": nearest_hw, "residual": worst_vector(nearest_hw, white_hwK)}
+        if tuple(white_hwK.shape[:2]) != grid:
+            raise ZeromissError(
+                f"patchknn learned images of {grid[0]} x {grid[1]} cells, this one has {white_hwK.shape[0]} x {white_hwK.shape[1]}: "
+                "inspect it at the product's size"
+            )
+        nearest_hw = nearest_by_place(query_hwK, self.kept_NK, radius=self.params.radius)
+        away_hwK = places.away(white_hwK)
+        return {"nearest": nearest_hw, "gaussian": places.distances(away_hwK), "residual": worst_vector(nearest_hw, away_hwK)}
+
+
+def enlarged(map_Bhw: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return maps of cells enlarged bilinearly to all pixels, (B, H, W)."""
+    return functional.interpolate(map_Bhw[:, None], size=tuple(size), mode="bilinear", align_corners=False)[:, 0]

@@ -1,0 +1,122 @@
+"""Fit patchknn: two looks at the normal images, for the whitening and for what is kept; nothing is learned by steps."""
+
+from dataclasses import replace
+from time import monotonic
+from typing import Unpack
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from zeromiss.backbones.load import load_backbone
+from zeromiss.backbones.normal_variation import MIN_IMAGES, Moments, PlaceGaussians, PlaceMoments, Whitening, place_dims
+from zeromiss.detector_params import PatchknnParams
+from zeromiss.detectors.batches import Images, generator_at
+from zeromiss.detectors.images import floats
+from zeromiss.detectors.loop import How, Trained
+from zeromiss.detectors.patchknn.nearest import coreset
+from zeromiss.detectors.patchknn.patchknn import Bank, Patchknn
+from zeromiss.errors import ZeromissError
+
+WHITENED = 100  # images that the whitening is fitted on, most: their cells are many times more than its numbers
+POOL = 40_000  # cells that the coreset is chosen from, most
+_WHITENING, _KEPT, _POOL = 0, 1, 2  # what is drawn with the seed
+
+
+def train(params: PatchknnParams, images: Images, *, size: int, seed: int, **_how: Unpack[How]) -> Trained:
+    """Fit on uint8 images (3, size, size); the same seed gives the same numbers. `params.strides` must be set.
+
+    With `params.radius` None cells are sought anywhere and no Gaussian a place is fitted. Of `_how` it uses nothing (see
+    `How`). Raises ZeromissError for too few images, or without the backbone's weights or maps.
+    """
+    started = monotonic()
+    least = 2 if params.radius is None else MIN_IMAGES
+    if len(images) < least:
+        raise ZeromissError(f"patchknn needs {least} normal images at least and was given {len(images)}: ingest more, or set patchknn.radius to null")
+    backbone = load_backbone(params.backbone, params.backbone_path)
+    sketch = Patchknn(params, backbone, Bank(rows=1, columns=1, dims=1, bank_dims=1, kept=1, place_dims=0))
+
+    def vectors(index: int) -> Tensor:
+        """Return the features of one image's cells, (h, w, C)."""
+        with torch.inference_mode():
+            return sketch.vectors(sketch.maps(floats(images[index])[None]))
+
+    whitening = _whitening(vectors, drawn(len(images), WHITENED, seed, _WHITENING))
+    grid = vectors(0).shape[:2]
+    plan = plan_bank(params, grid, dims=whitening.dims, images=len(images))
+    print(describe(plan, len(images)))
+    detector = Patchknn(params, backbone, plan)
+    detector.mean_C.copy_(whitening.mean_C)
+    detector.matrix_CK.copy_(whitening.matrix_CK)
+    _keep(detector, lambda index: whitening(vectors(index)), len(images), seed)
+    return Trained(detector=detector, history=[], seconds=monotonic() - started)
+
+
+def plan_bank(params: PatchknnParams, grid: tuple[int, int], *, dims: int, images: int) -> Bank:
+    """Return what is kept of so many images with `grid` cells each: as many of them as `params.bank_mib` has room for."""
+    rows, columns = grid
+    bank_dims = min(params.bank_dims, dims)
+    budget = int(params.bank_mib * 2**20 / (2 * bank_dims))  # cells, in half precision
+    if params.radius is None:
+        return Bank(rows=rows, columns=columns, dims=dims, bank_dims=bank_dims, kept=min(params.coreset, budget, images * rows * columns), place_dims=0)
+    kept = min(images, budget // (rows * columns))
+    if not kept:
+        raise ZeromissError(f"patchknn.bank_mib {params.bank_mib:g} has no room for one image of {rows} x {columns} cells: raise it or lower size")
+    places = place_dims(rows * columns, min(params.place_dims, dims), mib=params.places_mib)
+    return Bank(rows=rows, columns=columns, dims=dims, bank_dims=bank_dims, kept=kept, place_dims=places)
+
+
+def describe(bank: Bank, images: int) -> str:
+    """Return one sentence of what is kept, and its size."""
+    cells = bank.rows * bank.columns
+    if not bank.place_dims:
+        return f"patchknn keeps {bank.kept} of {images * cells} cells, {bank.bank_dims} numbers each ({_mib(2 * bank.kept * bank.bank_dims)} MiB)"
+    return (
+        f"patchknn keeps {bank.kept} of {images} images, {cells} cells of {bank.bank_dims} numbers each ({_mib(2 * bank.kept * cells * bank.bank_dims)} "
+        f"MiB), and one Gaussian of {bank.place_dims} numbers a cell ({_mib(4 * cells * (bank.place_dims**2 + bank.dims))} MiB)"
+    )
+
+
+def drawn(images: int, count: int, seed: int, purpose: int) -> list[int]:
+    """Return at most `count` different indices of so many images, drawn with the seed, in order."""
+    return sorted(torch.randperm(images, generator=generator_at(seed, 0, purpose))[:count].tolist())
+
+
+def _whitening(vectors, indices: list[int]) -> Whitening:
+    """Fit the whitening on the cells of some images."""
+    moments = Moments()
+    for index in tqdm(indices, desc="patchknn whitening", unit="image", dynamic_ncols=True):
+        moments.include(vectors(index).flatten(0, 1))
+    return Whitening.fit(moments)
+
+
+def _keep(detector: Patchknn, white, images: int, seed: int) -> None:
+    """Fill the detector's bank and its Gaussians."""
+    bank, radius = detector.bank, detector.params.radius
+    bar = tqdm(range(images), desc="patchknn", unit="image", dynamic_ncols=True)
+    if radius is None:
+        each = -(-POOL // images)  # cells of an image
+        pool_NK = torch.cat([_some(white(index), each, generator_at(seed, index, _POOL))[:, : bank.bank_dims] for index in bar])
+        chosen = coreset(pool_NK, bank.kept, generator_at(seed, 0, _KEPT))
+        detector.kept_NK.copy_(pool_NK[chosen])
+        return
+    rows = {index: row for row, index in enumerate(drawn(images, bank.kept, seed, _KEPT))}
+    moments = PlaceMoments(bank.place_dims)
+    for index in bar:
+        white_hwK = white(index)
+        moments.include(white_hwK)
+        if index in rows:
+            detector.kept_NK[:, :, rows[index]] = white_hwK[..., : bank.bank_dims].half()
+    places = PlaceGaussians.fit(moments, shrinkage=detector.params.shrinkage)
+    detector.place_mean_hwK.copy_(places.mean_hwK)
+    detector.place_factor_hwJJ.copy_(places.factor_hwJJ)
+
+
+def _some(white_hwK: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Return at most `count` drawn cells of an image."""
+    flat_NK = white_hwK.flatten(0, 1)
+    return flat_NK[torch.randperm(len(flat_NK), generator=generator)[:count]]
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f}"

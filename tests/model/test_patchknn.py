@@ -1,0 +1,125 @@
+"""Whitened patch neighbours: the search against scipy, the fit's plan, what is stored, and the maps of one image."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+from zeromiss.backbones.load import load_backbone
+from zeromiss.detector_params import PatchknnParams
+from zeromiss.detectors.patchknn.nearest import coreset, nearest_anywhere, nearest_by_place
+from zeromiss.detectors.patchknn.patchknn import Patchknn
+from zeromiss.detectors.patchknn.store import load_patchknn, save_patchknn
+from zeromiss.detectors.patchknn.train import describe, plan_bank, train
+from zeromiss.errors import ZeromissError
+
+PARAMS = PatchknnParams(strides=(8, 16), bank_dims=16, place_dims=8)
+
+
+def drawn_images(count, *, side=64, seed=0):
+    """Return grey ramps with grain, uint8 (count, 3, side, side)."""
+    random = np.random.default_rng(seed)
+    ramp = np.linspace(60, 160, side)[None, None, None].repeat(side, 2).repeat(3, 1)
+    return torch.from_numpy((ramp + random.normal(0, 6, (count, 3, side, side))).clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Return one fitted where parts lie alike, and one where they do not."""
+    anywhere = PARAMS.model_copy(update={"radius": None, "coreset": 50})
+    return {name: train(params, drawn_images(24), size=64, seed=3).detector for name, params in (("place", PARAMS), ("anywhere", anywhere))}
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2])
+def test_neighbours_of_the_same_place_are_scipy_s(radius):
+    random = np.random.default_rng(1)
+    bank_hwNK, query_hwK = random.normal(size=(5, 6, 4, 3)), random.normal(size=(5, 6, 3))
+    found_hw = nearest_by_place(torch.from_numpy(query_hwK).float(), torch.from_numpy(bank_hwNK).float(), radius=radius)
+    for row in range(5):
+        for column in range(6):
+            rows, columns = slice(max(0, row - radius), row + radius + 1), slice(max(0, column - radius), column + radius + 1)
+            expected = cdist(query_hwK[row, column][None], bank_hwNK[rows, columns].reshape(-1, 3)).min()
+            assert found_hw[row, column] == pytest.approx(expected, rel=1e-4)
+
+
+def test_neighbours_anywhere_are_scipy_s_whatever_the_chunk(monkeypatch):
+    random = np.random.default_rng(2)
+    bank_MK, query_QK = random.normal(size=(40, 5)), random.normal(size=(23, 5))
+    expected = cdist(query_QK, bank_MK).min(1)
+    for chunk in (4, 1000):
+        monkeypatch.setattr("zeromiss.detectors.patchknn.nearest.CHUNK", chunk)
+        found = nearest_anywhere(torch.from_numpy(query_QK).float(), torch.from_numpy(bank_MK).float())
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_coreset_takes_the_farthest_cell_each_time():
+    cells = torch.tensor([[0.0], [1.0], [10.0], [4.0]])
+    chosen = coreset(cells, 3, torch.Generator().manual_seed(0)).tolist()
+    by_hand = [chosen[0]]
+    while len(by_hand) < 3:
+        distance = [min(abs(float(cells[i] - cells[j])) for j in by_hand) for i in range(4)]
+        by_hand.append(int(np.argmax(distance)))
+    assert chosen == by_hand
+    assert coreset(cells, 9, torch.Generator()).tolist() == [0, 1, 2, 3]
+
+
+def test_the_bank_is_planned_within_its_memory():
+    bank = plan_bank(PatchknnParams(strides=(8, 16), bank_mib=1.0), (32, 32), dims=152, images=300)
+    assert (bank.kept, bank.bank_dims, bank.place_dims) == (8, 64, 64)  # 1,024 cells of 64 halves are 128 KiB an image
+    assert "keeps 8 of 300 images, 1024 cells of 64 numbers each (1.0 MiB)" in describe(bank, 300)
+    with pytest.raises(ZeromissError, match="has no room for one image of 96 x 96 cells"):
+        plan_bank(PatchknnParams(strides=(4, 8), bank_mib=0.5), (96, 96), dims=64, images=300)
+    assert plan_bank(PatchknnParams(radius=None, coreset=100), (4, 4), dims=9, images=3).kept == 48
+
+
+def test_both_maps_are_highest_where_the_part_differs(fitted):
+    image = drawn_images(1, seed=9)[0].float() / 255
+    image[:, 40:52, 8:20] = 1.0
+    found = fitted["place"].detect(image[None])
+    assert list(found.maps) == ["nearest", "gaussian"] and tuple(found.map_BHW.shape) == (1, 64, 64)
+    for map_Bhw in found.maps.values():
+        row, column = divmod(int(map_Bhw[0].argmax()), 8)
+        assert row in (4, 5, 6) and column in (0, 1, 2, 3)
+    assert found.residual_BK.shape == (1, fitted["place"].bank.dims)
+    clean = fitted["place"].detect(drawn_images(1, seed=10).float() / 255)
+    assert float(found.score_B) > 1.5 * float(clean.score_B) and float(found.scores["gaussian"]) > 1.5 * float(clean.scores["gaussian"])
+    assert list(fitted["anywhere"].detect(image[None]).maps) == ["nearest"]
+
+
+def test_images_are_inspected_each_for_itself_and_by_shared_maps_alike(fitted):
+    images = drawn_images(2, seed=4).float() / 255
+    detector = fitted["place"]
+    both, alone = detector.detect(images), detector.detect(images[1:])
+    assert torch.equal(both.map_BHW[1], alone.map_BHW[0]) and torch.equal(both.residual_BK[1], alone.residual_BK[0])
+    shared = detector.detect(images[1:], detector.maps(images[1:]))
+    assert torch.equal(shared.map_BHW, alone.map_BHW) and torch.equal(shared.scores["gaussian"], alone.scores["gaussian"])
+
+
+@pytest.mark.parametrize("kind", ["place", "anywhere"])
+def test_what_is_stored_gives_the_same_bits(fitted, kind, tmp_path):
+    save_patchknn(tmp_path, fitted[kind])
+    again, image = load_patchknn(tmp_path), drawn_images(1, seed=5).float() / 255
+    one, other = fitted[kind].detect(image), again.detect(image)
+    assert again.bank == fitted[kind].bank and torch.equal(one.map_BHW, other.map_BHW) and torch.equal(one.residual_BK, other.residual_BK)
+
+
+def test_the_same_seed_keeps_the_same_cells():
+    params = PARAMS.model_copy(update={"bank_mib": 2 * 16 * 64 * 5 / 2**20})  # five images
+    one, other, third = (train(params, drawn_images(24), size=64, seed=seed).detector.state_dict() for seed in (1, 1, 2))
+    assert one["kept_NK"].shape[2] == 5
+    assert all(torch.equal(one[key], other[key]) for key in one) and not torch.equal(one["kept_NK"], third["kept_NK"])
+
+
+def test_refusals(fitted, tmp_path):
+    with pytest.raises(ZeromissError, match="patchknn needs 20 normal images at least and was given 3"):
+        train(PARAMS, drawn_images(3), size=64, seed=0)
+    with pytest.raises(ZeromissError, match="has no map at stride 64: choose among 2, 4, 8, 16, 32"):
+        train(PARAMS.model_copy(update={"strides": (8, 64)}), drawn_images(24), size=64, seed=0)
+    with pytest.raises(ZeromissError, match="learned images of 8 x 8 cells, this one has 16 x 16"):
+        fitted["place"].detect(torch.rand(1, 3, 128, 128))
+    with pytest.raises(ZeromissError, match="no map at stride None"):
+        Patchknn(PatchknnParams(), load_backbone("efficientnet_lite0"), fitted["place"].bank)
+    save_patchknn(tmp_path, fitted["place"])
+    config = (tmp_path / "config.json").read_text().replace('"kept": 24', '"kept": -1')
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(ZeromissError, match="bank must name .* as whole numbers"):
+        load_patchknn(tmp_path)
