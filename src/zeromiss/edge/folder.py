@@ -115,6 +115,7 @@ def _write_config(draft: Path, bundle: Path, record: BundleRecord, members: list
             "columns": member.columns,
             "own": list(getattr(member.detector, "image_metrics", ())),
             "scores": list(score_outputs(member)),
+            "levels": {} if member.variation is None else member.variation.levels,
         }
         for member in members
     ]

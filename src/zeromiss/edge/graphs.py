@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from zeromiss.backbones.base import Backbone
-from zeromiss.edge.layout import BOXES, DISTANCES, IMAGE
+from zeromiss.edge.layout import BOXES, DISTANCES, IMAGE, RESIDUAL, VARIED, map_output
 from zeromiss.metrics.columns import OWN_METRICS
 from zeromiss.metrics.features import anomaly_map, dense_distances
-from zeromiss.metrics.measure import Measurer
-from zeromiss.metrics.measure_map import MapMeasurer
+from zeromiss.metrics.measure import Measurer, enlarged
+from zeromiss.metrics.measure_map import MapMeasurer, cell_maps
 from zeromiss.metrics.measurement import Measures
 from zeromiss.metrics.perceive import Perceiver
 from zeromiss.metrics.threads import Lanes
@@ -51,15 +51,17 @@ class Redrawing(nn.Module):
         measurer, image_CHW = self._measurer, image_BCHW[0]
         reconstruction = measurer.detector.reconstruct(image_BCHW)
         pair = measurer._pair(image_CHW, reconstruction)
-        fine, coarse, perceptual_mse = Perceiver(self.backbone).differences(image_CHW, pair.x_hat_CHW, Lanes(1))
+        variation = measurer.variation
+        looks = Perceiver(self.backbone, variation and variation.differences).differences(image_CHW, pair.x_hat_CHW, Lanes(1))
         size = {"height": image_CHW.shape[1], "width": image_CHW.shape[2]}
-        maps = (anomaly_map(fine, **size), anomaly_map(coarse, **size))
+        maps = (anomaly_map(looks.fine, **size), anomaly_map(looks.coarse, **size))
         own = dict(zip(OWN_METRICS, (reconstruction.quantisation_B, reconstruction.critic_B, reconstruction.critic_hat_B), strict=True))
         numbers = [own[name] for name in measurer.detector.image_metrics]
         if measurer.detector.score_names is not None:
             detection = measurer.detector.score(image_BCHW, reconstruction)
             numbers += [detection.score_B, *detection.scores.values()]
-        return (pair.x_hat_CHW, pair.difference_HW, *maps, perceptual_mse[None], *numbers, *fine)
+        varied = () if variation is None else (enlarged(looks.maps, image_CHW.shape[1:]), *looks.maps.values(), looks.residual_K)
+        return (pair.x_hat_CHW, pair.difference_HW, *maps, looks.perceptual_mse[None], *numbers, *looks.fine, *varied)
 
 
 class Mapping(nn.Module):
@@ -68,12 +70,14 @@ class Mapping(nn.Module):
     def __init__(self, measurer: MapMeasurer) -> None:
         """Take the network of a measurer."""
         super().__init__()
-        self.detector = measurer.detector
+        self.detector, self._varied = measurer.detector, measurer.variation is not None
 
     def forward(self, image_BCHW: Tensor) -> tuple[Tensor, ...]:
         """Return what `outputs_of` names."""
         detection = self.detector.detect(image_BCHW)
-        return (detection.map_BHW[0], detection.score_B, *detection.scores.values())
+        maps, residual_K = cell_maps(detection)
+        varied = (*maps.values(), *([residual_K] if len(residual_K) else [])) if self._varied else ()
+        return (detection.map_BHW[0], detection.score_B, *detection.scores.values(), *varied)
 
 
 class Pooling(nn.Module):
@@ -100,16 +104,20 @@ def score_outputs(measurer: Measures) -> tuple[str, ...]:
     return () if names is None else ("score", *(f"score.{name}" for name in names))
 
 
+def variation_outputs(measurer: Measures) -> tuple[str, ...]:
+    """Return the names of the maps whose statistics are columns, and of the residual vector; none without a variation of normal images."""
+    variation = measurer.variation
+    return () if variation is None else (*(map_output(name) for name in variation.levels), *((RESIDUAL,) if variation.dims else ()))
+
+
 def graph_of(measurer: Measures) -> Graph:
     """Return the graph of one detector."""
-    detector, scores = measurer.detector, score_outputs(measurer)
+    detector, scores, varied = measurer.detector, score_outputs(measurer), variation_outputs(measurer)
     if isinstance(measurer, MapMeasurer):
-        return Graph(network=Mapping(measurer), outputs=("map", *scores))
+        return Graph(network=Mapping(measurer), outputs=("map", *scores, *varied))
     fine = fine_names(len(Perceiver(measurer.backbone).fine))
-    return Graph(
-        network=Redrawing(measurer),
-        outputs=("image_hat", "difference", "map", "context", "perceptual_mse", *detector.image_metrics, *scores, *fine),
-    )
+    whole = ("image_hat", "difference", "map", "context", "perceptual_mse", *detector.image_metrics, *scores, *fine)
+    return Graph(network=Redrawing(measurer), outputs=(*whole, *((VARIED, *varied) if varied else ())))
 
 
 def write_image_graph(path: Path, graph: Graph, *, size: int) -> None:

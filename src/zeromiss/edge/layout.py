@@ -11,7 +11,13 @@
     verified.json         how far scores lay from torch's on which images, and how long each took
 """
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CONFIG, VERIFIED, RUNNER, REQUIREMENTS = "edge.json", "verified.json", "inspect_images.py", "requirements.txt"
 GRAPH, MASK, DISTANCES_FILE, CLASSIFIER, ALIGN = "image.onnx", "mask.npy", "distances.onnx", "classifier.skops", "align"
 IMAGE, BOXES, DISTANCES = "image", "boxes", "distances"  # inputs and outputs of the graphs
+RESIDUAL, VARIED = "residual", "varied"  # outputs: how the most abnormal cells differ; the map that chooses the boxes, enlarged to pixels
+
+
+def map_output(name: str) -> str:
+    """Return the output's name of a map whose statistics are columns."""
+    return f"map.{name}"

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from zeromiss.edge.engines import Session, open_graph
-from zeromiss.edge.layout import ALIGN, BOXES, CLASSIFIER, CONFIG, DISTANCES, DISTANCES_FILE, GRAPH, IMAGE, MASK, SCHEMA_VERSION
+from zeromiss.edge.layout import ALIGN, BOXES, CLASSIFIER, CONFIG, DISTANCES, DISTANCES_FILE, GRAPH, IMAGE, MASK, RESIDUAL, SCHEMA_VERSION, VARIED, map_output
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file
 from zeromiss.images.reader import ImageReader
@@ -24,7 +24,7 @@ from zeromiss.images.reference import open_aligner
 from zeromiss.inspection.calibration import CalibrationRecord
 from zeromiss.inspection.verdict import ERROR, ModelName, Verdict, decide, to_patches
 from zeromiss.metrics.columns import named
-from zeromiss.metrics.levels import candidates, image_values, localised_values, map_values
+from zeromiss.metrics.levels import candidates, image_values, localised_values, map_boxes, map_values, variation_values
 from zeromiss.metrics.localise import keep_largest
 from zeromiss.selection.probability import defect_probability
 from zeromiss.selection.store import load_classifier
@@ -117,7 +117,13 @@ class EdgeInspector:
             return self._redrawn(part, image_CHW, given)
         scores = [float(given[name][0]) for name in part.config["scores"]]
         numbers, boxes_Q4, distances_Q = map_values(given["map"], scores, self.params)
-        return Measured(features=named(part.config["columns"], numbers), boxes_Q4=boxes_Q4, distances_Q=distances_Q)
+        values = np.concatenate((numbers, self._varied(part, given)))
+        return Measured(features=named(part.config["columns"], values), boxes_Q4=boxes_Q4, distances_Q=distances_Q)
+
+    def _varied(self, part: Part, given: dict[str, np.ndarray]) -> np.ndarray:
+        """Return the statistics of the maps and the residual vector; empty without a variation of normal images."""
+        levels = part.config["levels"]
+        return variation_values({name: given[map_output(name)] for name in levels}, given.get(RESIDUAL, np.empty(0)), levels) if levels else np.empty(0)
 
     def _redrawn(self, part: Part, image_CHW: np.ndarray, given: dict[str, np.ndarray]) -> Measured:
         """Measure an image beside its reconstruction."""
@@ -138,6 +144,9 @@ class EdgeInspector:
             distances_N = self._pooling(**{BOXES: boxes_N4, **fine})[DISTANCES]
             boxes_Q4, fid_Q = keep_largest(boxes_N4, distances_N, self.params.patches)
             values.append(localised_values(*pair, pixels_1P, boxes_Q4, fid_Q))
+        values.append(self._varied(part, given))
+        if VARIED in given:
+            boxes_Q4, fid_Q = map_boxes(given[VARIED], self.params)
         return Measured(features=named(part.config["columns"], np.concatenate(values)), boxes_Q4=boxes_Q4, distances_Q=fid_Q)
 
 

@@ -55,6 +55,12 @@ def map_values(map_HW: np.ndarray, scores: Sequence[float], params: MetricsParam
     return numbers, *keep_largest(boxes_N4, mean_inside(map_HW, boxes_N4), params.patches)
 
 
+def map_boxes(map_HW: np.ndarray, params: MetricsParams) -> tuple[np.ndarray, np.ndarray]:
+    """Return the boxes (Q, 4) of largest mean among those around a map's largest pixels, and these means, (Q,) float64."""
+    _, boxes_N4 = candidates(map_HW, params)
+    return keep_largest(boxes_N4, mean_inside(map_HW, boxes_N4), params.patches)
+
+
 def variation_values(maps: Mapping[str, np.ndarray], residual_K: np.ndarray, levels: Mapping[str, float]) -> np.ndarray:
     """Return the values in the order of `variation_columns`: statistics of each map that `levels` names, then the residual vector."""
     return np.concatenate((*(map_statistics(maps[name], level) for name, level in levels.items()), residual_K.astype(np.float64)))

@@ -22,7 +22,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.memory import keep_freed_memory
 from zeromiss.metrics.columns import OWN_METRICS, feature_columns, named, variation_columns
 from zeromiss.metrics.features import CROP_SIDE, CROP_SIDES, crop_distances
-from zeromiss.metrics.levels import candidates, image_values, localised_values, mean_inside, variation_values
+from zeromiss.metrics.levels import candidates, image_values, localised_values, map_boxes, variation_values
 from zeromiss.metrics.localise import keep_largest
 from zeromiss.metrics.measurement import Measurement
 from zeromiss.metrics.perceive import Features, Perceived, Perceiver
@@ -141,7 +141,7 @@ class Measurer:
         varied = np.empty(0)
         if self.variation is not None:
             map_HW = enlarged(perceived.maps, image_CHW.shape[1:])
-            boxes_Q4, distances_Q = _boxes_of(map_HW, self.params)
+            boxes_Q4, distances_Q = map(torch.from_numpy, map_boxes(map_HW.numpy(), self.params))
             varied = variation_values({name: map_hw.numpy() for name, map_hw in perceived.maps.items()}, perceived.residual_K.numpy(), self.variation.levels)
         numbers = np.concatenate((level, np.fromiter(own, dtype=np.float64), *(values for values, _, _ in localised), varied))
         return Measurement(
@@ -246,11 +246,3 @@ def enlarged(maps: Mapping[str, Tensor], size: Sequence[int]) -> Tensor:
     """Return the first of some maps of cells, the one that decides, enlarged bilinearly to all pixels, (H, W)."""
     decides_hw = next(iter(maps.values()))
     return functional.interpolate(decides_hw[None, None], size=tuple(size), mode="bilinear", align_corners=False)[0, 0]
-
-
-def _boxes_of(map_HW: Tensor, params: MetricsParams) -> tuple[Tensor, Tensor]:
-    """Return the q boxes (Q, 4) of largest mean among those around the map's largest pixels, and these means."""
-    values_HW = map_HW.numpy()
-    _, boxes_N4 = candidates(values_HW, params)
-    boxes_Q4, mean_Q = keep_largest(boxes_N4, mean_inside(values_HW, boxes_N4), params.patches)
-    return torch.from_numpy(boxes_Q4), torch.from_numpy(mean_Q)
