@@ -113,7 +113,7 @@ def _add_product_command(product: argparse.ArgumentParser, common: argparse.Argu
     add.add_argument("--size", type=int, help="pixels of the square image that is judged (default: the profile's)")
     add.add_argument("--profile", default="quick", help="quick or paper (default: quick)")
     add.add_argument("--split", choices=("paper", "official"))
-    add.add_argument("--detectors", default="vqgan", metavar="NAME,NAME", help="see zeromiss detectors (default: vqgan)")
+    add.add_argument("--detectors", default="vqgan,patchknn", metavar="NAME,NAME", help="see zeromiss detectors (default: vqgan,patchknn)")
     add.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. selection.draws=20")
     add.set_defaults(command=_product_add)
 

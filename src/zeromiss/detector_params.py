@@ -36,7 +36,7 @@ class VqganParams(Section):
     batch: int = Field(default=4, ge=1)
     steps: int = Field(default=1600, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0.0)
-    precision: Literal["bf16", "fp32"] = "bf16"  # of the training step; judging is always fp32
+    precision: Literal["auto", "bf16", "fp32"] = "auto"  # of the training step; auto: bf16 where the processor or GPU has instructions for it; inspecting has its own
     checkpoint_every: int = Field(default=250, ge=1)
     devices: int = Field(default=1, ge=1)  # GPUs, or processes without one, that share each batch; the result stays, up to rounding
     gradient_checkpointing: bool = False  # less memory for more time: 1024 pixels at full width on one GPU
@@ -95,7 +95,7 @@ class CycleganParams(Section):
     batch: int = Field(default=2, ge=1)  # images of each kind a step
     steps: int = Field(default=1000, ge=1)
     learning_rate: float = Field(default=5e-4, gt=0.0)
-    precision: Literal["bf16", "fp32"] = "bf16"  # of the training step; judging is always fp32
+    precision: Literal["auto", "bf16", "fp32"] = "auto"  # of the training step; auto: bf16 where the processor or GPU has instructions for it; inspecting has its own
     checkpoint_every: int = Field(default=250, ge=1)
 
 
@@ -207,7 +207,7 @@ class EfficientadParams(PeerFeaturesParams):
     batch: int = Field(default=1, ge=1)  # normal images a step, and as many of anything else
     learning_rate: float = Field(default=3e-4, gt=0.0)
     weight_decay: float = Field(default=1e-5, ge=0.0)
-    precision: Literal["bf16", "fp32"] = "bf16"  # of the training step; judging is always fp32
+    precision: Literal["auto", "bf16", "fp32"] = "auto"  # of the training step; auto: bf16 where the processor or GPU has instructions for it; inspecting has its own
     checkpoint_every: int = Field(default=100, ge=1)
 
 

@@ -28,7 +28,7 @@ def add_product(
     size: int | None = None,
     profile: str = "quick",
     split: str | None = None,
-    detectors: Sequence[str] = ("vqgan",),
+    detectors: Sequence[str] = ("vqgan", "patchknn"),
     settings: list[str] | None = None,
 ) -> Product:
     """Add `name` to `params.yaml`, comments kept, and return its checked parameters.

@@ -65,7 +65,7 @@ def test_coreset_takes_the_farthest_cell_each_time():
 def test_the_bank_is_planned_within_its_memory():
     bank = plan_bank(PatchknnParams(strides=(8, 16), bank_mib=1.0), (32, 32), dims=152, images=300)
     assert (bank.kept, bank.bank_dims, bank.place_dims) == (8, 64, 64)  # 1,024 cells of 64 halves are 128 KiB an image
-    assert "keeps 8 of 300 images, 1024 cells of 64 numbers each (1.0 MiB)" in describe(bank, 300)
+    assert "keeps 8 of 300 images, 1024 cells of 64 numbers each (1.0 MiB)" in describe(bank, 300, anywhere=False)
     with pytest.raises(ZeromissError, match="has no room for one image of 96 x 96 cells"):
         plan_bank(PatchknnParams(strides=(4, 8), bank_mib=0.5), (96, 96), dims=64, images=300)
     assert plan_bank(PatchknnParams(radius=None, coreset=100), (4, 4), dims=9, images=3).kept == 48
@@ -102,6 +102,13 @@ def test_what_is_stored_gives_the_same_bits(fitted, kind, tmp_path):
     assert again.bank == fitted[kind].bank and torch.equal(one.map_BHW, other.map_BHW) and torch.equal(one.residual_BK, other.residual_BK)
 
 
+def test_few_images_give_neighbours_and_no_gaussian(capsys):
+    detector = train(PARAMS, drawn_images(5), size=64, seed=0).detector
+    assert "no Gaussian a place, which needs 20 images" in capsys.readouterr().out
+    found = detector.detect(drawn_images(1, seed=8).float() / 255)
+    assert list(found.maps) == ["nearest"] and detector.score_names == () and torch.isfinite(found.residual_BK).all()
+
+
 def test_the_same_seed_keeps_the_same_cells():
     params = PARAMS.model_copy(update={"bank_mib": 2 * 16 * 64 * 5 / 2**20})  # five images
     one, other, third = (train(params, drawn_images(24), size=64, seed=seed).detector.state_dict() for seed in (1, 1, 2))
@@ -110,8 +117,8 @@ def test_the_same_seed_keeps_the_same_cells():
 
 
 def test_refusals(fitted, tmp_path):
-    with pytest.raises(ZeromissError, match="patchknn needs 20 normal images at least and was given 3"):
-        train(PARAMS, drawn_images(3), size=64, seed=0)
+    with pytest.raises(ZeromissError, match="patchknn needs two normal images at least and was given 1"):
+        train(PARAMS, drawn_images(1), size=64, seed=0)
     with pytest.raises(ZeromissError, match="has no map at stride 64: choose among 2, 4, 8, 16, 32"):
         train(PARAMS.model_copy(update={"strides": (8, 64)}), drawn_images(24), size=64, seed=0)
     with pytest.raises(ZeromissError, match="learned images of 8 x 8 cells, this one has 16 x 16"):

@@ -69,7 +69,7 @@ CATALOGUE: dict[str, System] = {
         title="Whitened patch neighbours",
         source="PaDiM's features (arXiv:2011.08785) and PatchCore's distance (arXiv:2106.08265), whitened",
         kind="embeds",
-        needs="at least 20 normal images that lie alike, 2 where they do not",
+        needs="at least 2 normal images, 20 for the Gaussian a place",
         cost="1 minute",
     ),
     "padim": System(

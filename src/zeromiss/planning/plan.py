@@ -103,7 +103,7 @@ def plan_training(product: Product, device: Device) -> Training:
     }
     stretches = tuple(stretch(phase, device) for phase in steps[chosen].phases)
     took = sum(part.steps * part.seconds for part in stretches)
-    peak = device.bf16 if product.vqgan.precision == "bf16" else device.fp32
+    peak = device.bf16 if product.vqgan.precision != "fp32" else device.fp32
     return Training(
         parameters=steps[chosen].parameters,
         side=product.vqgan.crop or product.size,

@@ -18,7 +18,7 @@ from zeromiss.detectors.cyclegan import loss as losses
 from zeromiss.detectors.cyclegan.cyclegan import Cyclegan, resized
 from zeromiss.detectors.cyclegan.network import Direction
 from zeromiss.detectors.images import floats
-from zeromiss.detectors.loop import How, Trained, device, learn
+from zeromiss.detectors.loop import How, Trained, device, learn, low_precision
 from zeromiss.errors import ZeromissError
 
 _DRAWS, _BACK = 3, 2  # what random numbers are drawn for, beside the 1 of the way to normal
@@ -98,7 +98,7 @@ class Learner:
         return values, drawn_normal_BCHW.detach(), drawn_abnormal_BCHW.detach()
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.params.precision == "bf16")
+        return low_precision(self.params.precision, self._device)
 
 
 def train(params: CycleganParams, images: Images, *, abnormal: Images, size: int, seed: int, **how: Unpack[How]) -> Trained:

@@ -15,7 +15,7 @@ from zeromiss.detectors.efficientad.efficientad import Efficientad, to_side
 from zeromiss.detectors.efficientad.photographs import cuts, photographs
 from zeromiss.detectors.efficientad.teacher import Aim
 from zeromiss.detectors.images import floats
-from zeromiss.detectors.loop import device
+from zeromiss.detectors.loop import device, low_precision
 from zeromiss.detectors.peers.imports import clearly, seeded
 from zeromiss.errors import ZeromissError
 
@@ -84,7 +84,7 @@ class Learner:
         self.optimisers[name].step()
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(device().type, dtype=torch.bfloat16, enabled=self.params.precision == "bf16")
+        return low_precision(self.params.precision, device())
 
     def _aims(self) -> Aim:
         """Return the backbone's features as aims, standardised over the same images whenever a training begins or goes on."""

@@ -25,7 +25,7 @@ from zeromiss.errors import ZeromissError
 
 @dataclass(frozen=True, kw_only=True)
 class Bank:
-    """Sizes of what is kept of the normal images; `place_dims` 0: no Gaussian a place, cells are sought anywhere."""
+    """Sizes of what is kept of the normal images; `place_dims` 0: no Gaussian a place."""
 
     rows: int
     columns: int
@@ -58,7 +58,7 @@ class Patchknn(nn.Module):
         channels = sum(backbone.channels[level] for level in self.levels)
         self.register_buffer("mean_C", torch.zeros(channels))
         self.register_buffer("matrix_CK", torch.zeros(channels, bank.dims))
-        kept = (*grid, bank.kept, bank.bank_dims) if places else (bank.kept, bank.bank_dims)
+        kept = (bank.kept, bank.bank_dims) if params.radius is None else (*grid, bank.kept, bank.bank_dims)
         self.register_buffer("kept_NK", torch.zeros(kept, dtype=torch.float16))  # rounded to half: moves a distance by some 1e-3 of itself
         self.register_buffer("place_mean_hwK", torch.zeros(*grid, bank.dims) if places else None)
         self.register_buffer("place_factor_hwJJ", torch.zeros(*grid, places, places) if places else None)
@@ -77,7 +77,7 @@ class Patchknn(nn.Module):
 
     @property
     def places(self) -> PlaceGaussians | None:
-        """The Gaussians a place, None where cells are sought anywhere."""
+        """The Gaussians a place, None where there are none."""
         if self.place_mean_hwK is None:
             return None
         return PlaceGaussians(mean_hwK=self.place_mean_hwK, factor_hwJJ=self.place_factor_hwJJ)
@@ -114,8 +114,8 @@ class Patchknn(nn.Module):
         """Return the maps (h, w) of one image by name, and its residual vector (K,)."""
         white_hwK = self.whitening(self.vectors(maps))
         grid = (self.bank.rows, self.bank.columns)
-        query_hwK, places = white_hwK[..., : self.bank.bank_dims], self.places
-        if places is None:
+        query_hwK, radius, places = white_hwK[..., : self.bank.bank_dims], self.params.radius, self.places
+        if radius is None:
             nearest_hw = nearest_anywhere(query_hwK.flatten(0, 1), self.kept_NK).view(white_hwK.shape[:2])
             return {"nearest": nearest_hw, "residual": worst_vector(nearest_hw, white_hwK)}
         if tuple(white_hwK.shape[:2]) != grid:
@@ -123,7 +123,9 @@ class Patchknn(nn.Module):
                 f"patchknn learned images of {grid[0]} x {grid[1]} cells, this one has {white_hwK.shape[0]} x {white_hwK.shape[1]}: "
                 "inspect it at the product's size"
             )
-        nearest_hw = nearest_by_place(query_hwK, self.kept_NK, radius=self.params.radius)
+        nearest_hw = nearest_by_place(query_hwK, self.kept_NK, radius=radius)
+        if places is None:
+            return {"nearest": nearest_hw, "residual": worst_vector(nearest_hw, white_hwK)}
         away_hwK = places.away(white_hwK)
         return {"nearest": nearest_hw, "gaussian": places.distances(away_hwK), "residual": worst_vector(nearest_hw, away_hwK)}
 

@@ -1,6 +1,6 @@
 """Fit patchknn: two looks at the normal images, for the whitening and for what is kept; nothing is learned by steps."""
 
-from dataclasses import replace
+from collections.abc import Callable
 from time import monotonic
 from typing import Unpack
 
@@ -26,13 +26,13 @@ _WHITENING, _KEPT, _POOL = 0, 1, 2  # what is drawn with the seed
 def train(params: PatchknnParams, images: Images, *, size: int, seed: int, **_how: Unpack[How]) -> Trained:
     """Fit on uint8 images (3, size, size); the same seed gives the same numbers. `params.strides` must be set.
 
-    With `params.radius` None cells are sought anywhere and no Gaussian a place is fitted. Of `_how` it uses nothing (see
-    `How`). Raises ZeromissError for too few images, or without the backbone's weights or maps.
+    With `params.radius` None cells are sought anywhere and no Gaussian a place is fitted; nor is one with fewer than
+    `MIN_IMAGES` images. Of `_how` it uses nothing (see `How`). Raises ZeromissError for fewer than two images, or without
+    the backbone's weights or maps.
     """
     started = monotonic()
-    least = 2 if params.radius is None else MIN_IMAGES
-    if len(images) < least:
-        raise ZeromissError(f"patchknn needs {least} normal images at least and was given {len(images)}: ingest more, or set patchknn.radius to null")
+    if len(images) < 2:
+        raise ZeromissError(f"patchknn needs two normal images at least and was given {len(images)}: ingest more")
     backbone = load_backbone(params.backbone, params.backbone_path)
     sketch = Patchknn(params, backbone, Bank(rows=1, columns=1, dims=1, bank_dims=1, kept=1, place_dims=0))
 
@@ -44,7 +44,7 @@ def train(params: PatchknnParams, images: Images, *, size: int, seed: int, **_ho
     whitening = _whitening(vectors, drawn(len(images), WHITENED, seed, _WHITENING))
     grid = vectors(0).shape[:2]
     plan = plan_bank(params, grid, dims=whitening.dims, images=len(images))
-    print(describe(plan, len(images)))
+    print(describe(plan, len(images), anywhere=params.radius is None))
     detector = Patchknn(params, backbone, plan)
     detector.mean_C.copy_(whitening.mean_C)
     detector.matrix_CK.copy_(whitening.matrix_CK)
@@ -62,19 +62,19 @@ def plan_bank(params: PatchknnParams, grid: tuple[int, int], *, dims: int, image
     kept = min(images, budget // (rows * columns))
     if not kept:
         raise ZeromissError(f"patchknn.bank_mib {params.bank_mib:g} has no room for one image of {rows} x {columns} cells: raise it or lower size")
-    places = place_dims(rows * columns, min(params.place_dims, dims), mib=params.places_mib)
+    places = place_dims(rows * columns, min(params.place_dims, dims), mib=params.places_mib) if images >= MIN_IMAGES else 0
     return Bank(rows=rows, columns=columns, dims=dims, bank_dims=bank_dims, kept=kept, place_dims=places)
 
 
-def describe(bank: Bank, images: int) -> str:
+def describe(bank: Bank, images: int, *, anywhere: bool) -> str:
     """Return one sentence of what is kept, and its size."""
     cells = bank.rows * bank.columns
-    if not bank.place_dims:
+    if anywhere:
         return f"patchknn keeps {bank.kept} of {images * cells} cells, {bank.bank_dims} numbers each ({_mib(2 * bank.kept * bank.bank_dims)} MiB)"
-    return (
-        f"patchknn keeps {bank.kept} of {images} images, {cells} cells of {bank.bank_dims} numbers each ({_mib(2 * bank.kept * cells * bank.bank_dims)} "
-        f"MiB), and one Gaussian of {bank.place_dims} numbers a cell ({_mib(4 * cells * (bank.place_dims**2 + bank.dims))} MiB)"
-    )
+    kept = f"patchknn keeps {bank.kept} of {images} images, {cells} cells of {bank.bank_dims} numbers each ({_mib(2 * bank.kept * cells * bank.bank_dims)} MiB)"
+    if not bank.place_dims:
+        return f"{kept}, and no Gaussian a place, which needs {MIN_IMAGES} images"
+    return f"{kept}, and one Gaussian of {bank.place_dims} numbers a cell ({_mib(4 * cells * (bank.place_dims**2 + bank.dims))} MiB)"
 
 
 def drawn(images: int, count: int, seed: int, purpose: int) -> list[int]:
@@ -82,7 +82,7 @@ def drawn(images: int, count: int, seed: int, purpose: int) -> list[int]:
     return sorted(torch.randperm(images, generator=generator_at(seed, 0, purpose))[:count].tolist())
 
 
-def _whitening(vectors, indices: list[int]) -> Whitening:
+def _whitening(vectors: Callable[[int], Tensor], indices: list[int]) -> Whitening:
     """Fit the whitening on the cells of some images."""
     moments = Moments()
     for index in tqdm(indices, desc="patchknn whitening", unit="image", dynamic_ncols=True):
@@ -90,7 +90,7 @@ def _whitening(vectors, indices: list[int]) -> Whitening:
     return Whitening.fit(moments)
 
 
-def _keep(detector: Patchknn, white, images: int, seed: int) -> None:
+def _keep(detector: Patchknn, white: Callable[[int], Tensor], images: int, seed: int) -> None:
     """Fill the detector's bank and its Gaussians."""
     bank, radius = detector.bank, detector.params.radius
     bar = tqdm(range(images), desc="patchknn", unit="image", dynamic_ncols=True)
@@ -104,9 +104,12 @@ def _keep(detector: Patchknn, white, images: int, seed: int) -> None:
     moments = PlaceMoments(bank.place_dims)
     for index in bar:
         white_hwK = white(index)
-        moments.include(white_hwK)
+        if bank.place_dims:
+            moments.include(white_hwK)
         if index in rows:
             detector.kept_NK[:, :, rows[index]] = white_hwK[..., : bank.bank_dims].half()
+    if not bank.place_dims:
+        return
     places = PlaceGaussians.fit(moments, shrinkage=detector.params.shrinkage)
     detector.place_mean_hwK.copy_(places.mean_hwK)
     detector.place_factor_hwJJ.copy_(places.factor_hwJJ)

@@ -14,6 +14,7 @@ from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.load import perceptual_mse
 from zeromiss.detectors.vqgan import loss as losses
 from zeromiss.detectors.batches import generator_at
+from zeromiss.detectors.loop import low_precision
 from zeromiss.detectors.vqgan.generator import Generator, Redrawn
 from zeromiss.detectors.vqgan.vqgan import Vqgan, signed
 
@@ -85,8 +86,7 @@ class Trainer:
         return dict(zip(values, self._fabric.all_reduce(stacked, reduce_op="mean").tolist(), strict=True))
 
     def _autocast(self) -> torch.autocast:
-        enabled = self.params.precision == "bf16"
-        return torch.autocast(self._fabric.device.type, dtype=torch.bfloat16, enabled=enabled)
+        return low_precision(self.params.precision, self._fabric.device)
 
     def _quantises(self, step: int) -> bool:
         """Return whether the latent is quantised; not in the first steps.
