@@ -144,7 +144,7 @@ def test_an_imbalanced_table_is_oversampled_inside_the_folds_only() -> None:
     found = select(_source(30, 10), _params(families=("lda",), smote_neighbors=3), 0)
     assert found.smote
     assert found.pools["lda"].probability_N.shape == (40,)
-    assert [name for name, _ in found.classifier.steps] == ["constant", "correlated", "scale", "classifier"]
+    assert [name for name, _ in found.classifier.steps] == ["residual", "constant", "correlated", "scale", "classifier"]
     assert found.classifier.named_steps["classifier"].priors_.tolist() == [0.5, 0.5]
 
 

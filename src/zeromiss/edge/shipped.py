@@ -5,7 +5,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]  # the folder that holds the package
 # What is run, and what a classifier's file names: those classes are looked up when it is read.
-ROOTS = ("zeromiss.edge.runtime", "zeromiss.selection.preprocess", "zeromiss.selection.wmw")
+ROOTS = ("zeromiss.edge.runtime", "zeromiss.selection.preprocess", "zeromiss.selection.residuals", "zeromiss.selection.wmw")
 
 
 def modules() -> dict[str, Path]:

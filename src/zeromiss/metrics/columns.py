@@ -18,6 +18,7 @@ IMAGE_METRICS = ("mse", "perceptual_mse", "quantisation_mse", "critic", "critic_
 PATCH_METRICS = ("fid", *DISTANCES)
 WHOLE_IMAGE = ("difference", "map", "context")  # per-pixel values aggregated over the image
 MASKED = ".masked"  # how the columns that were measured after the mask end
+RESIDUAL = "residual"  # level of the columns of the mean whitened difference of the worst cells: signed, numbered
 KEY_COLUMNS = ("path", "sha256", "label", "defect_type", "part_id", "native_score")  # before the features
 
 
@@ -74,3 +75,19 @@ def named(columns: Sequence[str], numbers: np.ndarray) -> dict[str, float]:
         if not np.isfinite(value):
             raise ZeromissError(f"{name} is {value}: the detector or the backbone does not give finite values; train it again")
     return features
+
+
+def log_odds_column(detector: str) -> str:
+    """Return the column that a detector's residual columns become before a classifier sees them."""
+    return f"{detector}.{RESIDUAL}.log_odds"
+
+
+def residual_blocks(columns: Sequence[str]) -> dict[str, list[int]]:
+    """Return, by detector, the places of its residual columns `<detector>.residual.<nnn>`."""
+    blocks: dict[str, list[int]] = {}
+    for place, name in enumerate(columns):
+        detector, _, rest = name.partition(".")
+        level, _, number = rest.partition(".")
+        if level == RESIDUAL and number.isdecimal():
+            blocks.setdefault(detector, []).append(place)
+    return blocks

@@ -20,24 +20,18 @@ def influence(pipeline: Pipeline, features: pd.DataFrame, labels: np.ndarray, *,
     features: (rows, columns); labels: (rows,), 1 = defect. It tells what the fitted model uses, on the rows it was
     fitted on, not what would help a new model; of metrics that say nearly the same, preprocessing kept the first alone.
 
-    Preprocessing works column by column once fitted, so that shuffling what comes out of it is shuffling what goes in:
-    only the columns it keeps are shuffled, about half of all, and the preprocessing runs once.
+    A detector's residual columns stand as the one column of log-odds that they become. Behind it preprocessing works
+    column by column once fitted, so that shuffling what comes out of it is shuffling what goes in: only the columns it keeps
+    are shuffled, about half of all, and the preprocessing runs once.
     """
-    kept = features.columns[_kept(pipeline, features.shape[1])]
+    names = list(features.columns)
+    kept = pipeline[:-1].get_feature_names_out(names)
     found = permutation_importance(
         pipeline[-1], pipeline[:-1].transform(features), labels, scoring=_score, n_repeats=repeats, random_state=seed, n_jobs=1
     )
-    table = pd.DataFrame(0.0, index=features.columns, columns=["mean", "std"])
+    table = pd.DataFrame(0.0, index=pipeline[:1].get_feature_names_out(names), columns=["mean", "std"])
     table.loc[kept, "mean"], table.loc[kept, "std"] = found.importances_mean, found.importances_std
     return table.sort_values("mean", ascending=False, kind="stable")
-
-
-def _kept(pipeline: Pipeline, columns: int) -> np.ndarray:
-    """Return the indices of the columns that come out of the preprocessing, in its order."""
-    kept = np.arange(columns)
-    for step in pipeline[:-1]:
-        kept = kept[getattr(step, "kept_", slice(None))]
-    return kept
 
 
 def _score(classifier: ClassifierMixin, features: np.ndarray, labels: np.ndarray) -> float:

@@ -8,6 +8,7 @@ import pandas as pd
 from sklearn.base import ClassifierMixin
 from sklearn.pipeline import Pipeline
 
+from zeromiss.metrics.columns import residual_blocks
 from zeromiss.selection.families import FAMILY
 from zeromiss.selection.folds import Fold
 from zeromiss.selection.preprocess import build_preprocessing
@@ -23,6 +24,7 @@ class Recipe:
     smote_neighbours: int | None  # None: classes are balanced enough
     seed: int
     most: int | None = None  # columns, the best; None: all, the first of correlated ones
+    columns: tuple[str, ...] = ()  # names of the table's columns; empty: unnamed, and none is a residual column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +37,32 @@ class ReadyFold:
     judged_M: np.ndarray
 
 
-def prepare_fold(X_NF: np.ndarray, y_N: np.ndarray, fold: Fold, recipe: Recipe) -> ReadyFold:
-    """Fit the preprocessing on the fold's training part, transform both parts, oversample the training part."""
+def prepare_fold(X_NF: np.ndarray, y_N: np.ndarray, fold: Fold, recipe: Recipe, part_N: np.ndarray | None = None) -> ReadyFold:
+    """Fit the preprocessing on the fold's training part, transform both parts, oversample the training part.
+
+    part_N: the images' parts, needed where the table has residual columns.
+    """
     training, judged = fold
-    preprocessing = build_preprocessing(recipe.correlation, recipe.most)
-    train_NF, train_N = preprocessing.fit_transform(X_NF[training], y_N[training]), y_N[training]
+    part_M = None if part_N is None else part_N[training]
+    preprocessing, train_NF = fit_preprocessing(X_NF[training], y_N[training], recipe, part_M)
+    train_N = y_N[training]
     if recipe.smote_neighbours is not None:
         train_NF, train_N = oversample(train_NF, train_N, neighbours=recipe.smote_neighbours, seed=recipe.seed)
     return ReadyFold(train_NF=train_NF, train_N=train_N, judged_MF=preprocessing.transform(X_NF[judged]), judged_M=y_N[judged])
+
+
+def fit_preprocessing(
+    X: np.ndarray | pd.DataFrame, y_N: np.ndarray, recipe: Recipe, part_N: np.ndarray | None
+) -> tuple[Pipeline, np.ndarray]:
+    """Return the preprocessing fitted on X (N, F), and the rows that a classifier trains on; these are not `transform` of X.
+
+    Raises ValueError where there are residual columns and the parts aren't given: without them the rows would tell their own labels.
+    """
+    blocks = residual_blocks(recipe.columns)
+    if blocks and part_N is None:
+        raise ValueError("the table has residual columns: their model is cross-fitted by part, and needs part_N")
+    preprocessing = build_preprocessing(recipe.correlation, recipe.most, blocks=blocks, seed=recipe.seed)
+    return preprocessing, preprocessing.fit_transform(X, y_N, residual__groups=part_N)
 
 
 def fit_family(family: str, params: dict[str, Any], X_NF: np.ndarray, y_N: np.ndarray, seed: int) -> ClassifierMixin:
@@ -52,15 +72,15 @@ def fit_family(family: str, params: dict[str, Any], X_NF: np.ndarray, y_N: np.nd
 
 
 def fit_pipeline(
-    family: str, params: dict[str, Any], table: pd.DataFrame, y_N: np.ndarray, recipe: Recipe
+    family: str, params: dict[str, Any], table: pd.DataFrame, y_N: np.ndarray, recipe: Recipe, part_N: np.ndarray | None = None
 ) -> Pipeline:
     """Return preprocessing and classifier fitted on all rows of `table` (N, F), as one scikit-learn pipeline.
 
     SMOTE has done its work once the classifier is fitted: the pipeline does not hold it. Column names and
-    their order are remembered, and others refused.
+    their order are remembered, and others refused. part_N: as of `prepare_fold`.
     """
-    preprocessing = build_preprocessing(recipe.correlation, recipe.most)
-    train_NF, train_N = preprocessing.fit_transform(table, y_N), y_N
+    preprocessing, train_NF = fit_preprocessing(table, y_N, recipe, part_N)
+    train_N = y_N
     if recipe.smote_neighbours is not None:
         train_NF, train_N = oversample(train_NF, train_N, neighbours=recipe.smote_neighbours, seed=recipe.seed)
     classifier = fit_family(family, params, train_NF, train_N, recipe.seed)

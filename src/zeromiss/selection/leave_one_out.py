@@ -30,23 +30,29 @@ def leave_parts_out(
     chosen: Mapping[str, dict[str, Any]],
     recipe: Recipe,
     jobs: int,
+    part_N: np.ndarray | None = None,
 ) -> dict[str, Pool]:
     """Fit each family's chosen parameters once a fold and pool what it says of the images left out.
 
     The folds' judged parts together hold each image once. A fold's preprocessing is fitted once and shared
-    by the families. A family that fails in a fold is reported, and the others go on.
+    by the families. A family that fails in a fold is reported, and the others go on. part_N: as of `prepare_fold`.
     """
     same = dict(chosen)
-    tasks = [(X_NF, y_N, fold, same, recipe) for fold in folds]
+    tasks = [(X_NF, y_N, fold, same, recipe, part_N) for fold in folds]
     results = run_all(judge_left_out, tasks, jobs=jobs, title="leave one part out", unit="fold")
     return {family: _pool([result[family] for result in results], folds, len(y_N)) for family in chosen}
 
 
 def judge_left_out(
-    X_NF: np.ndarray, y_N: np.ndarray, fold: Fold, chosen: Mapping[str, dict[str, Any]], recipe: Recipe
+    X_NF: np.ndarray,
+    y_N: np.ndarray,
+    fold: Fold,
+    chosen: Mapping[str, dict[str, Any]],
+    recipe: Recipe,
+    part_N: np.ndarray | None = None,
 ) -> dict[str, Judged]:
     """Fit every family on one fold's training part and judge the images left out."""
-    bench = Bench(prepare_fold(X_NF, y_N, fold, recipe))
+    bench = Bench(prepare_fold(X_NF, y_N, fold, recipe, part_N))
     return {family: judge_draws(family, [params], bench, recipe.seed)[0] for family, params in chosen.items()}
 
 

@@ -1,11 +1,13 @@
 """What happens to the metric columns before a classifier sees them (paper 1, section 3.3, first phase).
 
-Three transformers, fitted inside every fold on its training part alone, in this order: constant columns
-are dropped, of correlated columns one is kept, values are scaled to [0, 1]. The paper keeps the first; with several
-detectors, whose columns are many and of unequal use, the best may stay instead, and no more than some.
+Four transformers, fitted inside every fold on its training part alone, in this order: residual columns become log-odds
+(`zeromiss.selection.residuals`, not in the paper), constant columns are dropped, of correlated columns one is kept, values are scaled
+to [0, 1]. The paper keeps the first; with several detectors, whose columns are many and of unequal use, the best may stay instead,
+and no more than some.
 Axes: N images, F columns, K kept columns.
 """
 
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
@@ -16,11 +18,26 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from zeromiss.errors import ZeromissError
+from zeromiss.selection.residuals import ResidualLogOdds
 
 ROUNDING = 1e-12  # a column whose range is this small beside its values holds rounding noise only
 
 
-class DropConstant(TransformerMixin, BaseEstimator):
+class KeptColumns(TransformerMixin, BaseEstimator):
+    """What transformers share that keep some columns as they are: their places are in `kept_` (K,), ascending."""
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Return the kept columns of X (N, F) as (N, K) float64."""
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=np.float64, reset=False)[:, self.kept_]
+
+    def get_feature_names_out(self, input_features: ArrayLike) -> np.ndarray:
+        """Return the names of the kept columns, (K,), of the names of all (F,)."""
+        check_is_fitted(self)
+        return np.asarray(input_features, dtype=object)[self.kept_]
+
+
+class DropConstant(KeptColumns):
     """Drop columns with one value, up to rounding: a range of at most 1e-12 of the largest magnitude."""
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
@@ -33,13 +50,8 @@ class DropConstant(TransformerMixin, BaseEstimator):
             raise ZeromissError("every column of the metric table is constant: nothing can be learned from it")
         return self
 
-    def transform(self, X: ArrayLike) -> np.ndarray:
-        """Return the kept columns of X (N, F) as (N, K) float64."""
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float64, reset=False)[:, self.kept_]
 
-
-class DropCorrelated(TransformerMixin, BaseEstimator):
+class DropCorrelated(KeptColumns):
     """Keep a column unless it correlates above `limit`, by absolute value, with an earlier kept one.
 
     Columns are met in their order; one that was dropped drops no other.
@@ -55,13 +67,8 @@ class DropCorrelated(TransformerMixin, BaseEstimator):
         self.kept_ = keep_first(magnitude_FF > self.limit)
         return self
 
-    def transform(self, X: ArrayLike) -> np.ndarray:
-        """Return the kept columns of X (N, F) as (N, K) float64."""
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float64, reset=False)[:, self.kept_]
 
-
-class KeepBest(TransformerMixin, BaseEstimator):
+class KeepBest(KeptColumns):
     """Keep at most `most` columns, the best first, none that correlates above `limit` with a better one that is kept.
 
     A column is as good as it alone tells the training part's classes: by how far its AUC is from 0.5, either way. Equally
@@ -80,11 +87,6 @@ class KeepBest(TransformerMixin, BaseEstimator):
         magnitude_FF = np.abs(correlations(X_NF[:, order_F]))
         self.kept_ = np.sort(order_F[keep_first(magnitude_FF > self.limit)[: self.most]])
         return self
-
-    def transform(self, X: ArrayLike) -> np.ndarray:
-        """Return the kept columns of X (N, F) as (N, K) float64."""
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float64, reset=False)[:, self.kept_]
 
 
 def telling(X_NF: np.ndarray, y_N: np.ndarray) -> np.ndarray:
@@ -114,6 +116,10 @@ class UnitScale(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X_NF = validate_data(self, X, dtype=np.float64, reset=False)
         return unit_scale(X_NF, self.low_, self.high_)
+
+    def get_feature_names_out(self, input_features: ArrayLike) -> np.ndarray:
+        """Return the names of the columns, (F,), which stay the same."""
+        return np.asarray(input_features, dtype=object)
 
 
 def unit_scale(X_NF: np.ndarray, low_F: np.ndarray, high_F: np.ndarray) -> np.ndarray:
@@ -148,7 +154,14 @@ def keep_first(linked_FF: np.ndarray) -> np.ndarray:
     return np.flatnonzero(~dropped_F)
 
 
-def build_preprocessing(correlation: float, most: int | None = None) -> Pipeline:
-    """Return the three transformers as one unfitted pipeline; with `most`, the best columns stay, without, the first ones."""
+def build_preprocessing(
+    correlation: float, most: int | None = None, *, blocks: Mapping[str, list[int]] | None = None, seed: int = 0
+) -> Pipeline:
+    """Return the four transformers as one unfitted pipeline; with `most`, the best columns stay, without, the first ones.
+
+    `blocks`: the places of each detector's residual columns, `seed`: of their cross-fitting. Where there are any, `fit_transform` takes the
+    images' parts as `residual__groups`.
+    """
     chosen = DropCorrelated(correlation) if most is None else KeepBest(correlation, most)
-    return Pipeline([("constant", DropConstant()), ("correlated", chosen), ("scale", UnitScale())])
+    residual = ResidualLogOdds(dict(blocks or {}), seed=seed)
+    return Pipeline([("residual", residual), ("constant", DropConstant()), ("correlated", chosen), ("scale", UnitScale())])

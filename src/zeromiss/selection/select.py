@@ -48,7 +48,7 @@ def select(
     pool_folds = part_folds(y_N, source.part_N) if pool == "parts" else folds
     recipe = _recipe(source, params, seed, [*folds, *pool_folds])
     with threadpool_limits(1):
-        ready = [prepare_fold(X_NF, y_N, fold, recipe) for fold in folds]
+        ready = [prepare_fold(X_NF, y_N, fold, recipe, source.part_N) for fold in folds]
     candidates = search(
         ready,
         families=params.families,
@@ -61,7 +61,7 @@ def select(
     )
     best = best_draws(candidates)
     chosen = {family: candidate.params for family, candidate in best.items()}
-    pools = leave_parts_out(X_NF, y_N, pool_folds, chosen=chosen, recipe=recipe, jobs=params.jobs)
+    pools = leave_parts_out(X_NF, y_N, pool_folds, chosen=chosen, recipe=recipe, jobs=params.jobs, part_N=source.part_N)
     judgements = {
         family: judge_pool(y_N, left_out.probability_N)
         for family, left_out in pools.items()
@@ -69,7 +69,7 @@ def select(
     }
     winner = pick_winner(judgements)
     with threadpool_limits(1):
-        classifier = fit_pipeline(winner, chosen[winner], source.features, y_N, recipe)
+        classifier = fit_pipeline(winner, chosen[winner], source.features, y_N, recipe, source.part_N)
     return Selection(
         candidates=candidates,
         best=best,
@@ -86,4 +86,10 @@ def _recipe(source: Source, params: SelectionParams, seed: int, folds: Sequence[
     smote = is_imbalanced(source.y_N, params.smote_below)
     if smote:
         check_neighbours(source.y_N, [training for training, _ in folds], params.smote_neighbors)
-    return Recipe(correlation=params.correlation, smote_neighbours=params.smote_neighbors if smote else None, seed=seed, most=params.most)
+    return Recipe(
+        correlation=params.correlation,
+        smote_neighbours=params.smote_neighbors if smote else None,
+        seed=seed,
+        most=params.most,
+        columns=tuple(source.features.columns),
+    )

@@ -11,10 +11,10 @@ from sklearn.pipeline import Pipeline
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path
 
-STEPS = ["constant", "correlated", "scale", "classifier"]
+STEPS = ["residual", "constant", "correlated", "scale", "classifier"]
 PREPROCESSING = frozenset(
     f"zeromiss.selection.preprocess.{name}" for name in ("DropConstant", "DropCorrelated", "KeepBest", "UnitScale")
-)
+) | {"zeromiss.selection.residuals.ResidualLogOdds"}
 _TREES = frozenset({"sklearn.tree._tree.Tree"})
 _LIGHTGBM = frozenset({"collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier"})
 _XGBOOST = frozenset({"xgboost.core.Booster", "xgboost.sklearn.XGBClassifier"})
