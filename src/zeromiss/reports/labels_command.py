@@ -93,7 +93,7 @@ def _holdout(recorded: Sequence[dict[str, Any]]) -> str:
     held = [one["path"] for one in recorded if one["split"] == _HOLDOUT]
     return (
         f"NOTE: {counted(len(held), 'image')} of the holdout set ({', '.join(held[:3])}{', ...' if len(held) > 3 else ''}): models were evaluated on the set with the "
-        "old label, so figures before and after this change are not of the same set. Never change a holdout label because a model missed it."
+        "old label, so figures before and after this change are not of the same set. Decide by the part, not by what a model said of it."
     )
 
 
