@@ -211,9 +211,9 @@ def test_what_the_hardest_defects_cost(page):
     text = words(page)
     assert "if the k hardest of 4 defects were not there (nested cross-validation, mean of 2 repeats)" in text
     assert "Hardest defects not there 0 1 2 3 FPR (%) 50 25 12.5 0 Standard deviation over repeats 17.68 0 0 0" in text
-    assert "1. images/d1.png · scratch score 0.2 catching it costs an FPR of 50 % without it: 25 %" in text
-    assert "2. images/d2.png · scratch score 0.4 catching it costs an FPR of 25 % without it and those before: 12.5 %" in text
-    assert "4. images/d4.png · scratch score 0.8 catching it costs an FPR of 0 % " in text and "zeromiss labels toy" in text
+    assert "1. images/d1.png · scratch score 0.2 FPR to catch it: 50 % without it: 25 %" in text
+    assert "2. images/d2.png · scratch score 0.4 FPR to catch it: 25 % without it and those before: 12.5 %" in text
+    assert "4. images/d4.png · scratch score 0.8 FPR to catch it: 0 % " in text and "zeromiss labels toy" in text
 
 
 def test_labels_that_people_changed_are_told_with_name_and_reason(page, facts, folder):

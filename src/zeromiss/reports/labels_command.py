@@ -106,8 +106,11 @@ def render(found: dict[str, Any]) -> str:
             f"({price_basis(found)}). Class thresholds: normal {found['thresholds']['normal']:.3g}, defect {found['thresholds']['defect']:.3g}."
         )
     ]
-    for title, key in (("Defects that score like good parts", "defects"), ("Good parts that score like defects", "normals")):
-        lines += ["", f"{title}, the most contradicted first:", *(_line(one, found["repeats"]) for one in found[key])]
+    for title, key in (
+        ("Defects that score like good parts: rank, score, FPR to catch it, repeats against the label", "defects"),
+        ("Good parts that score like defects: rank, score, repeats against the label", "normals"),
+    ):
+        lines += ["", title, *(_line(one, found["repeats"]) for one in found[key])]
     lines.append("")
     if found["applied"]["sentence"]:
         lines.append(wrap(f"In the present manifest: {found['applied']['sentence']}."))
