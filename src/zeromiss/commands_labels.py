@@ -11,7 +11,8 @@ def add(command: Command) -> None:
     labels = command("labels", _labels, "the labels that scores contradict most, as pictures; or change a label, with a name and a reason")
     labels.add_argument("product")
     labels.add_argument("--count", type=int, metavar="N", help="images shown each way (default: 20)")
-    labels.add_argument("--set", action="append", default=[], metavar="FILE=WORD", help="normal, defect or unsure; a path of index.csv or a file name; may be repeated")
+    word = "normal, defect or unsure; FILE is a path of index.csv or a file name; may be repeated"
+    labels.add_argument("--set", action="append", default=[], metavar="FILE=WORD", help=word)
     labels.add_argument("--by", metavar="NAME", help="who says so")
     labels.add_argument("--why", metavar="TEXT", help="what it was seen by")
     labels.add_argument("--json", action="store_true", help="print one JSON object")

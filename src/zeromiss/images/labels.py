@@ -55,7 +55,8 @@ def read_changes(file: Path) -> list[LabelChange]:
     changes = []
     for line in filter(None, reader):
         if len(line) != len(COLUMNS) or not _is_time(line[0]) or line[COLUMNS.index("label")] not in WORDS:
-            raise ZeromissError(f"{file}, line {reader.line_num}: expected {', '.join(COLUMNS)}, a label of {', '.join(WORDS)}: mend the line")
+            expected = f"{', '.join(COLUMNS)}, a label of {', '.join(WORDS)}"
+            raise ZeromissError(f"{file}, line {reader.line_num}: expected {expected}: mend the line")
         changes.append(LabelChange(**dict(zip(COLUMNS, line, strict=True))))
     return sorted(changes, key=lambda change: datetime.fromisoformat(change.at))  # lines that git merged come in any order
 
@@ -114,12 +115,11 @@ def _by_content(facts: pd.DataFrame, changes: Sequence[LabelChange], file: Path)
     known = dict(zip(facts["path"], facts["sha256"], strict=True))
     latest = {change.path: change for change in changes}
     for change in latest.values():
+        told = f"{file} changes the label of {change.path}"
         if change.path not in known:
-            raise ZeromissError(f"{file} changes the label of {change.path}, which is not among the raw images: bring them up to date with dvc pull")
+            raise ZeromissError(f"{told}, which is not among the raw images: bring them up to date with dvc pull")
         if known[change.path] != change.sha256:
-            raise ZeromissError(
-                f"{file} changes the label of {change.path}, whose content is not what {change.by} looked at: look again and record it with zeromiss labels"
-            )
+            raise ZeromissError(f"{told}, whose content is not what {change.by} looked at: look again and record it with zeromiss labels")
     return {change.sha256: change for change in sorted(latest.values(), key=lambda change: datetime.fromisoformat(change.at))}
 
 

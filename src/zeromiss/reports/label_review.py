@@ -31,7 +31,8 @@ def review(product: str, workspace: Workspace, *, count: int) -> dict[str, Any]:
     families = read_json(folder / "families.json", schema_version=SELECTION_VERSION)
     pool = read_table(folder / "oof.parquet", schema_version=SELECTION_VERSION)
     outer = folder / "outer.parquet"
-    scores = out_of_fold(pool[pool["family"] == families["winner"]], read_table(outer, schema_version=SELECTION_VERSION) if outer.is_file() else None)
+    nested = read_table(outer, schema_version=SELECTION_VERSION) if outer.is_file() else None
+    scores = out_of_fold(pool[pool["family"] == families["winner"]], nested)
     manifest = read_table(workspace.manifest(product) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION)
     applied = read_json(workspace.manifest(product) / labels.FILE, schema_version=labels.SCHEMA_VERSION)
     changes = labels.read_changes(workspace.labels(product))

@@ -61,7 +61,8 @@ def record(product: str, workspace: Workspace, settings: Sequence[str], *, by: s
     notes = [_holdout(recorded)] if any(one["split"] == _HOLDOUT for one in recorded) else []
     place = str(file.relative_to(workspace.root))
     if as_json:
-        print(json.dumps({"schema_version": SCHEMA_VERSION, "product": product, "recorded": recorded, "notes": notes, "file": place}, indent=2))
+        whole = {"schema_version": SCHEMA_VERSION, "product": product, "recorded": recorded, "notes": notes, "file": place}
+        print(json.dumps(whole, indent=2))
         return 0
     for one in recorded:
         changed = f"stays {one['label']}, confirmed" if one["before"] == one["label"] else f"{one['before']} -> {one['label']}"
@@ -91,19 +92,21 @@ def _splits(product: str, workspace: Workspace) -> dict[str, str]:
 def _holdout(recorded: Sequence[dict[str, Any]]) -> str:
     """Return the warning for images of the holdout set."""
     held = [one["path"] for one in recorded if one["split"] == _HOLDOUT]
+    some = ", ".join(held[:3]) + (", ..." if len(held) > 3 else "")
     return (
-        f"NOTE: {counted(len(held), 'image')} of the holdout set ({', '.join(held[:3])}{', ...' if len(held) > 3 else ''}): models were evaluated on the set with the "
-        "old label, so figures before and after this change are not of the same set. Decide by the part, not by what a model said of it."
+        f"NOTE: {counted(len(held), 'image')} of the holdout set ({some}): models were evaluated on the set with the old label, so figures "
+        "before and after this change are not of the same set. Decide by the part, not by what a model said of it."
     )
 
 
 def render(found: dict[str, Any]) -> str:
     """Return the text of what `review` found, with the `page`."""
+    sure, waiting = found["contradicted"], len(found["waiting"])
     lines = [
         wrap(
-            f"{found['product']}: {found['contradicted']['defect']} of {found['n_defects']} defects score like good parts and "
-            f"{found['contradicted']['normal']} of {found['n_normals']} good parts like defects{' in every repeat' if found['repeats'] > 1 else ''} "
-            f"({price_basis(found)}). Class thresholds: normal {found['thresholds']['normal']:.3g}, defect {found['thresholds']['defect']:.3g}."
+            f"{found['product']}: {sure['defect']} of {found['n_defects']} defects score like good parts and {sure['normal']} of "
+            f"{found['n_normals']} good parts like defects{' in every repeat' if found['repeats'] > 1 else ''} ({price_basis(found)}). "
+            f"Class thresholds: normal {found['thresholds']['normal']:.3g}, defect {found['thresholds']['defect']:.3g}."
         )
     ]
     for title, key in (
@@ -114,8 +117,9 @@ def render(found: dict[str, Any]) -> str:
     lines.append("")
     if found["applied"]["sentence"]:
         lines.append(wrap(f"In the present manifest: {found['applied']['sentence']}."))
-    if found["waiting"]:
-        lines.append(f"Recorded since: {counted(len(found['waiting']), 'label')}; zeromiss run {found['product']} applies {'it' if len(found['waiting']) == 1 else 'them'}.")
+    if waiting:
+        them = "it" if waiting == 1 else "them"
+        lines.append(f"Recorded since: {counted(waiting, 'label')}; zeromiss run {found['product']} applies {them}.")
     if found["not_scored"]:
         lines.append(wrap("Without such a score: " + ", ".join(f"{number} {split}" for split, number in found["not_scored"].items()) + "."))
     lines.append(f"Pictures:  {found['page']}")

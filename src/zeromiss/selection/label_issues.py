@@ -1,9 +1,9 @@
 """Which labels the out-of-fold scores contradict most: confident learning (Northcutt, Jiang and Chuang, JAIR 2021).
 
-A class's threshold is the mean probability that its own images get of being of it (their mean self-confidence). An image whose probability of the
-*other* class reaches that class's threshold, and which is the more probable of those that do, is confidently of the other
-class: an off-diagonal entry of the confident joint. These come first. Within them, and behind them, the order is the margin
-between the probabilities of the two classes, each less its class's threshold: below 0 the scores speak against the label.
+A class's threshold is the mean probability that its own images get of being of it (their mean self-confidence). An image is
+confidently of the *other* class when its probability of it reaches that class's threshold, and is the larger one where both
+do: an off-diagonal entry of the confident joint. These images come first. Within them, and behind them, the order is the
+margin between the two probabilities, each less its class's threshold: below 0 the scores speak against the label.
 Axes: R repeats, N images.
 """
 
@@ -30,7 +30,9 @@ def find_label_issues(y_N: np.ndarray, probability_RN: np.ndarray) -> LabelIssue
     """
     y_N, probability_RN = np.asarray(y_N), np.atleast_2d(np.asarray(probability_RN, dtype=np.float64))
     if not (y_N == 1).any() or not (y_N == 0).any():
-        raise ZeromissError("labels can be compared with scores only where there are normal images and defects: add images of the kind that is missing")
+        raise ZeromissError(
+            "labels can be compared with scores only where there are normal images and defects: add images of the kind that is missing"
+        )
     thresholds_R2 = np.stack([1.0 - probability_RN[:, y_N == 0].mean(axis=1), probability_RN[:, y_N == 1].mean(axis=1)], axis=1)
     given_RN = np.where(y_N == 1, probability_RN, 1.0 - probability_RN)
     other_RN = 1.0 - given_RN

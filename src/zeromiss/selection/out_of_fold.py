@@ -40,7 +40,7 @@ def out_of_fold(pool: pd.DataFrame, outer: pd.DataFrame | None) -> OutOfFold:
     """
     rows = pool.assign(repeat=0, threshold=1.0) if outer is None else outer
     if rows.duplicated(["repeat", "path"]).any() or len(rows) != rows["repeat"].nunique() * rows["path"].nunique():
-        raise ZeromissError("the selection's out-of-fold scores do not hold every image exactly once a repeat: run the selection stage anew")
+        raise ZeromissError("the out-of-fold scores do not hold every image exactly once a repeat: run the selection stage anew")
     rows = rows.sort_values(["repeat", "path"], ignore_index=True)
     facts = rows.loc[rows["repeat"] == rows["repeat"].min(), list(FACTS)].fillna({"defect_type": ""}).reset_index(drop=True)
     probability_RN = rows["probability"].to_numpy(dtype=np.float64).reshape(-1, len(facts))
