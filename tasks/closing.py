@@ -9,13 +9,14 @@ def closing_words(product: str, root: str, *, record: str, page: str | None, ins
     from tasks.registry import read_gate
     from tasks.tracking import page_command
     from zeromiss.files import read_json
+    from zeromiss.inspection.summary import SCHEMA_VERSION
     from zeromiss.reports.terminal import render
     from zeromiss.workspace import Workspace
 
     workspace = Workspace(root=Path(root))
     bundle, shortcuts = workspace.bundle(product), workspace.manifest(product) / "shortcuts.json"
     return render(
-        summary=read_json(bundle / "summary.json", schema_version=1),
+        summary=read_json(bundle / "summary.json", schema_version=SCHEMA_VERSION),
         families=read_json(workspace.selection(product) / "families.json", schema_version=1),
         statement=read_json(bundle / "bundle.json", schema_version=1)["threshold"]["statement"],
         shortcuts=read_json(shortcuts, schema_version=1) if shortcuts.is_file() else None,

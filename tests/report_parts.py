@@ -11,8 +11,38 @@ from zeromiss.reports.figures import (
     code_use, influence_bars, reliability_curve, roc_curve, save_figure, score_distributions, training_curves,
 )  # fmt: skip
 
+HARDEST = {
+    "protocol": "nested cross-validation",
+    "repeats": 2,
+    "n_defects": 4,
+    "n_normals": 8,
+    "prices": {"0": {"fpr": 0.5, "std": 0.1768}, "1": {"fpr": 0.25, "std": 0.0}, "2": {"fpr": 0.125, "std": 0.0}, "3": {"fpr": 0.0, "std": 0.0}},
+    "defects": [
+        {
+            "rank": rank, "path": f"images/d{rank}.png", "part_id": f"d{rank}", "defect_type": "scratch", "score": 0.2 * rank, "score_std": 0.01,
+            "fpr": fpr, "fpr_std": 0.0, "fpr_without": without,
+        }
+        for rank, fpr, without in ((1, 0.5, 0.25), (2, 0.25, 0.125), (3, 0.125, 0.0), (4, 0.0, None))
+    ],
+}  # fmt: skip
+LABELS = {
+    "changed": [
+        {
+            "path": "images/n7.png", "before": "defect", "label": "normal", "at": "2026-11-20T08:24:41.000001+00:00", "sha256": "ab" * 32,
+            "by": "Ann Lee", "why": "a shadow, no crack",
+        }
+    ],
+    "unsure": [
+        {
+            "path": "images/d9.png", "before": "defect", "label": "unsure", "at": "2026-11-21T09:00:00.000001+00:00", "sha256": "cd" * 32,
+            "by": "Bo", "why": "nobody can see it",
+        }
+    ],
+    "confirmed": [],
+    "sentence": "1 label changed (1 to normal), 1 unsure image set aside, in no split; by Ann Lee, Bo",
+}  # fmt: skip
 SUMMARY = {
-    "schema_version": 1,
+    "schema_version": 2,
     "product": "toy",
     "n_train_normal": 40,
     "n_normal": 8,
@@ -33,6 +63,7 @@ SUMMARY = {
             "std": {"accuracy": 11 / 12, "precision": 1.0, "fpr": 0.0, "fnr": 0.25},
             "zfn": {"accuracy": 10 / 12, "precision": 4 / 6, "fpr": 0.25, "fnr": 0.0},
         },
+        "hardest": HARDEST,
     },
     "threshold": {
         "value": 0.1711,
@@ -175,6 +206,9 @@ def report_facts(folder):
     pair = SHORTCUTS["findings"][0]["pairs"][0] | {"pictures": ["figures/pair-a.jpg", "figures/pair-b.jpg"]}
     for number, picture in enumerate(pair["pictures"]):
         save_jpeg(folder / picture, np.full((64, 64, 3), 60 + 80 * number, dtype=np.uint8))
+    hardest = [one | {"picture": f"figures/price-{one['rank']}.jpg"} for one in HARDEST["defects"]]
+    for one in hardest:
+        save_jpeg(folder / one["picture"], np.full((48, 64, 3), 40 * one["rank"], dtype=np.uint8))
     return ReportFacts(
         product="toy",
         bundle="ab" * 32,
@@ -187,6 +221,8 @@ def report_facts(folder):
             {"split": "table", "normal": 8, "defect": 4, "parts": 12},
         ),
         honest=HONEST,
+        hardest=HARDEST | {"defects": hardest},
+        labels=LABELS,
         calibration=CALIBRATION,
         shortcuts=SHORTCUTS | {"findings": [SHORTCUTS["findings"][0] | {"pairs": [pair]}]},
         trainings={"vqgan": {"steps": 1500, "seconds": 300.0, "parameters": 1234567, "psnr_unseen_normal": 31.25}},

@@ -11,14 +11,17 @@ profiles:
   quick: {size: 64, manifest: {}, align: {}, vqgan: {}, metrics: {}, selection: {}, threshold: {}, promotion: {report: false, clean: any}, inspection: {}, compare: {}, monitor: {}}
 products:
 """  # how a params.yaml begins: one profile of 64 pixels of repositories without reports and versioned images
-GITIGNORE = "/data/?*/?*\n!/data/01_raw/?*.dvc\n/mlruns/\n/calls.txt\n/.zeromiss/\n"
+GITIGNORE = "/data/?*/?*\n!/data/01_raw/?*.dvc\n!/data/01_labels/?*.csv\n/mlruns/\n/calls.txt\n/.zeromiss/\n"
+NO_LABELS = {"changed": [], "unsure": [], "confirmed": [], "sentence": ""}  # labels.json where nobody changed one
 
 
 def unaligned(workspace: Workspace, product: str) -> None:
-    """Write what the manifest stage writes of a product whose images are not aligned."""
+    """Write what the manifest stage writes beside the manifest of a product whose images are not aligned, and whose labels nobody changed."""
+    from zeromiss.files import write_json
     from zeromiss.images.reference import write_alignment  # flows' tests do without pictures
     from zeromiss.stage_params import AlignParams
 
+    write_json(workspace.manifest(product) / "labels.json", NO_LABELS, schema_version=1)
     write_alignment(workspace.alignment(product), AlignParams(), raw=workspace.raw(product), reference=None, size=64)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeromiss import commands_deploy, commands_edge, commands_monitor, commands_promotion, commands_serve
+from zeromiss import commands_deploy, commands_edge, commands_labels, commands_monitor, commands_promotion, commands_serve
 
 if TYPE_CHECKING:
     from zeromiss.workspace import Workspace
@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("product")
     plan.add_argument("--device", default="cpu", help="what trains: cpu (measured), l4, a10g, a6000, l40s, a100 or h100")
     plan.add_argument("--json", action="store_true", help="print one JSON object")
+    commands_labels.add(command)
     commands_monitor.add(command)
     _add_lineage(command)
     commands_serve.add(command)

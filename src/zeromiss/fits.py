@@ -25,12 +25,16 @@ _LOOP = "${fits."  # what dvc.yaml says where it reads this file
 def follow_params(workspace: Workspace) -> bool:
     """Write `data/detectors.yaml` anew where it does not follow params.yaml; return whether it did not.
 
-    A dvc.yaml without loops over detectors needs no such file, and gets none. Raises ZeromissError when params.yaml lists
+    Every product gets its file of label changes, empty where there is none: DVC tracks it by name. A dvc.yaml without loops
+    over detectors needs neither, and gets none. Raises ZeromissError when params.yaml lists
     an unknown detector, or lacks a section that dvc.yaml tracks.
     """
     if _LOOP not in (workspace.root / "dvc.yaml").read_text(encoding="utf-8"):
         return False
     tree = read_params(workspace.params_file)
+    for name in tree["products"]:
+        workspace.labels(name).parent.mkdir(parents=True, exist_ok=True)
+        workspace.labels(name).touch()
     for name, entry in tree["products"].items():
         _check_sections(tree, name, entry or {}, origin=str(workspace.params_file))
     text = _HEADER + _as_yaml({"fits": turned_round(tree)})

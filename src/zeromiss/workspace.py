@@ -57,6 +57,10 @@ class Workspace:
         """Raw images as ingested: `index.csv`, `images/`, `masks/` (versioned by DVC)."""
         return self.root / "data" / "01_raw" / product
 
+    def labels(self, product: str) -> Path:
+        """Labels that people changed, one line a change: appended to, kept in git (an empty file where there are none)."""
+        return self.root / "data" / "01_labels" / f"{product}.csv"
+
     def manifest(self, product: str) -> Path:
         """Output folder of the manifest stage."""
         return self.root / "data" / "02_manifest" / product
@@ -92,6 +96,10 @@ class Workspace:
     def page(self, product: str) -> Path:
         """The report itself, one file: made once the gate has spoken, and so no output of a stage (not versioned)."""
         return self.report(product).with_suffix(".html")
+
+    def labels_page(self, product: str) -> Path:
+        """The contact sheet of labels to check first, one file (not versioned)."""
+        return self.report(product).with_name(f"{product}.labels.html")
 
     def inspection(self, product: str) -> Path:
         """Verdicts and overlays, one folder an inspection (not versioned)."""

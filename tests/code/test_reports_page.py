@@ -9,6 +9,7 @@ import pytest
 
 from tests.report_parts import GATE, SHORTCUT, STANDING, STATEMENT, SUMMARY, old_facts, report_facts
 from tests.systems_parts import content_of
+from tests.workspace_parts import NO_LABELS
 from zeromiss.errors import ZeromissError
 from zeromiss.inspection.summary import check_summary
 from zeromiss.registry.attach import Standing
@@ -76,7 +77,7 @@ def test_the_markup_is_whole_and_every_link_leads_somewhere(page):
     assert found.faults == [] and found.open == []
     assert len(set(found.ids)) == len(found.ids)
     assert {link[1:] for link in found.links} == set(found.ids)
-    assert len(found.ids) == 12
+    assert len(found.ids) == 13
 
 
 def test_nothing_is_fetched_and_every_picture_has_words(page):
@@ -86,7 +87,7 @@ def test_nothing_is_fetched_and_every_picture_has_words(page):
     assert "<script" not in page and "@import" not in page and "url(" not in page
     assert "http" not in re.sub(r'"data:[^"]*"', "", page)
     images = re.findall(r"<img [^>]*>", page)
-    assert len(images) == 6 + 4 * 4 + 2  # figures, panels, a pair of pictures
+    assert len(images) == 6 + 4 * 4 + 2 + 4  # figures, panels, a pair of pictures, the hardest defects
     assert re.findall(r'alt="(\w+: images/[dn].png)"', page) == ["defect: images/d.png", "normal: images/n.png"]  # which is which
     assert all(re.search(r'alt="[^"]{8,}"', image) for image in images)
 
@@ -206,6 +207,24 @@ def test_calibration_shortcuts_and_codebook(page):
     assert SHORTCUT[1:] in text
 
 
+def test_what_the_hardest_defects_cost(page):
+    text = words(page)
+    assert "if the k hardest of 4 defects were not there (nested cross-validation, mean of 2 repeats)" in text
+    assert "Hardest defects not there 0 1 2 3 FPR (%) 50 25 12.5 0 Standard deviation over repeats 17.68 0 0 0" in text
+    assert "1. images/d1.png · scratch score 0.2 FPR to catch it: 50 % without it: 25 %" in text
+    assert "2. images/d2.png · scratch score 0.4 FPR to catch it: 25 % without it and those before: 12.5 %" in text
+    assert "4. images/d4.png · scratch score 0.8 FPR to catch it: 0 % " in text and "zeromiss labels toy" in text
+
+
+def test_labels_that_people_changed_are_told_with_name_and_reason(page, facts, folder):
+    text = words(page)
+    assert "1 label changed (1 to normal), 1 unsure image set aside, in no split; by Ann Lee, Bo." in text
+    assert "images/n7.png defect → normal Ann Lee, 2026-11-20 08:24 UTC a shadow, no crack" in text
+    assert "images/d9.png defect → unsure Bo, 2026-11-21 09:00 UTC nobody can see it" in text
+    untouched = facts.model_copy(update={"labels": NO_LABELS})
+    assert "Labels that people changed" not in words(render_page(untouched, folder, STANDING))
+
+
 def test_where_it_comes_from(page):
     text = words(page)
     for name, value in (("git commit", "c0ffee"), ("working tree", "clean"), ("raw data (DVC)", "1234.dir"), ("SHA-256 of bundle.json", "ab" * 32)):
@@ -249,7 +268,7 @@ def test_facts_come_back_as_written(facts, tmp_path):
     [
         ('"product": "toy"', '"product": 3', "product: input should be a valid string"),
         ('"mean": 0.3,', '"mean": "far",', "influence.0.mean: input should be a valid number"),
-        ('"schema_version": 2', '"schema_version": 9', "has schema version 9"),
+        ('"schema_version": 3', '"schema_version": 9', "has schema version 9"),
         ('"bundle"', '"bundel"', "bundle: field required"),
         ('"product": "toy",', "", "product: field required"),
         ("{", "", "is not valid JSON"),

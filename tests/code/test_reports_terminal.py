@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.report_parts import FAMILIES, GATE, HONEST, SHORTCUTS, STATEMENT, SUMMARY
+from tests.report_parts import FAMILIES, GATE, HARDEST, HONEST, SHORTCUTS, STATEMENT, SUMMARY
 from zeromiss.reports.families import best_figures, family_rows, percent
 from zeromiss.reports.terminal import WIDTH, families_table, render
 
@@ -63,6 +63,13 @@ def test_the_whole_text_exactly():
         "None of the 4 known defects scores below 0.1711; this describes these 4 and promises nothing of\n"
         "others.\n"
         "\n"
+        "False alarms if the k hardest of 4 defects were not there (nested cross-validation, mean of 2\n"
+        "repeats):\n"
+        "  k                0       1       2       3\n"
+        "  FPR (%)         50      25    12.5       0\n"
+        "  SD           17.68       0       0       0\n"
+        "See whether their labels are right: zeromiss labels toy\n"
+        "\n"
         "Promotion: zeromiss-toy version 3 was refused and stays challenger. 1 of 9 audit defects was missed.\n"
         "  missed defect: images/x.png (score 0.12, threshold 0.1711)\n"
         "  not judged: images/y.png (no score)\n"
@@ -104,6 +111,13 @@ def test_the_honest_protocol_in_one_sentence():
         in " ".join(text(summary=summary).split())
     )
     assert "Honest" not in text(summary=SUMMARY | {"composite": SUMMARY["composite"] | {"honest": None}})
+
+
+def test_the_price_says_where_it_has_no_outer_folds_to_rest_on():
+    one = HARDEST | {"protocol": "leave-one-out", "repeats": 1, "prices": {"0": {"fpr": 0.5, "std": None}}}
+    found = text(summary=SUMMARY | {"composite": SUMMARY["composite"] | {"hardest": one}})
+    assert "(leave-one-out scores of the classifier in use, which was chosen on them: there are no outer folds):" in " ".join(found.split())
+    assert "  FPR (%)         50\nSee whether" in found
 
 
 def test_a_shortcut_is_a_warning_and_none_is_silence():

@@ -9,6 +9,7 @@ import pytest
 from tests import registry_parts as parts
 from zeromiss.cli import main
 from zeromiss.errors import ZeromissError
+from zeromiss.files import write_json
 from zeromiss.registry import audit_command, promotion, publish
 from zeromiss.registry.store import prepare
 
@@ -16,6 +17,17 @@ SCORES = {"d1": 0.9, "d2": 0.8, "d3": 0.7, "n1": 0.6, "n2": 0.1}
 ROWS = [(name, f"sha-{name}", "defect" if name[0] == "d" else "normal", "audit") for name in SCORES] + [
     ("t1", "sha-t1", "normal", "train"), ("t2", "sha-t2", "normal", "train"), ("d9", "sha-d9", "defect", "table"),
 ]  # fmt: skip
+CHANGED = {
+    "changed": [
+        {
+            "path": "images/n1.png", "before": "defect", "label": "normal", "at": "2026-11-20T08:24:41.000001+00:00", "sha256": "sha-n1",
+            "by": "Ann Lee", "why": "a shadow, no crack",
+        }
+    ],
+    "unsure": [],
+    "confirmed": [],
+    "sentence": "1 label changed (1 to normal); by Ann Lee",
+}  # fmt: skip
 FILES = {"vqgan/model.safetensors": "weights", "classifier.skops": "classifier"}
 
 
@@ -36,6 +48,7 @@ def three(registry_template, tmp_path_factory):
     product = load_product(workspace.params_file, "tiny")
     parts.version_raw(workspace)
     parts.write_manifest(workspace, ROWS)
+    write_json(workspace.manifest("tiny") / "labels.json", CHANGED, schema_version=1)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "ZEROMISS_PARENT_RUN"):
             patch.delenv(name, raising=False)
@@ -77,16 +90,18 @@ def test_a_version_as_registered_is_intact_and_tells_its_whole_story(stored, cap
     assert (code, content["intact"], findings(content)) == (0, True, [])
     assert {check["what"]: (check["state"], check["compared"]) for check in content["checks"]} == {
         "bundle": ("intact", 4), "summary.json": ("intact", 1), "model": ("intact", content["checks"][2]["compared"]),
-        "source": ("intact", 3), "threshold": ("intact", 9), "data version": ("intact", 2), "runs": ("intact", 8),
+        "source": ("intact", 4), "threshold": ("intact", 9), "data version": ("intact", 2), "runs": ("intact", 8),
         "gate": ("intact", 4), "aliases": ("intact", 7), "decisions": ("intact", 5), "data/07_bundle/tiny": ("intact", 4),
     }  # fmt: skip
     assert content["checks"][2]["compared"] > 100  # the code that serves the model
     assert (content["aliases"], content["data"]["md5"]) == (["challenger"], "0123abcd.dir")
     assert content["data"]["counts"] == {"audit": {"defect": 3, "normal": 2}, "table": {"defect": 1}, "train": {"normal": 2}}
     assert content["data"]["images"] == 8
+    assert content["data"]["labels"] == {"schema_version": 1} | CHANGED
+    assert prepare(stored).get_model_version("zeromiss-tiny", "3").tags["labels"] == CHANGED["sentence"]
     assert (content["git"]["dirty"], content["git"]["here"]) == (False, True)
     assert content["git"]["commit"] == parts.git(stored.root, "rev-parse", "HEAD").decode().strip()
-    assert content["source"] == {"complete": True, "missing": None, "files": ["manifest.parquet", "params.yaml", "tiny.dvc"]}
+    assert content["source"] == {"complete": True, "missing": None, "files": ["labels.json", "manifest.parquet", "params.yaml", "tiny.dvc"]}
     assert (content["params"]["vqgan.codes"], content["params"]["selection.draws"]) == ("8", "500")
     assert [run["status"] for run in content["stages"]] == ["FINISHED"] * 7
     assert content["threshold"]["statement"] == "what it guarantees"
@@ -100,6 +115,8 @@ def test_the_text_is_narrow_and_ends_with_intact(stored, capsys):
     assert max(map(len, text.splitlines())) <= 100
     assert "\nINTACT: everything that is stored of zeromiss-tiny version 3 matches.\n" in text
     assert "images        8: audit 2 normal + 3 defect; table 1 defect; train 2 normal (from" in text
+    assert "  labels        1 label changed (1 to normal); by Ann Lee\n" in text
+    assert "images/n1.png: defect -> normal, Ann Lee, 2026-11-20 08:24:41Z: a shadow, no crack" in " ".join(text.split())
 
 
 def test_reading_changes_nothing_in_the_store_or_the_workspace(stored, capsys):

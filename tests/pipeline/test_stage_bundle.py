@@ -152,7 +152,7 @@ def test_two_loads_of_one_bundle_give_the_same_verdict(made, copy):
 
 def test_the_summary_says_what_the_files_say(made):
     workspace, _ = made
-    summary = read_json(workspace.bundle("toy") / "summary.json", schema_version=1)
+    summary = read_json(workspace.bundle("toy") / "summary.json", schema_version=2)
     check_summary(summary)
     families = read_json(workspace.selection("toy") / "families.json", schema_version=1)
     winner = families["families"][families["winner"]]
@@ -160,6 +160,9 @@ def test_the_summary_says_what_the_files_say(made):
     assert [summary[key] for key in ("product", "n_train_normal", "n_normal", "n_defects")] == ["toy", 3, NORMALS, DEFECTS]
     assert summary["composite"]["paper"] == {"std": winner["std"], "zfn": winner["zfn"]}
     assert summary["composite"]["paper"]["zfn"]["fnr"] == 0.0
+    hardest = read_json(workspace.threshold("toy") / "hardest.json", schema_version=1)
+    assert summary["composite"]["hardest"] == {key: value for key, value in hardest.items() if key not in ("schema_version", "by_repeat")}
+    assert (hardest["protocol"], hardest["repeats"], len(hardest["defects"])) == ("nested cross-validation", 1, DEFECTS)
     honest = read_json(workspace.threshold("toy") / "threshold.json", schema_version=1)["honest"]
     assert summary["composite"]["honest"] == {key: value for key, value in honest.items() if key != "precision"}
     assert (honest["repeats"], honest["folds"], honest["defects"]) == (1, 2, DEFECTS)
@@ -174,7 +177,7 @@ def test_the_summary_says_what_the_files_say(made):
 
 
 def test_a_summary_without_the_honest_protocol_reads(made):
-    summary = read_json(made[0].bundle("toy") / "summary.json", schema_version=1)
+    summary = read_json(made[0].bundle("toy") / "summary.json", schema_version=2)
     assert check_summary(summary | {"composite": summary["composite"] | {"honest": None}}).composite.honest is None
     del summary["composite"]["honest"]  # as before there was one
     assert check_summary(summary).composite.honest is None
@@ -319,7 +322,8 @@ def test_the_report_holds_what_the_stages_found(made):
     assert (facts.codebook.codes, facts.codebook.images) == (8, NORMALS) and 1 <= facts.codebook.used <= 8
     assert len(facts.influence) == 10 and facts.influence[0].mean >= facts.influence[-1].mean
     assert facts.params["metrics"]["patches"] == 20
-    named = [*facts.figures.values(), *facts.samples.values(), *(file for group in vars(facts.gallery).values() for one in group for file in one.panels.values())]
+    assert facts.hardest["prices"] == facts.summary["composite"]["hardest"]["prices"] and facts.labels["sentence"] == ""
+    named = [*facts.figures.values(), *facts.samples.values(), *(one["picture"] for one in facts.hardest["defects"]), *(file for group in vars(facts.gallery).values() for one in group for file in one.panels.values())]
     assert all((workspace.report("toy") / name).is_file() for name in named)
     assert {"report.json", "distributions.svg", "roc.svg", "influence.svg", "curves-vqgan.svg", "codebook.svg"} <= set(log.files)
 
@@ -370,4 +374,4 @@ def test_the_same_run_gives_the_same_report(made, tmp_path):
     first, second = (
         {path.relative_to(place.report("toy")): sha256_file(path) for path in place.report("toy").rglob("*.*")} for place in (workspace, other)
     )
-    assert first == second and len(first) == 40  # report.json, six pictures of the run, eight images of four panels, one of samples
+    assert first == second and len(first) == 40 + DEFECTS  # report.json, six pictures of the run, eight images of four panels, one of samples, each defect

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from zeromiss.errors import ZeromissError
 from zeromiss.sections import first_fault
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -76,6 +76,38 @@ class HonestProtocol(_Record):
     folds: Count  # a repeat
 
 
+class Price(_Record):
+    """The false-positive rate if some of the hardest defects were not there."""
+
+    fpr: Fraction  # the mean over repeats
+    std: Fraction | None  # over repeats; null for a single one
+
+
+class HardDefect(_Record):
+    """One of the hardest defects, the hardest first, and what it costs; spreads over repeats are null for a single one."""
+
+    rank: Annotated[int, Field(ge=1)]
+    path: str
+    part_id: str
+    defect_type: str
+    score: Fraction  # out of fold, the mean over repeats
+    score_std: Fraction | None
+    fpr: Fraction  # normal images that score as high as it or higher: what catching it costs
+    fpr_std: Fraction | None
+    fpr_without: Fraction | None  # the false-positive rate if it and all harder ones were not there; null where no defect is left
+
+
+class HardestDefects(_Record):
+    """What the hardest defects cost, by scores of classifiers that never saw the images; see threshold/price.py."""
+
+    protocol: Literal["nested cross-validation", "leave-one-out"]
+    repeats: Count
+    n_defects: Count
+    n_normals: Count
+    prices: dict[str, Price]  # by how many of the hardest are not there
+    defects: tuple[HardDefect, ...]
+
+
 class CompositeFigures(_Record):
     """The composite score of the winning family."""
 
@@ -83,6 +115,7 @@ class CompositeFigures(_Record):
     image_auroc: Fraction
     paper: PaperProtocol
     honest: HonestProtocol | None = None  # null where the protocol was left out; summaries made before have no such key
+    hardest: HardestDefects
     calibration: CalibrationFigures | None = None  # missing in files made before there was one
 
 
@@ -110,7 +143,7 @@ class SecondsSpent(_Record):
 class Summary(_Record):
     """The whole file. `n_normal` and `n_defects` count the metric table's rows."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     product: str
     n_train_normal: Count
     n_normal: Count

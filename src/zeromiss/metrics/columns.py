@@ -62,7 +62,7 @@ def map_columns(detector: str, score_names: Sequence[str]) -> list[str]:
 def variation_columns(detector: str, maps: Sequence[str], dims: int) -> list[str]:
     """Return the columns of maps of cells or pixels, all statistics of each, and of the `dims` numbers of the residual vector."""
     statistics = [f"{detector}.map.{name}.{statistic}" for name in maps for statistic in STATISTICS]
-    return statistics + [f"{detector}.residual.{number:03d}" for number in range(dims)]
+    return statistics + [f"{detector}.{RESIDUAL}.{number:03d}" for number in range(dims)]
 
 
 def named(columns: Sequence[str], numbers: np.ndarray) -> dict[str, float]:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from zeromiss.files import read_json
+from zeromiss.images.labels import apply_to_entries, read_changes
 from zeromiss.images.raw import INDEX, read_index
 from zeromiss.images.split import assign_splits
 from zeromiss.params import Product
@@ -40,9 +41,9 @@ def count_images(product: Product, workspace: Workspace) -> Counts | None:
     written = workspace.manifest(product.name) / _COUNTS
     if written.is_file():
         return _counts(read_json(written, schema_version=_VERSION)["counts"], "the manifest")
-    entries = pd.DataFrame([asdict(entry) for entry in read_index(raw)])
-    mask = product.manifest.mask
-    split = assign_splits(entries, params=product.manifest, mask=mask, seed=product.seed)
+    changed = apply_to_entries(read_index(raw), read_changes(workspace.labels(product.name)))
+    entries = pd.DataFrame([asdict(entry) for entry in changed])
+    split = assign_splits(entries, params=product.manifest, mask=product.manifest.mask, seed=product.seed)
     found = entries.groupby([split, "label"]).size()
     names = ("train", "mask", "table")
     return _counts(

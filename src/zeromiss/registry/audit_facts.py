@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zeromiss.images.labels import FILE as LABELS_FILE
 from zeromiss.images.manifest import FILE as MANIFEST_FILE
 from zeromiss.registry import seal
 from zeromiss.registry.audit_check import read_mapping
@@ -39,14 +40,21 @@ def source(stored: Stored) -> dict[str, Any]:
 
 
 def data(stored: Stored) -> dict[str, Any]:
-    """Return the data version and how many images of each label every split had, and where that was read."""
+    """Return the data version, how many images of each label every split had and where that was read, and the labels that people changed."""
     manifest, version = stored.file(SOURCE, MANIFEST_FILE), stored.tags.get("data.md5", NONE)
     counts, origin = (counts_of_manifest(manifest), f"{SOURCE}/{MANIFEST_FILE}") if manifest is not None else ({}, "")
     if not counts:
         counts, origin = counts_of_runs(stored.stages), "the run of the stage manifest"
     images = sum(number for of in counts.values() for number in of.values())
     known = {"images": images, "counts": counts, "counts_from": origin} if counts else {"images": None, "counts": None, "counts_from": None}
-    return {"md5": None if version == NONE else version} | known
+    return {"md5": None if version == NONE else version} | known | {"labels": labels(stored)}
+
+
+def labels(stored: Stored) -> dict[str, Any] | None:
+    """Return the labels that people had changed, each with who, when and why; None where the version's source does not hold them."""
+    file = stored.file(SOURCE, LABELS_FILE)
+    content = {} if file is None else read_mapping(file.parent, LABELS_FILE)
+    return content if {"changed", "unsure", "sentence"} <= content.keys() else None
 
 
 def counts_of_manifest(path: Path) -> Counts:

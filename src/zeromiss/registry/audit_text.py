@@ -58,9 +58,22 @@ def _data(data: Mapping[str, Any]) -> list[str]:
     """Return the data version and the counts by split and label."""
     lines = [row("DVC", data["md5"] or "no version")]
     if not data["counts"]:
-        return [*lines, row("images", "not stored")]
+        return [*lines, row("images", "not stored"), *_label_changes(data["labels"])]
     each = "; ".join(f"{split} " + _labels(of) for split, of in data["counts"].items())
-    return [*lines, row("images", f"{data['images']}: {each} (from {data['counts_from']})")]
+    return [*lines, row("images", f"{data['images']}: {each} (from {data['counts_from']})"), *_label_changes(data["labels"])]
+
+
+def _label_changes(labels: Mapping[str, Any] | None) -> list[str]:
+    """Return how many labels people changed, and a line for each of the latest that are not mere confirmations."""
+    if labels is None:
+        return [row("labels", _GAP)]
+    changes = sorted((*labels["changed"], *labels["unsure"]), key=lambda one: one["at"])
+    lines = [row("labels", labels["sentence"] or "as the raw images came: nobody changed one")]
+    if len(changes) > _SHOWN:
+        lines.append(row("", f"... {len(changes) - _SHOWN} earlier ones: see --json"))
+    return lines + [
+        row("", f"{one['path']}: {one['before']} -> {one['label']}, {one['by']}, {time(one['at'])}: {one['why']}") for one in changes[-_SHOWN:]
+    ]
 
 
 def _labels(of: Mapping[str, int]) -> str:
@@ -88,7 +101,8 @@ def _stages(stages: Iterable[Mapping[str, Any]]) -> list[str]:
 def _metrics(metrics: Mapping[str, Any]) -> list[str]:
     """Return every figure of summary.json, one paragraph a group."""
     groups: dict[str, list[str]] = {}
-    for key, value in flat(metrics).items():
+    figures = {key: value for key, value in flat(metrics).items() if not isinstance(value, list)}  # lists of images: --json has them
+    for key, value in figures.items():
         group, _, name = key.rpartition(".")
         groups.setdefault(group, []).append(f"{name} {figure(value)}")
     return [line for group, values in groups.items() for line in (f"  {group}", paragraph(", ".join(values), 4))]

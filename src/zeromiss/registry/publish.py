@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file
+from zeromiss.images.labels import FILE as LABELS_FILE
+from zeromiss.images.labels import SCHEMA_VERSION as LABELS_VERSION
 from zeromiss.inspection.bundle import MANIFEST, SUMMARY
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_VERSION
@@ -216,6 +218,9 @@ def version_tags(product: Product, workspace: Workspace) -> dict[str, str]:
     tags = provenance(product.name, workspace) | {BY_TAG: user(), HOST_TAG: socket.gethostname()}
     threshold = read_json(workspace.bundle(product.name) / SUMMARY, schema_version=SUMMARY_VERSION)["threshold"]
     tags |= {f"threshold.{key}": str(value) for key, value in threshold.items()}
+    changes = workspace.manifest(product.name) / LABELS_FILE
+    if changes.is_file():
+        tags["labels"] = read_json(changes, schema_version=LABELS_VERSION)["sentence"] or "as the raw images came"
     for stage in stages_of(product.detectors):
         if workspace.run_file(product.name, stage).is_file():
             run = read_json(workspace.run_file(product.name, stage), schema_version=RUN_VERSION)

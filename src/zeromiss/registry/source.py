@@ -4,6 +4,7 @@
     source/dvc.lock             which every run writes, and which the commit therefore need not hold
     source/<product>.dvc        DVC's pointer to the raw images
     source/manifest.parquet     every image with its SHA-256, label and split
+    source/labels.json          labels that people changed: what, who, when, why
     source/changes.patch        what differs from the commit, dvc.lock apart; only where something does
     source/untracked/...        files git neither tracks nor ignores
 """
@@ -13,6 +14,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zeromiss.images.labels import FILE as LABELS_FILE
 from zeromiss.images.manifest import FILE as MANIFEST_FILE
 from zeromiss.params import Product
 from zeromiss.registry.facts import NONE, data_hash, git_output
@@ -56,7 +58,8 @@ def collect(product: Product, workspace: Workspace, folder: Path) -> Source:
     source = Source(folder=folder)
     shutil.copyfile(workspace.params_file, folder / PARAMS)
     pointer = workspace.raw(product.name).with_suffix(".dvc")
-    for path in (workspace.root / LOCK, pointer, workspace.manifest(product.name) / MANIFEST_FILE):
+    manifest = workspace.manifest(product.name)
+    for path in (workspace.root / LOCK, pointer, manifest / MANIFEST_FILE, manifest / LABELS_FILE):
         if path.is_file():
             shutil.copyfile(path, folder / path.name)
     if data_hash(product.name, workspace) == NONE:

@@ -32,7 +32,7 @@ _NO_MANIFEST = "the list of images is not stored with version {} (registered by 
 def compare(before: Stored, after: Stored, workspace: Workspace) -> dict[str, Any]:
     """Return what changed from one version to the other; write the page with the flips where any verdict was compared."""
     manifests = [manifest_of(version, workspace) for version in (before, after)]
-    figures = [flat({key: value for key, value in _summary(version).items() if key in ("composite", "detectors", "seconds")}) for version in (before, after)]
+    figures = [_figures(version) for version in (before, after)]
     content = {
         "schema_version": SCHEMA_VERSION,
         "product": before.product,
@@ -106,6 +106,12 @@ def _data(before: Stored, after: Stored, manifests: list[pd.DataFrame | None]) -
 def _who(version: Stored) -> dict[str, Any]:
     """Return which version this is."""
     return {"model": version.name, "version": version.version, "aliases": list(version.aliases), "registered": version.created}
+
+
+def _figures(version: Stored) -> dict[str, Any]:
+    """Return the figures of a version's summary.json by name, without its lists of images."""
+    told = {key: value for key, value in _summary(version).items() if key in ("composite", "detectors", "seconds")}
+    return {key: value for key, value in flat(told).items() if not isinstance(value, list)}
 
 
 def _summary(version: Stored) -> dict[str, Any]:

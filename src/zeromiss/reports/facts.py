@@ -13,7 +13,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, write_json
 from zeromiss.sections import first_fault
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FILE = "report.json"
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -75,7 +75,7 @@ class Gallery(_Record):
 class ReportFacts(_Record):
     """The whole file. What an earlier stage did not compute is null."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     product: str
     bundle: str  # SHA-256 of bundle.json: which model this is about
     summary: dict[str, Any]  # summary.json
@@ -84,6 +84,8 @@ class ReportFacts(_Record):
     in_use: InUse
     composition: tuple[dict[str, Any], ...]  # rows: split, normal, defect, parts
     honest: dict[str, Any] | None = None  # threshold.json: honest
+    hardest: dict[str, Any]  # hardest.json; each of `defects` with its `picture`
+    labels: dict[str, Any]  # labels.json: labels that people changed
     calibration: dict[str, Any] | None = None  # calibration.json
     shortcuts: dict[str, Any] | None = None  # shortcuts.json; each pair with the `pictures` of its images
     trainings: dict[str, dict[str, Any]]  # training.json of each detector that the bundle holds

@@ -13,7 +13,7 @@ from zeromiss.reports.families import FIGURES, HEADINGS, best_figures, family_ro
 from zeromiss.reports.pictures import embed
 from zeromiss.reports.systems_page import render_tables
 from zeromiss.reports.templates import templates
-from zeromiss.reports.words import interval, whole
+from zeromiss.reports.words import interval, price_basis, whole
 
 MANUAL_SECONDS = 8.0  # a person's inspection of one part (paper 1, section 4.3.1)
 
@@ -24,7 +24,8 @@ def render_page(facts: ReportFacts, folder: Path, standing: Standing, comparison
     `comparison`: what `zeromiss compare` found; shown where it is about the metric table that the report is about. Raises ZeromissError when a picture is missing.
     """
     environment = templates(
-        percent=percent, interval=interval, upper=rounded_up, whole=whole, four=four, six=lambda value: f"{value:.6g}", embed=partial(embed, folder)
+        percent=percent, interval=interval, upper=rounded_up, whole=whole, four=four, six=lambda value: f"{value:.6g}",
+        price_basis=price_basis, embed=partial(embed, folder),
     )
     return environment.get_template("page.html").render(
         facts=facts,

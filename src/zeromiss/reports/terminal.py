@@ -6,7 +6,7 @@ from typing import Any
 from zeromiss.lines import WIDTH, wrap
 from zeromiss.registry.promotion import WAITS
 from zeromiss.reports.families import FIGURES, HEADINGS, FamilyRow, family_rows, percent
-from zeromiss.reports.words import interval, whole
+from zeromiss.reports.words import interval, price_basis, whole
 
 _NAME, _CELL, _GAP = 12, 8, "  "
 _IMAGES = 8  # images named that decided a refusal
@@ -37,6 +37,7 @@ def render(
         _composite(summary),
         _threshold(summary["threshold"], statement),
         _honest(summary["composite"].get("honest")),
+        _hardest(summary["composite"]["hardest"], summary["product"]),
         _shortcuts(shortcuts),
         _promotion(promotion),
         _inspected(inspected),
@@ -106,6 +107,19 @@ def _honest(honest: dict[str, Any] | None) -> str:
         f"Honest protocol, {honest['repeats']} x {honest['folds']} outer folds: FNR {interval(honest['fnr'])}, FPR {interval(honest['fpr'])}; "
         f"{honest['missed']} of {honest['defects']} defects missed."
     )
+
+
+def _hardest(hardest: dict[str, Any], product: str) -> str:
+    """Return how the false-positive rate falls when the hardest defects are not there."""
+    prices = hardest["prices"]
+    lines = [
+        wrap(f"False alarms if the k hardest of {hardest['n_defects']} defects were not there ({price_basis(hardest)}):"),
+        f"{'  k':<{_NAME}}" + "".join(f"{k:>{_CELL}}" for k in prices),
+        f"{'  FPR (%)':<{_NAME}}" + "".join(f"{percent(one['fpr']):>{_CELL}}" for one in prices.values()),
+    ]
+    if hardest["repeats"] > 1:
+        lines.append(f"{'  SD':<{_NAME}}" + "".join(f"{percent(one['std']):>{_CELL}}" for one in prices.values()))
+    return "\n".join([*lines, f"See whether their labels are right: zeromiss labels {product}"])
 
 
 def _shortcuts(shortcuts: dict[str, Any] | None) -> str:

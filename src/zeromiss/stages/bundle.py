@@ -15,12 +15,14 @@ from zeromiss.inspection.bundle import fingerprint, pack
 from zeromiss.inspection.check import Check, check_against_table, handful
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_SCHEMA
-from zeromiss.inspection.summary import DetectorFigures, HonestProtocol, Rates, Summary, ThresholdFigures, check_summary
+from zeromiss.inspection.summary import DetectorFigures, HardestDefects, HonestProtocol, Rates, Summary, ThresholdFigures, check_summary
 from zeromiss.metrics import table as tables
 from zeromiss.metrics.columns import MASKED
 from zeromiss.params import Product
 from zeromiss.stages.base import RunLog
 from zeromiss.tables import read_table
+from zeromiss.threshold.price import FILE as HARDEST
+from zeromiss.threshold.price import SCHEMA_VERSION as HARDEST_SCHEMA
 from zeromiss.workspace import Workspace
 
 TRAINING = "training.json"
@@ -31,6 +33,7 @@ _FILES = {  # JSON files of the earlier stages: folder, name and schema version
     "features": ("selection", "features.json", 1),
     "calibration": ("selection", "calibration.json", 1),
     "threshold": ("threshold", "threshold.json", 1),
+    "hardest": ("threshold", HARDEST, HARDEST_SCHEMA),
 }
 
 
@@ -77,6 +80,7 @@ def summarise(name: str, found: dict[str, dict[str, Any]], *, manifest: pd.DataF
             "image_auroc": winner["image_auroc"],
             "paper": {kind: _only(winner[kind], Rates) for kind in ("std", "zfn")},
             "honest": honest and _only(honest, HonestProtocol),
+            "hardest": _only(found["hardest"], HardestDefects),
             "calibration": {
                 "brier": found["calibration"]["brier_raw"],
                 "brier_calibrated": found["calibration"]["brier_calibrated"],

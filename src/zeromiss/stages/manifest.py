@@ -1,4 +1,4 @@
-"""Stage `manifest`: raw images to checked facts and splits, what tells their groups apart (shortcuts), what they are laid over."""
+"""Stage `manifest`: raw images, with the labels that people changed, to checked facts and splits, shortcuts and the reference for alignment."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pandas as pd
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
-from zeromiss.images import alignable, shortcuts
+from zeromiss.images import alignable, labels, shortcuts
 from zeromiss.images.manifest import FILE, SCHEMA_VERSION, SPLITS, manifest_rows, read_facts
 from zeromiss.images.raw import INDEX, LABELS, read_index
 from zeromiss.images.reference import write_alignment
@@ -20,7 +20,7 @@ from zeromiss.workspace import Workspace
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
-    """Read the raw index and write the manifest, shortcuts.json and align/; return the counts of images by split and label.
+    """Read the raw index and label changes; write manifest, labels.json, shortcuts.json and align/; return the counts by split and label.
 
     Raises ZeromissError, with where the page of all checks lies, when an image cannot be judged or split; also when one
     cannot be laid over the reference.
@@ -30,7 +30,9 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     entries = read_index(raw)
     if not entries:
         raise ZeromissError(f"{raw / INDEX} names no images: ingest some")
-    facts = read_facts(raw, entries)
+    facts, relabelled = labels.apply_changes(
+        read_facts(raw, entries), labels.read_changes(workspace.labels(product.name)), file=workspace.labels(product.name)
+    )
     split = _split(facts, product, docs=docs, folder=folder)
     rows = manifest_rows(facts, split, seed=product.seed)
     counts = count(rows)
@@ -41,13 +43,25 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     write_alignment(workspace.alignment(product.name), product.align, raw=raw, reference=reference, size=product.size)
     write_table(out / FILE, rows, schema_version=SCHEMA_VERSION)
     write_json(out / "counts.json", {"seed": product.seed, "counts": counts}, schema_version=SCHEMA_VERSION)
+    write_json(out / labels.FILE, relabelled, schema_version=labels.SCHEMA_VERSION)
     write_json(out / shortcuts.FILE, found, schema_version=shortcuts.SCHEMA_VERSION)
     log.metrics({f"shortcut.{check['question']}.{check['property']}": check["auc"] for check in found["checked"]})
     log.tags({"shortcuts": found["sentence"]})
+    _log_labels(relabelled, out / labels.FILE, log)
     log.metrics({f"{name}_{label}": float(number) for name, of in counts.items() for label, number in of.items()})
     print(sentence(counts))
+    if relabelled["sentence"]:
+        print(f"labels: {relabelled['sentence']}")
     print(f"shortcuts: {found['sentence']}")
     return {"counts": counts}
+
+
+def _log_labels(relabelled: dict[str, Any], file: Path, log: RunLog) -> None:
+    """Record with the run how many labels people changed, and the list of them where there are any."""
+    log.metrics({f"labels.{kind}": float(len(relabelled[kind])) for kind in ("changed", "unsure", "confirmed")})
+    if relabelled["sentence"]:
+        log.tags({"labels": relabelled["sentence"]})
+        log.artifact(file)
 
 
 def _reference(product: Product, rows: pd.DataFrame, raw: Path, log: RunLog) -> str | None:

@@ -15,6 +15,7 @@ from zeromiss.detectors.vqgan.codebook import usage
 from zeromiss.detectors.vqgan.evaluate import code_counts
 from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.files import read_json, sha256_file
+from zeromiss.images import labels
 from zeromiss.images import manifest as manifests
 from zeromiss.images.load import load_image
 from zeromiss.images.reader import ImageReader
@@ -31,14 +32,17 @@ from zeromiss.reports.figures import (
     code_use, influence_bars, reliability_curve, roc_curve, save_figure, score_distributions, training_curves,
 )  # fmt: skip
 from zeromiss.reports.influence import influence
+from zeromiss.reports.thumbnails import thumbnail
 from zeromiss.selection.judge import rates_at
 from zeromiss.selection.store import load_classifier
 from zeromiss.stages.base import RunLog
 from zeromiss.tables import read_table
+from zeromiss.threshold import price
 from zeromiss.workspace import Workspace
 
 FIGURES, SAMPLES = "figures", "samples.png"
 SHOWN_DEFECTS, SHOWN_ALARMS, SHOWN_NORMALS, SHOWN_METRICS, REPEATS = 4, 4, 4, 10, 5
+THUMBNAIL = 240  # pixels of the longer side of a hardest defect's picture
 SHOWN_PAIRS = 3  # of pictures for each shortcut found
 USAGE_IMAGES = 100  # normal images over which codes are counted
 
@@ -58,6 +62,8 @@ class Results:
     histories: dict[str, pd.DataFrame]
     calibration: dict[str, Any] | None
     shortcuts: dict[str, Any] | None
+    hardest: dict[str, Any]
+    labels: dict[str, Any]
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
@@ -80,6 +86,8 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
             composition=tuple(composition(results.manifest)),
             in_use=_in_use(results.pooled, results.record.threshold.value),
             honest=_honest(results.threshold, results.families),
+            hardest=_with_thumbnails(results, workspace.raw(product.name), pictures),
+            labels=results.labels,
             calibration=results.calibration,
             shortcuts=_with_pictures(results.shortcuts, workspace.raw(product.name), pictures),
             trainings=results.trainings,
@@ -117,6 +125,8 @@ def _read(name: str, workspace: Workspace) -> Results:
         histories={detector: read_table(folder / "history.parquet", schema_version=1) for detector, folder in learned.items()},
         calibration=_read_if_there(selection / "calibration.json"),
         shortcuts=_read_if_there(workspace.manifest(name) / "shortcuts.json"),
+        hardest=read_json(workspace.threshold(name) / price.FILE, schema_version=price.SCHEMA_VERSION),
+        labels=read_json(workspace.manifest(name) / labels.FILE, schema_version=labels.SCHEMA_VERSION),
     )
 
 
@@ -227,6 +237,17 @@ def _with_pictures(shortcuts: dict[str, Any] | None, raw: Path, folder: Path) ->
             pairs.append(pair | {"pictures": [f"{FIGURES}/{name}" for name in names]})
         findings.append(finding | {"pairs": pairs})
     return shortcuts | {"findings": findings}
+
+
+def _with_thumbnails(results: Results, raw: Path, folder: Path) -> dict[str, Any]:
+    """Return what the hardest defects cost, each with its picture, the marked defect in outline."""
+    masks = dict(zip(results.manifest["path"], results.manifest["mask"], strict=True))
+    defects = []
+    for one in results.hardest["defects"]:
+        mask, name = masks.get(one["path"]), f"price-{one['rank']}.jpg"
+        save_jpeg(folder / name, thumbnail(raw / one["path"], THUMBNAIL, raw / mask if isinstance(mask, str) else None))
+        defects.append(one | {"picture": f"{FIGURES}/{name}"})
+    return results.hardest | {"defects": defects}
 
 
 def _copy_samples(samples: dict[str, Path], folder: Path) -> dict[str, str]:

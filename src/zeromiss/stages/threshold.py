@@ -6,8 +6,10 @@ import pandas as pd
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, write_json
 from zeromiss.params import Product
+from zeromiss.selection.out_of_fold import out_of_fold
 from zeromiss.stages.base import RunLog
 from zeromiss.tables import read_table
+from zeromiss.threshold import price
 from zeromiss.threshold.facts import threshold_facts
 from zeromiss.workspace import Workspace
 
@@ -16,7 +18,7 @@ SELECTION_VERSION = 1  # of the files of the selection stage
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> None:
-    """Set the product's threshold and write `data/06_threshold/<product>/threshold.json`.
+    """Set the product's threshold and write threshold.json and hardest.json (see `price.hardest_facts`) into its folder.
 
     Raises ZeromissError without defects, when the selection's files do not fit each other, or when the rule
     needs more defects, or outer folds, than there are.
@@ -27,6 +29,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     pool = pool[pool["family"] == families["winner"]]
     if pool.empty:
         raise ZeromissError(f"{source / 'oof.parquet'} has no row of the winner {families['winner']!r}: run the selection stage anew")
+    outer = _outer(workspace, product.name)
     facts = threshold_facts(
         y_N=(pool["label"] == "defect").to_numpy(dtype=np.int64),
         probability_N=pool["probability"].to_numpy(dtype=np.float64),
@@ -34,14 +37,18 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
         defect_type_N=pool["defect_type"].fillna("").astype(str).to_numpy(dtype=object),
         params=product.threshold,
         n_candidates=families["n_candidates"],
-        outer=_outer(workspace, product.name),
+        outer=outer,
     )
     target = workspace.threshold(product.name) / "threshold.json"
     write_json(target, facts, schema_version=SCHEMA_VERSION)
+    hardest = price.hardest_facts(out_of_fold(pool, outer))
+    write_json(target.with_name(price.FILE), hardest, schema_version=price.SCHEMA_VERSION)
     named = ("value", "miss_rate_bound_95", "next_defect_miss_bound", "n_defects", "n_candidates", "defects_behind")
     log.metrics({f"threshold.{name}": float(facts[name]) for name in named})
+    log.metrics({f"fpr_without_{k}_hardest": one["fpr"] for k, one in hardest["prices"].items()})
     log.tags({f"threshold.{name}": facts[name] for name in ("bound_is", "guarantee", "assumption", "statement")})
     log.artifact(target)
+    log.artifact(target.with_name(price.FILE))
 
 
 def _outer(workspace: Workspace, name: str) -> pd.DataFrame | None:
