@@ -38,7 +38,7 @@ from zeromiss.metrics.table import mask_file, variation_file
 from zeromiss.sections import first_fault
 from zeromiss.stage_params import MetricsParams
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
 CLASSIFIER = "classifier.skops"
 SUMMARY = "summary.json"
@@ -74,7 +74,7 @@ class BackboneRecord(_Record):
 class BundleRecord(_Record):
     """The content of bundle.json."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[1] = SCHEMA_VERSION
     product: str
     size: int = Field(ge=32)  # pixels of the square image that is judged
     seed: int

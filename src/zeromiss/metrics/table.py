@@ -18,7 +18,7 @@ from zeromiss.metrics.columns import KEY_COLUMNS
 from zeromiss.metrics.measurement import Measurement, Measures
 from zeromiss.tables import stamp
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 FILE, NATIVE_FILE, NATIVES_FILE = "table.parquet", "native.json", "native.parquet"
 NATIVE_SCHEMA = 2  # of the two files of native scores: how well they rank, and the scores themselves
 CHUNK = 64  # rows written at a time
