@@ -11,6 +11,7 @@ from zeromiss.planning.paper_step import paper_step, phase_starts
 from zeromiss.planning.tally import Tally
 
 SMALL = VqganParams(
+    precision="bf16",
     channels=(8, 16), codes=16, code_dim=4, codebook_start=1, critic_channels=4, critic_start=3, critic_warmup=2, crop=None,
     backbone="vgg16", batch=2, steps=10,
 )  # fmt: skip

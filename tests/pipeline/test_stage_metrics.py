@@ -17,9 +17,10 @@ from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json
 from zeromiss.images.load import load_image, load_mask
-from zeromiss.metrics.columns import KEY_COLUMNS, feature_columns
+from zeromiss.metrics.columns import KEY_COLUMNS, feature_columns, variation_columns
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measure import Measurer
+from zeromiss.metrics.variation import Variation, load_variation
 from zeromiss.detector_params import VqganParams
 from zeromiss.params import Product, resolve_product
 from zeromiss.stages import metrics as stage
@@ -95,18 +96,40 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Listener]
     return workspace, log
 
 
+def known(workspace: Workspace) -> Variation:
+    """Return what the stage learned of normal images: too few for a Gaussian a place."""
+    return load_variation(workspace.metrics("tiny") / "vqgan/variation.safetensors")
+
+
+def test_what_is_known_of_normal_images_is_worked_out_again(done: tuple[Workspace, Listener]) -> None:
+    """The whitening rests on the unseen and the training images, the level on the unseen ones alone."""
+    workspace = done[0]
+    plain = Measurer(
+        detector=load_vqgan(workspace.detector("tiny", "vqgan")), backbone=load_backbone("efficientnet_lite0"), params=product().metrics, mask_HW=None
+    )
+    rows = read_table(workspace.manifest("tiny") / "manifest.parquet", schema_version=1)
+    normal = rows[(rows["label"] == "normal") & rows["split"].isin(["mask", "train"])].sort_values("split")
+    images = [torch.from_numpy(load_image(workspace.raw("tiny") / path, SIZE)) for path in normal["path"]]
+    found, strides = known(workspace), known(workspace).differences.strides
+    cells_NC = np.concatenate([plain.cells(image, strides)[0].flatten(0, 1).double().numpy() for image in images])
+    np.testing.assert_allclose(found.differences.whitening.mean_C.numpy(), cells_NC.mean(0), atol=1e-5)
+    white = [found.differences.look(plain.cells(image, strides)[0])[0]["whitened"].numpy() for image in images[: (normal["split"] == "mask").sum()]]
+    assert found.levels == {"whitened": pytest.approx(np.quantile(np.stack(white).astype(np.float64), 0.999))}
+
+
 def test_only_rows_of_the_table_split_in_the_manifest_s_order(done: tuple[Workspace, Listener]) -> None:
     table = read(done[0])
     assert table["path"].tolist() == [f"images/{name}.png" for name in ("n3", "n4", "n5", "d0", "d1", "d2")]
     assert table["label"].tolist() == ["normal"] * 3 + ["defect"] * 3
     assert table["defect_type"].tolist() == [""] * 3 + ["spot"] * 3
-    assert list(table.columns) == [*KEY_COLUMNS, *feature_columns("vqgan", masked=True)]
+    paper = [*KEY_COLUMNS, *feature_columns("vqgan", masked=True)]
+    assert list(table.columns) == paper + variation_columns("vqgan", ("whitened",), known(done[0]).dims)
 
 
 def test_files_of_the_stage_and_nothing_beside_them(done: tuple[Workspace, Listener]) -> None:
     folder = done[0].metrics("tiny")
     assert sorted(file.name for file in folder.iterdir()) == ["native.json", "native.parquet", "table.parquet", "vqgan"]
-    assert [file.name for file in (folder / "vqgan").iterdir()] == ["mask.safetensors"]
+    assert sorted(file.name for file in (folder / "vqgan").iterdir()) == ["mask.safetensors", "variation.safetensors"]
     assert [file.name for file in folder.parent.iterdir()] == ["tiny"]
     assert (done[0].quality("tiny") / "metrics" / "index.html").is_file()
 
@@ -129,6 +152,7 @@ def test_a_row_is_bit_equal_to_measuring_its_image_alone(done: tuple[Workspace, 
         backbone=load_backbone("efficientnet_lite0"),
         params=product().metrics,
         mask_HW=load_mask_file(workspace.metrics("tiny") / "vqgan/mask.safetensors"),
+        variation=known(workspace),
     )
     row = table[table["path"] == "images/d1.png"].iloc[0]
     alone = measurer.measure(torch.from_numpy(load_image(workspace.raw("tiny") / "images/d1.png", SIZE)))
@@ -156,6 +180,7 @@ def test_native_ranking_of_the_pixels_agrees_with_the_exact_one(done: tuple[Work
         backbone=load_backbone("efficientnet_lite0"),
         params=product().metrics,
         mask_HW=load_mask_file(workspace.metrics("tiny") / "vqgan/mask.safetensors"),
+        variation=known(workspace),
     )
     values, marked = [], []
     for path in read(workspace)["path"]:
@@ -181,7 +206,8 @@ def test_without_masks_and_fixed_positions(tmp_path: Path) -> None:
     native = native["detectors"]["vqgan"]
     assert native["pixel_auroc"] is None and native["pro"] is None
     assert not (workspace.metrics("tiny") / "vqgan/mask.safetensors").exists()
-    assert list(read(workspace).columns) == [*KEY_COLUMNS, *feature_columns("vqgan", masked=False)]
+    paper = [*KEY_COLUMNS, *feature_columns("vqgan", masked=False)]
+    assert list(read(workspace).columns) == paper + variation_columns("vqgan", ("whitened",), known(workspace).dims)
 
 
 def test_fixed_positions_without_mask_images_are_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@
     verified.json         how far scores lay from torch's on which images, and how long each took
 """
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 CONFIG, VERIFIED, RUNNER, REQUIREMENTS = "edge.json", "verified.json", "inspect_images.py", "requirements.txt"
 GRAPH, MASK, DISTANCES_FILE, CLASSIFIER, ALIGN = "image.onnx", "mask.npy", "distances.onnx", "classifier.skops", "align"
 IMAGE, BOXES, DISTANCES = "image", "boxes", "distances"  # inputs and outputs of the graphs

@@ -43,6 +43,7 @@ MANIFEST = "bundle.json"
 CLASSIFIER = "classifier.skops"
 SUMMARY = "summary.json"
 ALIGN = "align"
+VQGAN = "vqgan"  # whose codebook the report and the audit speak of
 LIBRARIES = (
     "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "scipy", "pandas",
     "scikit-learn", "lightgbm", "xgboost", "skops", "safetensors", "anomalib", "zeromiss",

@@ -60,13 +60,19 @@ class PaperStep:
     phases: tuple[Phase, ...]
 
 
+def planned_precision(params: VqganParams) -> str:
+    """Return the precision that a plan is made for: every device that is planned for has instructions for bf16."""
+    return "fp32" if params.precision == "fp32" else "bf16"
+
+
 def paper_step(params: VqganParams, size: int, *, gpu: bool, phases: bool = True) -> PaperStep:
     """Return what a training of `params` on images of `size` pixels takes of one of its devices.
 
     Without `phases` only the last one is gone through. `gpu`: autocast as on a CUDA device, which normalises in fp32
-    where a CPU does in bf16. Takes some seconds.
+    where a CPU does in bf16. A precision of auto is planned as bf16. Takes some seconds.
     Raises ZeromissError for an unknown backbone.
     """
+    params = params.model_copy(update={"precision": planned_precision(params)})
     vqgan, backbone = _networks(params, size)
     starts = phase_starts(params) if phases else phase_starts(params)[-1:]
     side = params.crop or size

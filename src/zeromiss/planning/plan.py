@@ -9,7 +9,7 @@ from zeromiss.detector_params import VqganParams
 from zeromiss.params import Product
 from zeromiss.planning.counts import Counts, count_images
 from zeromiss.planning.devices import GIB, Device, find_device, measured_cpu, seconds
-from zeromiss.planning.paper_step import Memory, PaperStep, Phase, paper_step
+from zeromiss.planning.paper_step import Memory, PaperStep, Phase, paper_step, planned_precision
 from zeromiss.planning.pipeline import Extraction, Fits, plan_extraction, plan_fits
 from zeromiss.workspace import Workspace
 
@@ -103,7 +103,7 @@ def plan_training(product: Product, device: Device) -> Training:
     }
     stretches = tuple(stretch(phase, device) for phase in steps[chosen].phases)
     took = sum(part.steps * part.seconds for part in stretches)
-    peak = device.bf16 if product.vqgan.precision != "fp32" else device.fp32
+    peak = device.bf16 if planned_precision(product.vqgan) == "bf16" else device.fp32
     return Training(
         parameters=steps[chosen].parameters,
         side=product.vqgan.crop or product.size,

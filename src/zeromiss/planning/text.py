@@ -3,7 +3,7 @@
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.lines import wrap
 from zeromiss.planning.devices import GIB
-from zeromiss.planning.paper_step import Memory
+from zeromiss.planning.paper_step import Memory, planned_precision
 from zeromiss.planning.plan import Plan, Training
 
 _PARTS = ("weights", "gradients", "optimiser", "activations", "peak")
@@ -18,7 +18,7 @@ def _heading(plan: Plan) -> str:
     params, device = plan.product.vqgan, plan.device
     text = (
         f"{plan.product.name} on paper: profile {plan.product.profile}, {plan.training.side} px, batch {params.batch}, "
-        f"{params.precision}, {params.steps:,} steps on {_number(params.devices)} {device.name} with {device.memory / GIB:.1f} GiB."
+        f"{planned_precision(params)}, {params.steps:,} steps on {_number(params.devices)} {device.name} with {device.memory / GIB:.1f} GiB."
     )
     others = [name for name in plan.product.detectors if name != Vqgan.name]
     if others:
