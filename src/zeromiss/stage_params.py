@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 from zeromiss.detector_params import DetectorName
 from zeromiss.sections import Section
 
-FAMILIES = ("dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda", "wmw")
-Family = Literal["dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda", "wmw"]
+FAMILIES = ("dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda", "wmw", "nnlr")
+VOTE = "vote"  # the soft vote over the best of the others: it has no parameters of its own to draw
+Family = Literal["dt", "rf", "et", "ada", "lightgbm", "gbc", "xgboost", "lr", "knn", "nb", "lda", "qda", "wmw", "nnlr", "vote"]
 
 
 class SourceParams(Section):
@@ -130,12 +131,14 @@ class SelectionParams(Section):
     """Preprocessing, randomised search and leave-one-out (paper 1, section 3.3)."""
 
     detectors: tuple[DetectorName, ...] | None = Field(default=None, min_length=1)  # whose columns the composite rests on; null: all of them
-    families: tuple[Family, ...] = FAMILIES
+    families: tuple[Family, ...] = (*FAMILIES, VOTE)
     draws: int = Field(default=500, ge=1)  # of the randomised search, a family
-    # what a draw is judged by on a fold: at 0.5 (the paper), at the fold's lowest defect score, or by rank from a sensitivity of 0.9 on
+    # what a draw is judged by on a fold: at 0.5 (the paper), at the fold's lowest defect score, or by rank from a sensitivity of 0.95 on; and what
+    # the winner is chosen by on the pool: accuracy at the lowest defect score (the paper) for the first two, rank for the last
     scoring: Literal["accuracy", "zfn_accuracy", "partial_auc"] = "accuracy"
     trees: int = Field(default=80, ge=1)  # most trees an ensemble may have
     folds: int = Field(default=5, ge=2)
+    repeats: int = Field(default=1, ge=1)  # of the search folds, each shuffled anew: steadier, and as many times as slow
     racing: float = Field(default=0.5, gt=0.0, le=1.0)  # share of a family's draws that goes on after each fold; 1: drop only what cannot win
     correlation: float = Field(default=0.95, gt=0.0, le=1.0)  # above: keep one column only
     # columns, those that alone tell defects best in the training part, the best of correlated ones; null: all, the first of correlated ones
@@ -145,6 +148,18 @@ class SelectionParams(Section):
     outer_folds: int = Field(default=5, ge=2)  # of the honest protocol
     outer_repeats: int = Field(default=0, ge=0)  # 0: the honest protocol is left out
     jobs: int = -1
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The families whose parameters are drawn: all but the vote."""
+        return tuple(family for family in self.families if family != VOTE)
+
+    @model_validator(mode="after")
+    def _vote_has_voters(self) -> "SelectionParams":
+        """A vote is over two families or more."""
+        if VOTE in self.families and len(self.searched) < 2:
+            raise ValueError("selection.families asks for a vote over fewer than two other families: name more, or leave vote out")
+        return self
 
 
 class ThresholdParams(Section):

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from scipy.stats import loguniform
 
+from zeromiss.errors import ZeromissError
 from zeromiss.selection.draws import draw_parameters
 from zeromiss.selection.families import FAMILY
 from zeromiss.selection.fit import fit_family
 from zeromiss.selection.probability import defect_probability
-from zeromiss.stage_params import FAMILIES
+from zeromiss.stage_params import FAMILIES, VOTE
 
 
 def test_a_small_finite_space_is_listed_whole() -> None:
@@ -41,9 +42,11 @@ def test_the_seed_decides() -> None:
 
 
 def test_every_family_of_the_parameters_is_built() -> None:
-    """The twelve of the paper and WMW, in the order of stage_params.py."""
-    assert tuple(FAMILY) == FAMILIES
-    assert len(FAMILIES) == 13
+    """The twelve of the paper, WMW and the non-negative one, in the order of stage_params.py; then the vote, which is not drawn."""
+    assert tuple(FAMILY) == (*FAMILIES, VOTE)
+    assert len(FAMILIES) == 14
+    with pytest.raises(ZeromissError, match="a vote is not drawn"):
+        FAMILY[VOTE].space(5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

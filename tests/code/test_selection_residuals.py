@@ -167,5 +167,5 @@ def test_the_selection_uses_the_residual_vector() -> None:
     table = metric_table(5)
     defect_N = (table["label"] == "defect").to_numpy()
     table["a.residual.007"] = np.where(defect_N, 3.0, -3.0) + 0.1 * table["a.residual.007"]
-    found = select(read_source(table), PARAMS, 0)
-    assert found.judgements["lr"].image_auroc > 0.95
+    found = select(read_source(table), PARAMS, 0, pool="folds")
+    assert found.judgements["lr"].image_auroc > 0.9

@@ -100,8 +100,8 @@ def _write_runner(draft: Path, classifier: Pipeline, engine: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     (draft / RUNNER).write_text(SCRIPT, encoding="utf-8")
-    family = type(classifier[-1]).__module__.split(".")[0]
-    needs = (*NEEDS, engine, *(name for name in BOOSTERS if name == family))
+    libraries = {type(one).__module__.split(".")[0] for one in (classifier[-1], *getattr(classifier[-1], "estimators_", ()))}
+    needs = (*NEEDS, engine, *(name for name in BOOSTERS if name in libraries))
     (draft / REQUIREMENTS).write_text("".join(f"{name}=={version(name)}\n" for name in needs), encoding="utf-8")
 
 

@@ -5,7 +5,10 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]  # the folder that holds the package
 # What is run, and what a classifier's file names: those classes are looked up when it is read.
-ROOTS = ("zeromiss.edge.runtime", "zeromiss.selection.preprocess", "zeromiss.selection.residuals", "zeromiss.selection.wmw")
+ROOTS = (
+    "zeromiss.edge.runtime", "zeromiss.selection.preprocess", "zeromiss.selection.residuals",
+    "zeromiss.selection.nonnegative", "zeromiss.selection.vote", "zeromiss.selection.wmw",
+)  # fmt: skip
 
 
 def modules() -> dict[str, Path]:

@@ -18,6 +18,7 @@ IMAGE_METRICS = ("mse", "perceptual_mse", "quantisation_mse", "critic", "critic_
 PATCH_METRICS = ("fid", *DISTANCES)
 WHOLE_IMAGE = ("difference", "map", "context")  # per-pixel values aggregated over the image
 MASKED = ".masked"  # how the columns that were measured after the mask end
+UNSTATED = ("skewness", "kurtosis", "blob_count")  # statistics of a map that need not rise with abnormality
 RESIDUAL = "residual"  # level of the columns of the mean whitened difference of the worst cells: signed, numbered
 KEY_COLUMNS = ("path", "sha256", "label", "defect_type", "part_id", "native_score")  # before the features
 
@@ -91,3 +92,20 @@ def residual_blocks(columns: Sequence[str]) -> dict[str, list[int]]:
         if level == RESIDUAL and number.isdecimal():
             blocks.setdefault(detector, []).append(place)
     return blocks
+
+
+def rises(column: str) -> bool:
+    """Whether a column is stated to rise with abnormality: distances, and statistics that no defect can lower.
+
+    False where nothing is stated: the critic's outputs, the smallest difference of an image, the shape of a map's distribution,
+    the number of its blobs (a defect may join two), signed residuals, and every column that is not of this table.
+    """
+    parts = column.removesuffix(MASKED).split(".")
+    if len(parts) < 3:
+        return False
+    level, metric, statistic = parts[1], parts[2], parts[-1]
+    if level == "image":
+        return metric not in ("critic", "critic_hat", "orb_no_keypoints") and not (metric in WHOLE_IMAGE and statistic == "min")
+    if level == RESIDUAL:
+        return statistic == "log_odds"
+    return level in ("pixel", "patch") or (level == "map" and statistic not in UNSTATED)

@@ -89,13 +89,13 @@ def table_bytes(rows: int, columns: int) -> int:
 def count_fits(params: SelectionParams, rows: int) -> int:
     """Return how many classifiers are fitted if no draw is dropped: search, leave-one-out, and both in each outer fold."""
     outer = params.outer_folds * params.outer_repeats
-    search = count_draws(params) * params.folds * (1 + outer)
-    return search + len(params.families) * (rows + params.folds * outer)
+    folds = params.folds * params.repeats
+    return count_draws(params) * folds * (1 + outer) + len(params.searched) * (rows + folds * outer)
 
 
 def count_draws(params: SelectionParams) -> int:
     """Return how many candidates are drawn; a family whose space is small has fewer than `params.draws`."""
-    return sum(len(draw_parameters(FAMILY[family].space(params.trees), params.draws, 0)) for family in params.families)
+    return sum(len(draw_parameters(FAMILY[family].space(params.trees), params.draws, 0)) for family in params.searched)
 
 
 def repaint_seconds(product: Product, one_core: Device) -> float:
@@ -132,7 +132,7 @@ def fit_seconds(params: SelectionParams, counts: Counts, columns: int) -> float:
     trial = params.model_copy(update={"draws": _DRAWS})
     start = time.perf_counter()
     select(source, trial, 0, pool="folds")
-    fits = (count_draws(trial) + len(params.families)) * params.folds
+    fits = (count_draws(trial) + len(params.searched)) * params.folds * params.repeats
     return (time.perf_counter() - start) / fits * max(1.0, counts.rows / len(source.y_N))
 
 

@@ -8,6 +8,7 @@ HEADINGS = ("Accuracy", "Precision", "FPR", "FNR")
 NAMES = {
     "dt": "DT", "rf": "RF", "et": "ET", "ada": "ADA", "lightgbm": "LGBM", "gbc": "GBC",
     "xgboost": "XGBoost", "lr": "LR", "knn": "KNN", "nb": "NB", "lda": "LDA", "qda": "QDA", "wmw": "WMW",
+    "nnlr": "NNLR", "vote": "Vote",
 }  # fmt: skip
 
 

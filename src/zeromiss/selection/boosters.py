@@ -25,13 +25,13 @@ def lightgbm_probability(boosting: lightgbm.LGBMClassifier, bench: Bench) -> np.
     """Return LightGBM's probability of a defect, (M,).
 
     Columns that no split with `min_child_samples` could use are left out of the bins, so fits share them only
-    where that number is the same.
+    where that number and the constraints are the same.
     """
     fold, given = bench.fold, boosting.get_params()
     unused = ("n_estimators", "n_jobs", "class_weight", "importance_type")
     params = {name: value for name, value in given.items() if value is not None and name not in unused}
     params |= {"objective": "binary", "num_threads": 1}
-    key = ("lightgbm", boosting.max_bin, boosting.min_child_samples)
+    key = ("lightgbm", boosting.max_bin, boosting.min_child_samples, str(given.get("monotone_constraints")))
     rows = bench.once(key, lambda: lightgbm.Dataset(fold.train_NF, fold.train_N, params=params).construct())
     booster = lightgbm.Booster(params, rows)
     for _ in range(boosting.n_estimators):

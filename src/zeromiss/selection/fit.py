@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.base import ClassifierMixin
 from sklearn.pipeline import Pipeline
 
-from zeromiss.metrics.columns import residual_blocks
+from zeromiss.metrics.columns import residual_blocks, rises
 from zeromiss.selection.families import FAMILY
 from zeromiss.selection.folds import Fold
 from zeromiss.selection.preprocess import build_preprocessing
@@ -35,6 +35,7 @@ class ReadyFold:
     train_N: np.ndarray  # 0 normal, 1 defect; after SMOTE where it acts
     judged_MF: np.ndarray
     judged_M: np.ndarray
+    rising_F: np.ndarray | None = None  # which columns are stated to rise with abnormality; None: the columns have no names
 
 
 def prepare_fold(X_NF: np.ndarray, y_N: np.ndarray, fold: Fold, recipe: Recipe, part_N: np.ndarray | None = None) -> ReadyFold:
@@ -48,7 +49,13 @@ def prepare_fold(X_NF: np.ndarray, y_N: np.ndarray, fold: Fold, recipe: Recipe, 
     train_N = y_N[training]
     if recipe.smote_neighbours is not None:
         train_NF, train_N = oversample(train_NF, train_N, neighbours=recipe.smote_neighbours, seed=recipe.seed)
-    return ReadyFold(train_NF=train_NF, train_N=train_N, judged_MF=preprocessing.transform(X_NF[judged]), judged_M=y_N[judged])
+    return ReadyFold(
+        train_NF=train_NF,
+        train_N=train_N,
+        judged_MF=preprocessing.transform(X_NF[judged]),
+        judged_M=y_N[judged],
+        rising_F=rising(preprocessing, recipe),
+    )
 
 
 def fit_preprocessing(
@@ -65,10 +72,19 @@ def fit_preprocessing(
     return preprocessing, preprocessing.fit_transform(X, y_N, residual__groups=part_N)
 
 
-def fit_family(family: str, params: dict[str, Any], X_NF: np.ndarray, y_N: np.ndarray, seed: int) -> ClassifierMixin:
-    """Return a classifier of the family, built from `params` and fitted."""
+def rising(preprocessing: Pipeline, recipe: Recipe) -> np.ndarray | None:
+    """Return which columns behind the fitted preprocessing are stated to rise with abnormality, (F,); None for unnamed columns."""
+    if not recipe.columns:
+        return None
+    return np.array([rises(name) for name in preprocessing.get_feature_names_out(list(recipe.columns))])
+
+
+def fit_family(
+    family: str, params: dict[str, Any], X_NF: np.ndarray, y_N: np.ndarray, seed: int, rising_F: np.ndarray | None = None
+) -> ClassifierMixin:
+    """Return a classifier of the family, built from `params` and fitted; rising_F: as of `ReadyFold`."""
     with understood_warnings():
-        return FAMILY[family].build(params, seed).fit(X_NF, y_N)
+        return FAMILY[family].build(params, seed, rising_F).fit(X_NF, y_N)
 
 
 def fit_pipeline(
@@ -83,5 +99,5 @@ def fit_pipeline(
     train_N = y_N
     if recipe.smote_neighbours is not None:
         train_NF, train_N = oversample(train_NF, train_N, neighbours=recipe.smote_neighbours, seed=recipe.seed)
-    classifier = fit_family(family, params, train_NF, train_N, recipe.seed)
+    classifier = fit_family(family, params, train_NF, train_N, recipe.seed, rising(preprocessing, recipe))
     return Pipeline([*preprocessing.steps, ("classifier", classifier)])

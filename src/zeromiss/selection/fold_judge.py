@@ -83,10 +83,10 @@ def _probabilities(family: str, draws: Sequence[dict[str, Any]], bench: Bench, s
     """Return each draw's probabilities; the draws are one, or of one forest."""
     if family in FORESTS:
         sizes = [params["n_estimators"] for params in draws]
-        found = forest_probabilities(FAMILY[family].build(draws[0], seed), sizes, bench)
+        found = forest_probabilities(FAMILY[family].build(draws[0], seed, bench.fold.rising_F), sizes, bench)
         return [found[size] for size in sizes]
     [params] = draws
     if family in FAST:
-        return [FAST[family](FAMILY[family].build(params, seed), bench)]
-    classifier = fit_family(family, params, bench.fold.train_NF, bench.fold.train_N, seed)
+        return [FAST[family](FAMILY[family].build(params, seed, bench.fold.rising_F), bench)]
+    classifier = fit_family(family, params, bench.fold.train_NF, bench.fold.train_N, seed, bench.fold.rising_F)
     return [defect_probability(classifier, bench.fold.judged_MF)]

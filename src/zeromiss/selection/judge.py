@@ -66,11 +66,17 @@ def judge_pool(y_N: np.ndarray, probability_N: np.ndarray) -> Judgement:
     )
 
 
-def pick_winner(judgements: Mapping[str, Judgement]) -> str:
-    """Return the family of highest ZFN accuracy; ties by STD accuracy, then the first in the mapping's order.
+def ranked(judgements: Mapping[str, Judgement], scores: Mapping[str, float] | None = None) -> list[str]:
+    """Return the families, the best first: by ZFN accuracy, then STD accuracy (the paper), then their order in the mapping.
 
-    Raises ZeromissError when there is none.
+    `scores`: of each family, higher = better; they decide before the accuracies do.
     """
+    first = scores or dict.fromkeys(judgements, 0.0)
+    return sorted(judgements, key=lambda family: (-first[family], -judgements[family].zfn.accuracy, -judgements[family].std.accuracy))
+
+
+def pick_winner(judgements: Mapping[str, Judgement], scores: Mapping[str, float] | None = None) -> str:
+    """Return the best family by `ranked`; raises ZeromissError when there is none."""
     if not judgements:
         raise ZeromissError("no family of classifiers could be judged: see the errors in candidates.parquet")
-    return max(judgements, key=lambda family: (judgements[family].zfn.accuracy, judgements[family].std.accuracy))
+    return ranked(judgements, scores)[0]

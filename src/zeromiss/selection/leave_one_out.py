@@ -34,7 +34,7 @@ def leave_parts_out(
 ) -> dict[str, Pool]:
     """Fit each family's chosen parameters once a fold and pool what it says of the images left out.
 
-    The folds' judged parts together hold each image once. A fold's preprocessing is fitted once and shared
+    The folds' judged parts together hold each image once, or equally often: then its probability is the mean. A fold's preprocessing is fitted once and shared
     by the families. A family that fails in a fold is reported, and the others go on. part_N: as of `prepare_fold`.
     """
     same = dict(chosen)
@@ -62,7 +62,8 @@ def _pool(results: Sequence[Judged], folds: Sequence[Fold], images: int) -> Pool
     for number, result in enumerate(results):
         if result.error:
             return Pool(probability_N=None, seconds=seconds, error=f"leaving part {number} out: {result.error}")
-    probability_N = np.empty(images)
+    total_N, times_N = np.zeros(images), np.zeros(images)
     for (_, judged), result in zip(folds, results, strict=True):
-        probability_N[judged] = result.probability_M
-    return Pool(probability_N=probability_N, seconds=seconds, error="")
+        total_N[judged] += result.probability_M
+        times_N[judged] += 1
+    return Pool(probability_N=total_N / times_N, seconds=seconds, error="")

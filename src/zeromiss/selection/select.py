@@ -9,12 +9,17 @@ from threadpoolctl import threadpool_limits
 
 from zeromiss.selection.fit import Recipe, fit_pipeline, prepare_fold
 from zeromiss.selection.folds import Fold, part_folds, search_folds
-from zeromiss.selection.judge import Judgement, judge_pool, pick_winner
+from zeromiss.selection.judge import Judgement, judge_pool, pick_winner, ranked
 from zeromiss.selection.leave_one_out import Pool, leave_parts_out
 from zeromiss.selection.resample import check_neighbours, is_imbalanced
+from zeromiss.selection.scoring import partial_auc
 from zeromiss.selection.search import Candidate, best_draws, search
 from zeromiss.selection.source import Source
-from zeromiss.stage_params import SelectionParams
+from zeromiss.selection.vote import mean_logit
+from zeromiss.stage_params import VOTE, SelectionParams
+
+REPEAT = 1000  # between the seeds of repeated folds: outer folds count theirs by one
+VOTERS = 3  # the best families, which vote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +36,8 @@ class Selection:
 
     @property
     def n_candidates(self) -> int:
-        """K: how many draws, over all families, were compared: judged on one fold at least, also those dropped then."""
-        return sum(candidate.folds > 0 for candidate in self.candidates)
+        """K: how many draws, over all families, were compared: judged on one fold at least, also those dropped then; and the vote."""
+        return sum(candidate.folds > 0 for candidate in self.candidates) + (VOTE in self.judgements)
 
 
 def select(
@@ -44,14 +49,14 @@ def select(
     Raises ZeromissError when there are too few parts for the folds or for SMOTE, or every family fails.
     """
     X_NF, y_N = source.features.to_numpy(), source.y_N
-    folds = search_folds(y_N, source.part_N, params.folds, seed)
+    folds = [fold for repeat in range(params.repeats) for fold in search_folds(y_N, source.part_N, params.folds, seed + REPEAT * repeat)]
     pool_folds = part_folds(y_N, source.part_N) if pool == "parts" else folds
     recipe = _recipe(source, params, seed, [*folds, *pool_folds])
     with threadpool_limits(1):
         ready = [prepare_fold(X_NF, y_N, fold, recipe, source.part_N) for fold in folds]
     candidates = search(
         ready,
-        families=params.families,
+        families=params.searched,
         draws=params.draws,
         trees=params.trees,
         seed=seed,
@@ -67,7 +72,17 @@ def select(
         for family, left_out in pools.items()
         if left_out.probability_N is not None
     }
-    winner = pick_winner(judgements)
+    scores = None
+    if params.scoring == "partial_auc":
+        scores = {family: partial_auc(pools[family].probability_N, y_N) for family in judgements}
+    if VOTE in params.families and len(judgements) > 1:
+        voters = ranked(judgements, scores)[:VOTERS]
+        chosen[VOTE] = {family: chosen[family] for family in voters}
+        best[VOTE] = Candidate(family=VOTE, draw=0, params=chosen[VOTE], mean_score=None, std_score=None, seconds=0.0, error="", folds=0, dropped="")
+        pools[VOTE] = Pool(probability_N=mean_logit([pools[family].probability_N for family in voters]), seconds=0.0, error="")
+        judgements[VOTE] = judge_pool(y_N, pools[VOTE].probability_N)
+        scores = scores and scores | {VOTE: partial_auc(pools[VOTE].probability_N, y_N)}
+    winner = pick_winner(judgements, scores)
     with threadpool_limits(1):
         classifier = fit_pipeline(winner, chosen[winner], source.features, y_N, recipe, source.part_N)
     return Selection(

@@ -21,8 +21,9 @@ _XGBOOST = frozenset({"xgboost.core.Booster", "xgboost.sklearn.XGBClassifier"})
 TRUSTED = {  # beyond what skops itself knows of NumPy and scikit-learn
     "dt": _TREES, "rf": _TREES, "et": _TREES, "ada": _TREES, "lightgbm": _LIGHTGBM, "gbc": _TREES,
     "xgboost": _XGBOOST, "lr": frozenset(), "knn": frozenset(), "nb": frozenset(), "lda": frozenset(), "qda": frozenset(),
-    "wmw": frozenset({"zeromiss.selection.wmw.WMWClassifier"}),
+    "wmw": frozenset({"zeromiss.selection.wmw.WMWClassifier"}), "nnlr": frozenset({"zeromiss.selection.nonnegative.NonNegativeLogistic"}),
 }  # fmt: skip
+VOTE = "zeromiss.selection.vote.SoftVote"  # the one classifier that holds others: what any family needs may lie beside it
 
 
 def save_classifier(path: Path, pipeline: Pipeline) -> None:
@@ -61,9 +62,9 @@ def _check_types(path: Path, content: bytes) -> frozenset[str]:
         found = frozenset(get_untrusted_types(data=content))
     except Exception:  # skops raises whatever its ZIP and JSON readers do
         raise ZeromissError(f"{path} is no skops file: only classifiers written by the selection stage are read") from None
-    if any(found <= PREPROCESSING | types for types in TRUSTED.values()):
+    known = PREPROCESSING.union({VOTE}, *TRUSTED.values())
+    if any(found <= PREPROCESSING | types for types in TRUSTED.values()) or (VOTE in found and found <= known):
         return found
-    known = PREPROCESSING.union(*TRUSTED.values())
     strange = ", ".join(sorted(found - known)) or ", ".join(sorted(found - PREPROCESSING))
     raise ZeromissError(f"{path} holds {strange}, which no family of classifiers needs: it is not loaded; run the selection stage anew")
 

@@ -102,7 +102,7 @@ def family_entry(family: str, selection: Selection) -> dict[str, Any]:
     """Return one family's figures for families.json; nulls and an error text where it failed."""
     tried = [candidate for candidate in selection.candidates if candidate.family == family]
     best, pool, judgement = selection.best.get(family), selection.pools.get(family), selection.judgements.get(family)
-    error = pool.error if pool else next(candidate.error for candidate in tried if candidate.error)
+    error = pool.error if pool else next((candidate.error for candidate in tried if candidate.error), "fewer than two families could be judged")
     entry: dict[str, Any] = {
         "status": "ok" if judgement else "failed",
         "error": error,

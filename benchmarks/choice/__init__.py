@@ -1,0 +1,1 @@
+"""How steady the choice of the winner is, shown by resamples of a metric table."""
