@@ -110,7 +110,7 @@ def test_a_stage_bears_one_name_everywhere(name):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_data_deps_are_outputs_of_earlier_stages(name):
-    earlier = {out for other in STAGES[: STAGES.index(name)] for out in stage(other)["outs"]} | {"data/01_raw/${key}"}
+    earlier = {out for other in STAGES[: STAGES.index(name)] for out in stage(other)["outs"]} | {"data/01_raw/${key}", "data/01_labels/${key}.csv"}
     earlier |= {str(Path(out).parent) for out in earlier}  # the folder of all detectors
     data = {dep for dep in stage(name)["deps"] if dep.startswith("data/")}
     assert {dep.removesuffix(ONE_FILE).removesuffix(ALIGN) for dep in data} <= earlier
@@ -121,7 +121,7 @@ def test_data_deps_are_outputs_of_earlier_stages(name):
 def test_data_deps_are_the_folders_the_stage_opens(name):
     workspace = Workspace(root=Path("/"))
     source = source_of(name)
-    opened = set(re.findall(r"workspace\.(raw|manifest|alignment|metrics|selection|threshold|bundle|report)\(", source))
+    opened = set(re.findall(r"workspace\.(raw|labels|manifest|alignment|metrics|selection|threshold|bundle|report)\(", source))
     paths = {str(getattr(workspace, folder)("${key}"))[1:] for folder in opened}
     if "workspace.detector(" in source:  # a detector's stage opens its own folder, which is its output; the others that of all
         paths.add(str(workspace.detector("${key}", name if name in DETECTORS else "."))[1:])
