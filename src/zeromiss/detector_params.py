@@ -36,6 +36,11 @@ class VqganParams(Section):
     batch: int = Field(default=4, ge=1)
     steps: int = Field(default=1600, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0.0)
+    lr_warmup: int = Field(default=50, ge=0)  # steps in which the learning rate rises; 0: none
+    lr_end: float = Field(default=0.01, gt=0.0, le=1.0)  # share of the learning rate at the last step, along a half cosine; 1: it stays
+    # most of the moving average of the weights, which is what is judged, that stays at each step; early on less stays, so
+    # that short trainings have the mean of about their last ninth. 0: the last weights are judged
+    ema_decay: float = Field(default=0.999, ge=0.0, lt=1.0)
     precision: Literal["bf16", "fp32"] = "bf16"  # of the training step; judging is always fp32
     checkpoint_every: int = Field(default=250, ge=1)
     devices: int = Field(default=1, ge=1)  # GPUs, or processes without one, that share each batch; the result stays, up to rounding

@@ -50,7 +50,10 @@ def test_parameters_weights_and_optimiser_by_hand():
     assert found.memory.gradients == 4 * learned
     assert found.memory.optimiser == pytest.approx(2 * 4 * learned, rel=0.01)  # two moments and a counter
     tensors = [*vqgan.state_dict().values(), *backbone.state_dict().values()]
-    assert found.memory.weights == pytest.approx(sum(tensor.nbytes for tensor in tensors), rel=0.001)
+    averaged = [value for key, value in vqgan.state_dict().items() if not key.startswith("critic.")]
+    assert found.memory.weights == pytest.approx(sum(tensor.nbytes for tensor in tensors + averaged), rel=0.001)
+    without = paper_step(SMALL.model_copy(update={"ema_decay": 0.0}), 64, gpu=False, phases=False)
+    assert without.memory.weights == pytest.approx(sum(tensor.nbytes for tensor in tensors), rel=0.001)
 
 
 def test_phases_begin_where_the_work_changes():

@@ -55,9 +55,23 @@ def test_critic_trains_before_it_counts(step: int, learns: bool, counts: bool):
 
 
 def test_learning_rate_rises_then_falls():
-    assert learning_rate_factor(0, 1000) == pytest.approx(0.02, rel=1e-3)
-    assert learning_rate_factor(500, 1000) == pytest.approx(0.01 + 0.99 / 2)
-    assert learning_rate_factor(999, 1000) == pytest.approx(0.01, rel=1e-2)
+    given = {"warmup": 50, "end": 0.01}
+    assert learning_rate_factor(0, 1000, **given) == pytest.approx(0.02, rel=1e-3)
+    assert learning_rate_factor(500, 1000, **given) == pytest.approx(0.01 + 0.99 / 2)
+    assert learning_rate_factor(999, 1000, **given) == pytest.approx(0.01, rel=1e-2)
+
+
+def test_learning_rate_falls_as_torchs_cosine_does():
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=40, eta_min=0.2)
+    for step in range(40):
+        assert learning_rate_factor(step, 40, warmup=0, end=0.2) == pytest.approx(schedule.get_last_lr()[0], rel=1e-9)
+        optimiser.step()
+        schedule.step()
+
+
+def test_learning_rate_stays_where_nothing_is_to_change_it():
+    assert {learning_rate_factor(step, 30, warmup=0, end=1.0) for step in range(30)} == {1.0}
 
 
 def test_psnr_by_hand_and_against_scikit_image():

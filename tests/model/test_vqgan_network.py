@@ -160,6 +160,7 @@ def test_paper_profile_is_the_papers_plan(paper: VqganParams):
     assert vqgan.encoder(torch.empty(1, 3, 1024, 1024, device="meta")).shape == (1, 512, 64, 64)
     assert paper.backbone == "vgg16"
     assert paper.gradient_checkpointing
+    assert (paper.lr_warmup, paper.lr_end, paper.ema_decay) == (0, 1.0, 0.0)  # it names no schedule and no average
 
 
 def test_paper_profile_takes_a_step_with_an_eighth_of_the_channels(paper: VqganParams, tiny_backbone):

@@ -76,8 +76,8 @@ def paper_step(params: VqganParams, size: int, *, gpu: bool, phases: bool = True
             without_values(network)
         if gpu:
             _normalise_as_cuda(vqgan)
-        _silence(vqgan)
         trainer = Trainer(vqgan, backbone, seed=0, fabric=_OnPaper())
+        _silence(trainer)
         batch_BCHW = torch.empty(share, 6 if params.template else 3, side, side, dtype=torch.uint8)
         trainer.step(batch_BCHW, starts[0])  # makes the optimisers' state
         found = []
@@ -116,10 +116,12 @@ def _fake(like: Tensor) -> Tensor:
     return torch.empty_strided(like.size(), like.stride(), dtype=like.dtype, device="cpu")
 
 
-def _silence(vqgan: Vqgan) -> None:
-    """Leave out what looks at values, which do not exist here; it takes next to no time or memory."""
-    vqgan.codebook.start = lambda latent_BDhw, generator: None
-    vqgan.codebook.learn = lambda latent_BDhw, codes_Bhw, generator: 0
+def _silence(trainer: Trainer) -> None:
+    """Leave out what looks at values, which do not exist here; it takes next to no time, and no memory beyond the weights."""
+    trainer.vqgan.codebook.start = lambda latent_BDhw, generator: None
+    trainer.vqgan.codebook.learn = lambda latent_BDhw, codes_Bhw, generator: 0
+    if trainer.average:
+        trainer.average.follow = lambda: None
 
 
 class _OnPaper:
@@ -141,8 +143,9 @@ class _OnPaper:
 
 
 def _memory(trainer: Trainer, peak: int) -> Memory:
-    weights = [*trainer.vqgan.parameters(), *trainer.backbone.parameters()]
-    buffers = [*trainer.vqgan.buffers(), *trainer.backbone.buffers()]
+    networks = [*trainer.modules.values(), trainer.backbone]
+    weights = [weight for network in networks for weight in network.parameters()]
+    buffers = [buffer for network in networks for buffer in network.buffers()]
     states = [state for optimiser in trainer.optimisers.values() for state in optimiser.state.values()]
     return Memory(
         weights=_bytes(weights) + _bytes(buffers),

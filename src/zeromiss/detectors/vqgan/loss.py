@@ -13,7 +13,6 @@ from torch.nn import functional
 
 DELTA = 1e-6
 CAP = 1e4  # of the adaptive weight: a discriminator without gradient must not blow up a step
-_WARM_STEPS = 50  # of the learning rate
 
 
 def adaptive_weight(gradient_rec: Tensor, gradient_gan: Tensor) -> Tensor:
@@ -44,10 +43,13 @@ def critic_counts(step: int, *, start: int, warmup: int) -> bool:
     return step >= start + warmup
 
 
-def learning_rate_factor(step: int, steps: int) -> float:
-    """Return the share of the learning rate at `step`, in (0, 1]: a short rise, then a half cosine."""
-    rise = min(1.0, (step + 1) / _WARM_STEPS)
-    return rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+def learning_rate_factor(step: int, steps: int, *, warmup: int, end: float) -> float:
+    """Return the share of the learning rate at `step`, in (0, 1]: a rise over `warmup` steps, then a half cosine down to `end`.
+
+    With `warmup` 0 and `end` 1 it is 1 throughout. It depends on the step alone, so a resumed training needs no state of it.
+    """
+    rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    return rise * (end + (1.0 - end) * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
 def psnr(image: Tensor, image_hat: Tensor) -> float:

@@ -76,7 +76,7 @@ def train(
                 save_checkpoint(checkpoint, trainer, step=step + 1, seconds=seconds, history=history)
             if step + 1 == stop_after:
                 break
-    return Trained(detector=trainer.vqgan.cpu().eval(), history=history, seconds=before + monotonic() - started)
+    return Trained(detector=trainer.judged(), history=history, seconds=before + monotonic() - started)
 
 
 def _is_kept(step: int, params: VqganParams, fabric: Fabric) -> bool:

@@ -14,6 +14,7 @@ from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.load import perceptual_mse
 from zeromiss.detectors.vqgan import loss as losses
 from zeromiss.detectors.batches import generator_at
+from zeromiss.detectors.vqgan.average import Average
 from zeromiss.detectors.vqgan.generator import Generator, Redrawn
 from zeromiss.detectors.vqgan.vqgan import Vqgan, signed
 
@@ -43,6 +44,7 @@ class Trainer:
         self._fabric = fabric or Fabric(accelerator="cpu", devices=1)
         self.vqgan, self.params, self._seed = self._fabric.to_device(vqgan), vqgan.params, seed
         self.backbone = self._fabric.to_device(backbone).to(memory_format=torch.channels_last)  # the fast layout everywhere
+        self.average = Average(self.vqgan, self.params.ema_decay) if self.params.ema_decay else None
         if self.params.compile:
             for part in (vqgan.encoder.layers, vqgan.decoder.layers):  # not the last layer: it is gone through twice
                 part.compile()
@@ -51,7 +53,7 @@ class Trainer:
         second = torch.optim.Adam(vqgan.critic.parameters(), lr=rate, betas=(0.5, 0.9), fused=True)
         self._generator, maker = self._fabric.setup(generator, first)
         self._critic, judge = self._fabric.setup(vqgan.critic, second)
-        self.modules = {"model": vqgan}
+        self.modules = {"model": vqgan} | ({"average": self.average.module} if self.average else {})
         self.optimisers = {"generator": maker, "critic": judge}
         vqgan.codebook.others = Peers(self._fabric)
 
@@ -63,7 +65,7 @@ class Trainer:
         pixels_BCHW = self.vqgan.fit(self._fabric.to_device(bytes_BCHW).float() / 255)
         image_BCHW = pixels_BCHW[:, :3].contiguous(memory_format=torch.channels_last)
         template_BCHW = pixels_BCHW[:, 3:] if self.params.template else None
-        factor = losses.learning_rate_factor(step, self.params.steps)
+        factor = losses.learning_rate_factor(step, self.params.steps, warmup=self.params.lr_warmup, end=self.params.lr_end)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = factor * self.params.learning_rate
@@ -77,7 +79,15 @@ class Trainer:
         values |= self._generator_step(redrawn, gradient_BCHW, draws)
         if fake is not None:
             values["critic"] = self._critic_step(image_BCHW, fake)
+        if self.average:
+            self.average.follow()
         return values
+
+    def judged(self) -> Vqgan:
+        """Return the network that is judged, on the CPU, in evaluation mode: the average, where one is kept. The training has ended."""
+        if self.average:
+            self.average.settle()
+        return self.vqgan.cpu().eval()
 
     def averages(self, values: dict[str, Tensor]) -> dict[str, float]:
         """Return scalars of a step as numbers, their mean over all processes."""
