@@ -22,7 +22,7 @@ from torch.nn import functional
 from tqdm import tqdm, trange
 
 from benchmarks.measure import Figure
-from benchmarks.redraw.diffusion import train_diffusion
+from benchmarks.redraw.diffusion import END, WARMUP, train_diffusion
 from benchmarks.redraw.vit import VitVqgan
 from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.load import load_backbone
@@ -163,7 +163,7 @@ def learn(vqgan: Vqgan, taught: Tensor, *, crop: int | None, batch: int, steps: 
         if redrawn.loss is not None:
             loss = loss + redrawn.loss
             vqgan.codebook.learn(redrawn.latent_BDhw.detach(), redrawn.codes_Bhw, draws)
-        optimiser.param_groups[0]["lr"] = RATE * learning_rate_factor(step, steps)
+        optimiser.param_groups[0]["lr"] = RATE * learning_rate_factor(step, steps, warmup=WARMUP, end=END)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

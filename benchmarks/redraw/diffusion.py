@@ -21,6 +21,7 @@ from zeromiss.detectors.vqgan.network import ResidualBlock, Upsample
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 
 WAVES = 16  # frequencies by which the network is told t
+WARMUP, END = 50, 0.01  # of the learning rate, the same for all that is compared
 
 
 class Denoiser(nn.Module):
@@ -97,7 +98,7 @@ def train_diffusion(
         with torch.autocast("cpu", dtype=torch.bfloat16):
             velocity_BDhw = denoiser(cos * z_BDhw + sin * noise_BDhw, t_B)
         loss = functional.mse_loss(velocity_BDhw.float(), cos * noise_BDhw - sin * z_BDhw)
-        optimiser.param_groups[0]["lr"] = rate * learning_rate_factor(step, steps)
+        optimiser.param_groups[0]["lr"] = rate * learning_rate_factor(step, steps, warmup=WARMUP, end=END)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
