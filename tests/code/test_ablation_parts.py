@@ -10,7 +10,7 @@ from zeromiss.ablation.text import render
 from zeromiss.ablation.variants import kept_columns, pick, varied, variants, why_not
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.aggregates import AGGREGATES
-from zeromiss.metrics.columns import PATCH_METRICS, feature_columns
+from zeromiss.metrics.columns import PATCH_METRICS, feature_columns, variation_columns
 from zeromiss.params import Product
 from zeromiss.selection.digest import digest
 from zeromiss.selection.honest_rates import Interval, fold_interval
@@ -86,6 +86,8 @@ def test_the_columns_that_each_variant_leaves_out():
     assert dropped["no_critic"] == {"vqgan.image.critic", "vqgan.image.critic_hat"}
     assert dropped["no_added"] == {f"vqgan.image.{values}.{name}" for values in ("map", "context") for name in AGGREGATES}
     assert kept_columns(named("no_smote"), columns) == columns
+    varied_columns = variation_columns("vqgan", ("gaussian", "whitened"), 3)
+    assert kept_columns(named("no_variation"), columns + varied_columns) == columns
     assert [name for name in columns if name not in dropped["no_patches"]] == kept_columns(named("no_patches"), columns)
 
 
@@ -115,7 +117,7 @@ def test_the_smallest_size_has_no_half():
 
 
 def test_an_unknown_variant_is_refused_with_the_known_ones():
-    with pytest.raises(ZeromissError, match="unknown variant 'no_luck': tiny has no_mask, no_patches, no_fid, no_critic, no_added, no_smote, crops"):
+    with pytest.raises(ZeromissError, match="unknown variant 'no_luck': tiny has no_mask, no_patches, no_fid, no_critic, no_added, no_variation, no_smote, crops"):
         pick(product(), ["no_mask", "no_luck"])
 
 

@@ -133,6 +133,11 @@ def is_added(column: str) -> bool:
     return level == "image" and metric in _ADDED
 
 
+def is_varied(column: str) -> bool:
+    """Whether a column rests on the variation of normal images: a map's statistic, or the residual vector's."""
+    return column.split(".")[1] in ("map", "residual")
+
+
 def _parts(column: str) -> tuple[str, str]:
     """Return level and metric."""
     parts = column.split(".")
@@ -147,6 +152,7 @@ def _without() -> list[Variant]:
         Variant(name="no_fid", change="without the perceptual distance of patches, which still chooses the patches", drops=is_fid),
         Variant(name="no_critic", change="without the discriminator's outputs", drops=is_critic),
         Variant(name="no_added", change="without the two perceptual maps of the whole image, which the paper has not", drops=is_added),
+        Variant(name="no_variation", change="without the variation of normal images: maps' statistics and residual vector", drops=is_varied),
         Variant(name="no_smote", change="without SMOTE", settings={"selection.smote_below": 0.0}),
     ]
 
