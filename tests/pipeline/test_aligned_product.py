@@ -21,10 +21,10 @@ from zeromiss.images.raw import Entry, index_text
 from zeromiss.images.reader import ImageReader, open_reader
 from zeromiss.inspection.bundle import open_bundle
 from zeromiss.inspection.inspector import Inspector
-from zeromiss.metrics.chunks import measure_chunk, pack_masks, write_recipe
+from zeromiss.metrics.chunks import Recipe, measure_chunk, pack_masks, write_recipe
 from zeromiss.metrics.mask import load_mask_file
-from zeromiss.metrics.table import mask_file
-from zeromiss.params import resolve_product
+from zeromiss.metrics.table import mask_file, variation_file
+from zeromiss.params import Product, resolve_product
 from zeromiss.stages import bundle, manifest, metrics, selection, threshold
 from zeromiss.stages.base import NoLog
 from zeromiss.tables import read_table
@@ -126,8 +126,7 @@ def test_pixels_are_ranked_with_the_moved_masks(made: Workspace, reader: ImageRe
     rows = read_table(made.manifest("toy") / MANIFEST_FILE, schema_version=1)
     rows = rows[rows["split"] == "table"]
     product = resolve_product(PARAMS, "toy", origin=made.params_file)
-    align, detectors = made.alignment("toy"), [made.detector("toy", "vqgan")]
-    recipe = write_recipe(raw=made.raw("toy"), align=align, detectors=detectors, params=product.metrics, size=SIZE, scales={"vqgan": 1.0})
+    recipe = recipe_of(made, product, align=made.alignment("toy"), scales={"vqgan": 1.0})
     masks = pack_masks({"vqgan": load_mask_file(made.metrics("toy") / mask_file("vqgan"))})
     counted = measure_chunk(recipe, masks, rows.to_dict(orient="records"))
     table = read_table(made.metrics("toy") / "table.parquet", schema_version=1)
@@ -140,11 +139,23 @@ def test_pixels_are_ranked_with_the_moved_masks(made: Workspace, reader: ImageRe
 def test_a_worker_with_another_reference_is_refused(made: Workspace, tmp_path: Path) -> None:
     align = shutil.copytree(made.alignment("toy"), tmp_path / "align")
     product = resolve_product(PARAMS, "toy", origin=made.params_file)
-    detectors = [made.detector("toy", "vqgan")]
-    recipe = write_recipe(raw=made.raw("toy"), align=align, detectors=detectors, params=product.metrics, size=SIZE, scales={})
+    recipe = recipe_of(made, product, align=align, scales={})
     (align / "reference.png").write_bytes((made.raw("toy") / "images/00.png").read_bytes() + b"x")
     with pytest.raises(ZeromissError, match=r"reference\.png is another file there than here"):
         measure_chunk(recipe, (), [])
+
+
+def recipe_of(made: Workspace, product: Product, *, align: Path, scales: dict[str, float]) -> Recipe:
+    """Return what a worker needs to measure the toy product."""
+    return write_recipe(
+        raw=made.raw("toy"),
+        align=align,
+        detectors=[made.detector("toy", "vqgan")],
+        variations=[made.metrics("toy") / variation_file("vqgan")],
+        params=product.metrics,
+        size=SIZE,
+        scales=scales,
+    )
 
 
 def test_an_image_that_cannot_be_aligned_is_no_verdict(made: Workspace, tmp_path: Path) -> None:

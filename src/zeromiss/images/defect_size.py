@@ -3,11 +3,12 @@
 Sizes are in pixels of the image as inspected. Axes: H, W pixels.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 
+from zeromiss.errors import ZeromissError
 from zeromiss.images import manifest as manifests
 from zeromiss.images.reader import open_reader
 from zeromiss.params import Product
@@ -15,22 +16,35 @@ from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
 SMALL = 0.1  # quantile of the sides that counts as the smallest: a single speck must not decide
-FINE, USUAL = (4, 8), (8, 16)  # pixels a cell
+FINE, USUAL = 4, 8  # pixels a cell of the finer map
 CELLS = 1.5  # cells of the finer usual map that a defect must be wide for it to do
 
 
-def product_strides(product: Product, workspace: Workspace) -> tuple[int, int]:
-    """Return the strides of the maps that suit a product's smallest defects, by the masks of the split `table`; the usual ones without masks."""
+def product_strides(product: Product, workspace: Workspace, available: Sequence[int]) -> tuple[int, int]:
+    """Return the strides of the two maps that suit a product's smallest defects, by the masks of the split `table`.
+
+    `available`: the strides of the backbone's maps; without masks defects count as large. Raises ZeromissError for a
+    backbone with fewer than two maps.
+    """
     raw, reader = workspace.raw(product.name), open_reader(workspace.alignment(product.name), product.size)
     manifest = read_table(workspace.manifest(product.name) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION)
     marked = manifest[(manifest["split"] == "table") & (manifest["label"] == "defect") & manifest["mask"].notna()]
     masks = (reader.read_mask(raw / mask, of=raw / path) for path, mask in zip(marked["path"], marked["mask"], strict=True))
-    return strides_for(smallest_defect(masks))
+    return strides_for(smallest_defect(masks), available)
 
 
-def strides_for(side: float | None) -> tuple[int, int]:
-    """Return the strides for defects of `side` pixels: the finer ones where these are narrower than `CELLS` usual cells."""
-    return FINE if side is not None and side < CELLS * USUAL[0] else USUAL
+def strides_for(side: float | None, available: Sequence[int]) -> tuple[int, int]:
+    """Return two of the strides for defects of `side` pixels, the finer first: 4 and 8 for small ones, 8 and 16 for others or where it is None.
+
+    Of a backbone that has them not: the coarsest map that is no coarser than the finer of these, and the next coarser one.
+    """
+    if len(available) < 2:
+        raise ZeromissError(f"the backbone gives {len(available)} map and normal variation needs two: choose another metrics.backbone")
+    ordered = sorted(available)
+    wanted = FINE if side is not None and side < CELLS * USUAL else USUAL
+    first = max((place for place, stride in enumerate(ordered) if stride <= wanted), default=0)
+    first = min(first, len(ordered) - 2)
+    return ordered[first], ordered[first + 1]
 
 
 def smallest_defect(masks: Iterable[np.ndarray]) -> float | None:

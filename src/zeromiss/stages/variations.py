@@ -48,7 +48,7 @@ def fit_variations(
         if not redraws(detector):
             found[detector.name] = _of_maps(detector, unseen[:LEVEL_IMAGES], reader)
             continue
-        strides = strides or product.metrics.strides or product_strides(product, workspace)
+        strides = strides or product.metrics.strides or product_strides(product, workspace, backbone.strides)
         plain = Measurer(detector=detector, backbone=backbone, params=product.metrics, mask_HW=None)
         differences, rests_on = _of_differences(plain, product, paths, strides, reader)
         print(f"variation of {detector.name}: {rests_on}, from {min(len(unseen), len(paths))} unseen and {max(0, len(paths) - len(unseen))} training images")
