@@ -34,6 +34,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "new": {"families": (*BEFORE, "nnlr", "vote"), "scoring": "partial_auc"},
     "candidates": {"families": (*BEFORE, "nnlr", "vote"), "scoring": "accuracy"},  # the new candidates, the paper's rule
     "linear": {"families": ("lr", "lda", "nnlr", "vote"), "scoring": "partial_auc"},
+    "linear_repeats": {"families": ("lr", "lda", "nnlr", "vote"), "scoring": "partial_auc", "repeats": 3},
 }
 NEW_BOOSTER = FAMILY["lightgbm"]
 
