@@ -32,6 +32,9 @@ SETTINGS: dict[str, Any] = {"draws": 4, "trees": 30, "folds": 3, "jobs": 1}
 WAYS: dict[str, dict[str, Any]] = {
     "before": {"families": BEFORE, "scoring": "accuracy"},  # the paper's: winner by accuracy at the lowest defect score
     "new": {"families": (*BEFORE, "nnlr", "vote"), "scoring": "partial_auc"},
+    "candidates": {"families": (*BEFORE, "nnlr", "vote"), "scoring": "accuracy"},  # the new candidates, the paper's rule
+    "linear": {"families": ("lr", "lda", "nnlr", "vote"), "scoring": "partial_auc"},
+    "linear_repeats": {"families": ("lr", "lda", "nnlr", "vote"), "scoring": "partial_auc", "repeats": 3},
 }
 NEW_BOOSTER = FAMILY["lightgbm"]
 
@@ -67,7 +70,7 @@ def judge_way(source: Source, way: str, seed: int) -> dict[str, Any]:
     """Return one way's figures over the outer folds of one resample: means of FPR, FNR, AUROC, PG5, and the winners."""
     params = SelectionParams(**SETTINGS, **WAYS[way])
     rows, winners = [], []
-    with patch.dict(FAMILY, {} if way == "new" else OLD), redirect_stderr(io.StringIO()):
+    with patch.dict(FAMILY, OLD if way == "before" else {}), redirect_stderr(io.StringIO()):
         for fold in search_folds(source.y_N, source.part_N, OUTER, seed):
             judged = judge_fold(source, fold, params, seed)
             y_M, score_M = source.y_N[fold[1]], np.asarray(judged["scores"])
@@ -81,11 +84,11 @@ def judge_way(source: Source, way: str, seed: int) -> dict[str, Any]:
 def summary(found: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
     """Return mean and standard deviation of each figure by way, the paired differences to `before`, and the winners."""
     said: dict[str, Any] = {}
-    for way in WAYS:
+    for way in found[0]:
         figures = {name: np.array([each[way][name] for each in found]) for name in ("fpr", "fnr", "auroc", "pg5")}
         entry: dict[str, Any] = {name: {"mean": float(v.mean()), "std": float(v.std(ddof=1))} for name, v in figures.items()}
         entry["winners"] = dict(Counter(winner for each in found for winner in each[way]["winners"]).most_common())
-        if way != "before":
+        if way != "before" and "before" in found[0]:
             less = figures["fpr"] - np.array([each["before"]["fpr"] for each in found])
             chance = float(wilcoxon(less).pvalue) if less.any() else 1.0
             entry["fpr_less"] = {"mean": float(less.mean()), "lower_in": int((less < 0).sum()), "p_value": chance}
@@ -99,16 +102,17 @@ def main() -> None:
     parser.add_argument("table", type=Path, help="a product's table.parquet")
     parser.add_argument("--name", required=True, help="under which the figures are kept")
     parser.add_argument("--resamples", type=int, nargs=2, default=(0, RESAMPLES), metavar=("FIRST", "END"))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=tuple(WAYS))
     parser.add_argument("--results", type=Path, default=RESULT)
     given = parser.parse_args()
     source = read_source(pd.read_parquet(given.table))
     for seed in range(*given.resamples):
         drawn = resample(source, seed)
-        judged = {way: judge_way(drawn, way, seed) for way in WAYS}
+        judged = {way: judge_way(drawn, way, seed) for way in given.ways}
         print(seed, {way: (round(each["fpr"], 3), round(each["fnr"], 4), each["winners"]) for way, each in judged.items()}, flush=True)
         kept = read_json(given.results, schema_version=SCHEMA_VERSION) if given.results.is_file() else {"sets": {}}
         entry = kept["sets"].setdefault(given.name, {"normals": int((source.y_N == 0).sum()), "defects": int(source.y_N.sum()), "resamples": {}})
-        entry["resamples"][str(seed)] = judged
+        entry["resamples"].setdefault(str(seed), {}).update(judged)
         entry["summary"] = summary(list(entry["resamples"].values())) if len(entry["resamples"]) > 1 else {}
         settings = {"share": SHARE, "outer_folds": OUTER, **SETTINGS, "ways": {way: {**own, "families": list(own["families"])} for way, own in WAYS.items()}}
         write_json(given.results, {"settings": settings, "sets": kept["sets"]}, schema_version=SCHEMA_VERSION)

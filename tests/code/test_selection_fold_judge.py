@@ -125,7 +125,7 @@ def test_settings_outside_the_spaces() -> None:
 def test_a_failing_draw_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """It carries its error, the others their probabilities."""
 
-    def build(params: dict[str, Any], seed: int) -> GaussianNB:
+    def build(params: dict[str, Any], seed: int, rising_F: np.ndarray | None = None) -> GaussianNB:
         if params["var_smoothing"] < 0:
             raise ValueError("no luck\ntoday")
         return GaussianNB(**params)

@@ -12,7 +12,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json
 from zeromiss.params import Product, resolve_product
 from zeromiss.selection.store import load_classifier
-from zeromiss.stage_params import FAMILIES
+from zeromiss.stage_params import FAMILIES, VOTE
 from zeromiss.stages import selection, threshold
 from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
@@ -71,7 +71,7 @@ def _workspace(root: Path, table: pd.DataFrame) -> Workspace:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, _Log]:
-    """Both stages, all thirteen families, on 30 images."""
+    """Both stages, all families and their vote, on 30 images."""
     workspace, log = _workspace(tmp_path_factory.mktemp("selection"), _table()), _Log()
     selection.run(_product(), workspace, log)
     threshold.run(_product(), workspace, log)
@@ -104,7 +104,7 @@ def test_out_of_fold_probabilities_give_the_families_figures(done: tuple[Workspa
     workspace, _ = done
     pool = read_table(workspace.selection("toy") / "oof.parquet", schema_version=1)
     families = read_json(workspace.selection("toy") / "families.json", schema_version=1)
-    assert len(pool) == len(FAMILIES) * 30 and pool["probability"].between(0, 1).all()
+    assert len(pool) == (len(FAMILIES) + 1) * 30 and pool["probability"].between(0, 1).all()
     for family, rows in pool.groupby("family"):
         entry = families["families"][family]
         defect = rows["label"] == "defect"
@@ -114,7 +114,7 @@ def test_out_of_fold_probabilities_give_the_families_figures(done: tuple[Workspa
         assert entry["zfn"]["fnr"] == 0.0 and entry["status"] == "ok"
     best = max(entry["zfn"]["accuracy"] for entry in families["families"].values())
     assert families["families"][families["winner"]]["zfn"]["accuracy"] == best
-    assert families["n_candidates"] == len(FAMILIES) and families["scoring"] == "accuracy"
+    assert families["n_candidates"] == len(FAMILIES) + 1 and families["scoring"] == "accuracy"
 
 
 def test_the_classifier_reads_the_features_alone(done: tuple[Workspace, _Log]) -> None:
@@ -134,9 +134,9 @@ def test_the_threshold_is_the_winners_lowest_defect(done: tuple[Workspace, _Log]
     lowest = pool.loc[(pool["family"] == winner) & (pool["label"] == "defect"), "probability"].min()
     facts = read_json(workspace.threshold("toy") / "threshold.json", schema_version=1)
     assert facts["value"] == lowest
-    assert (facts["rule"], facts["n_defects"], facts["n_candidates"], facts["bound_is"]) == ("zfn", 14, 13, "descriptive")
+    assert (facts["rule"], facts["n_defects"], facts["n_candidates"], facts["bound_is"]) == ("zfn", 14, 15, "descriptive")
     assert facts["next_defect_miss_bound"] == pytest.approx(1 / 15)
-    assert facts["miss_rate_bound_95"] == pytest.approx(1 - (0.05 / 13) ** (1 / 14))
+    assert facts["miss_rate_bound_95"] == pytest.approx(1 - (0.05 / 15) ** (1 / 14))
     assert [entry["defect_type"] for entry in facts["types"]] == ["crack"]
 
 
@@ -144,10 +144,10 @@ def test_what_is_logged(done: tuple[Workspace, _Log]) -> None:
     """Each family's figures, the winner, the threshold, the files."""
     workspace, log = done
     facts = read_json(workspace.threshold("toy") / "threshold.json", schema_version=1)
-    assert all(f"{family}.{kind}.accuracy" in log.numbers for family in FAMILIES for kind in ("std", "zfn"))
+    assert all(f"{family}.{kind}.accuracy" in log.numbers for family in (*FAMILIES, VOTE) for kind in ("std", "zfn"))
     assert all(np.isfinite(value) for value in log.numbers.values())
     assert log.numbers["threshold.value"] == facts["value"]
-    assert log.names["winner"] in FAMILIES and log.names["threshold.bound_is"] == "descriptive"
+    assert log.names["winner"] in (*FAMILIES, VOTE) and log.names["threshold.bound_is"] == "descriptive"
     assert log.files == ["calibration.json", "candidates.parquet", "oof.parquet", "families.json", "threshold.json", "hardest.json"]
 
 

@@ -1,1 +1,1 @@
-"""Preprocessing, thirteen families of classifiers, randomised search, leave-one-out (paper 1, section 3.3)."""
+"""Preprocessing, fourteen families of classifiers and their vote, randomised search, leave-one-out (paper 1, section 3.3)."""

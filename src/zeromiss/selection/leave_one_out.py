@@ -8,7 +8,7 @@ import numpy as np
 
 from zeromiss.parallel import run_all
 from zeromiss.selection.bench import Bench
-from zeromiss.selection.fit import Recipe, prepare_fold
+from zeromiss.selection.fit import ReadyFold, Recipe, prepare_fold
 from zeromiss.selection.fold_judge import Judged, judge_draws
 from zeromiss.selection.folds import Fold
 
@@ -31,15 +31,21 @@ def leave_parts_out(
     recipe: Recipe,
     jobs: int,
     part_N: np.ndarray | None = None,
+    ready: Sequence[ReadyFold] | None = None,
 ) -> dict[str, Pool]:
     """Fit each family's chosen parameters once a fold and pool what it says of the images left out.
 
     The folds' judged parts together hold each image once, or equally often: then its probability is the mean. A fold's preprocessing is fitted once and shared
     by the families. A family that fails in a fold is reported, and the others go on. part_N: as of `prepare_fold`.
+    ready: the folds after their preprocessing, where it has been done before.
     """
     same = dict(chosen)
-    tasks = [(X_NF, y_N, fold, same, recipe, part_N) for fold in folds]
-    results = run_all(judge_left_out, tasks, jobs=jobs, title="leave one part out", unit="fold")
+    if ready is None:
+        tasks = [(X_NF, y_N, fold, same, recipe, part_N) for fold in folds]
+        results = run_all(judge_left_out, tasks, jobs=jobs, title="leave one part out", unit="fold")
+    else:
+        tasks = [(fold, same, recipe.seed) for fold in ready]
+        results = run_all(judge_ready, tasks, jobs=jobs, title="leave one fold out", unit="fold")
     return {family: _pool([result[family] for result in results], folds, len(y_N)) for family in chosen}
 
 
@@ -51,9 +57,14 @@ def judge_left_out(
     recipe: Recipe,
     part_N: np.ndarray | None = None,
 ) -> dict[str, Judged]:
-    """Fit every family on one fold's training part and judge the images left out."""
-    bench = Bench(prepare_fold(X_NF, y_N, fold, recipe, part_N))
-    return {family: judge_draws(family, [params], bench, recipe.seed)[0] for family, params in chosen.items()}
+    """Make one fold ready, fit every family on its training part and judge the images left out."""
+    return judge_ready(prepare_fold(X_NF, y_N, fold, recipe, part_N), chosen, recipe.seed)
+
+
+def judge_ready(fold: ReadyFold, chosen: Mapping[str, dict[str, Any]], seed: int) -> dict[str, Judged]:
+    """Fit every family on the training part of a fold made ready and judge the images left out."""
+    bench = Bench(fold)
+    return {family: judge_draws(family, [params], bench, seed)[0] for family, params in chosen.items()}
 
 
 def _pool(results: Sequence[Judged], folds: Sequence[Fold], images: int) -> Pool:

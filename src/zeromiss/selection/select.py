@@ -1,9 +1,10 @@
 """The whole selection: search, leave one part out, judge, fit the winner on all (paper 1, section 3.3)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
@@ -66,25 +67,25 @@ def select(
     )
     best = best_draws(candidates)
     chosen = {family: candidate.params for family, candidate in best.items()}
-    pools = leave_parts_out(X_NF, y_N, pool_folds, chosen=chosen, recipe=recipe, jobs=params.jobs, part_N=source.part_N)
-    judgements = {
-        family: judge_pool(y_N, left_out.probability_N)
-        for family, left_out in pools.items()
-        if left_out.probability_N is not None
-    }
-    scores = None
-    if params.scoring == "partial_auc":
-        scores = {family: partial_auc(pools[family].probability_N, y_N) for family in judgements}
+    pools = leave_parts_out(
+        X_NF,
+        y_N,
+        pool_folds,
+        chosen=chosen,
+        recipe=recipe,
+        jobs=params.jobs,
+        part_N=source.part_N,
+        ready=ready if pool == "folds" else None,
+    )
+    judgements = {family: judge_pool(y_N, one.probability_N) for family, one in pools.items() if one.probability_N is not None}
     if VOTE in params.families and len(judgements) > 1:
-        voters = ranked(judgements, scores)[:VOTERS]
-        chosen[VOTE] = {family: chosen[family] for family in voters}
-        best[VOTE] = Candidate(family=VOTE, draw=0, params=chosen[VOTE], mean_score=None, std_score=None, seconds=0.0, error="", folds=0, dropped="")
+        voters = ranked(judgements, _scores(judgements, pools, y_N, params))[:VOTERS]
+        best[VOTE] = _ballot({family: chosen[family] for family in voters})
         pools[VOTE] = Pool(probability_N=mean_logit([pools[family].probability_N for family in voters]), seconds=0.0, error="")
         judgements[VOTE] = judge_pool(y_N, pools[VOTE].probability_N)
-        scores = scores and scores | {VOTE: partial_auc(pools[VOTE].probability_N, y_N)}
-    winner = pick_winner(judgements, scores)
+    winner = pick_winner(judgements, _scores(judgements, pools, y_N, params))
     with threadpool_limits(1):
-        classifier = fit_pipeline(winner, chosen[winner], source.features, y_N, recipe, source.part_N)
+        classifier = fit_pipeline(winner, best[winner].params, source.features, y_N, recipe, source.part_N)
     return Selection(
         candidates=candidates,
         best=best,
@@ -94,6 +95,20 @@ def select(
         classifier=classifier,
         smote=recipe.smote_neighbours is not None,
     )
+
+
+def _scores(
+    judgements: Mapping[str, Judgement], pools: Mapping[str, Pool], y_N: np.ndarray, params: SelectionParams
+) -> dict[str, float] | None:
+    """Return what families are chosen by on the pool before the paper's accuracies; None where these decide alone."""
+    if params.scoring != "partial_auc":
+        return None
+    return {family: partial_auc(pools[family].probability_N, y_N) for family in judgements}
+
+
+def _ballot(members: dict[str, dict[str, Any]]) -> Candidate:
+    """Return the vote of families with their best parameters as a candidate; it was not searched, so it has no score of a fold."""
+    return Candidate(family=VOTE, draw=0, params=members, mean_score=None, std_score=None, seconds=0.0, error="", folds=0, dropped="")
 
 
 def _recipe(source: Source, params: SelectionParams, seed: int, folds: Sequence[Fold]) -> Recipe:
