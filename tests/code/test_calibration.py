@@ -173,9 +173,9 @@ def test_the_table_of_verdicts_has_the_probability(tmp_path) -> None:
     assert pd.read_parquet(tmp_path / "out" / "verdicts.parquet")["probability"].isna().all()
 
 
-def test_a_bundle_made_before_there_were_curves_is_read() -> None:
+def test_a_bundle_keeps_its_curve_or_has_none() -> None:
     record = {
-        "product": "toy", "size": 64, "seed": 0, "metrics": {}, "features": ["mean"], "mask": False, "versions": {}, "files": {},
+        "product": "toy", "size": 64, "seed": 0, "metrics": {}, "features": ["mean"], "detectors": ["vqgan"], "versions": {}, "files": {},
         "threshold": {"value": 0.5, "rule": "zfn", "statement": "it lies there"}, "backbone": {"name": "x", "fingerprint": "y"},
     }  # fmt: skip
     assert BundleRecord.model_validate(record).calibration is None
