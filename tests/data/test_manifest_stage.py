@@ -119,11 +119,12 @@ def test_the_same_raw_folder_gives_the_same_manifest(product: Product, workspace
     assert outcomes[0] == outcomes[1] and set(outcomes[0]) == {"manifest.parquet", "counts.json", "labels.json", "shortcuts.json", "align.json"}
 
 
-def test_a_product_in_no_fixed_position_has_no_mask_images(
+def test_unseen_normal_images_are_put_aside_in_no_fixed_position_either(
     make_product: Callable[..., Product], workspace: Workspace, raw: Path
 ) -> None:
-    product = make_product(metrics={"fixed_position": False})
-    assert manifest.run(product, workspace, NoLog())["counts"]["mask"] == {"normal": 0, "defect": 0}
+    """What is known of normal maps rests on them, mask or no mask."""
+    product = make_product(metrics={"fixed_position": False}, manifest={"mask": 3})
+    assert manifest.run(product, workspace, NoLog())["counts"]["mask"] == {"normal": 3, "defect": 0}
 
 
 def test_the_page_of_checks_is_written_when_all_is_well(product: Product, workspace: Workspace, raw: Path) -> None:
