@@ -28,13 +28,13 @@ RESULT = Path(__file__).with_name("measured.json")
 SCHEMA_VERSION = 1
 RESAMPLES, SHARE, OUTER = 20, 0.8, 2
 BEFORE = ("et", "lightgbm", "lr", "lda")  # a part of the families, so that the study takes minutes
+FIGURES = ("fpr", "fnr", "auroc", "pg5")
 SETTINGS: dict[str, Any] = {"draws": 4, "trees": 30, "folds": 3, "jobs": 1}
 WAYS: dict[str, dict[str, Any]] = {
     "before": {"families": BEFORE, "scoring": "accuracy"},  # the paper's: winner by accuracy at the lowest defect score
     "new": {"families": (*BEFORE, "nnlr", "vote"), "scoring": "partial_auc"},
     "candidates": {"families": (*BEFORE, "nnlr", "vote"), "scoring": "accuracy"},  # the new candidates, the paper's rule
     "linear": {"families": ("lr", "lda", "nnlr", "vote"), "scoring": "partial_auc"},
-    "linear_repeats": {"families": ("lr", "lda", "nnlr", "vote"), "scoring": "partial_auc", "repeats": 3},
 }
 NEW_BOOSTER = FAMILY["lightgbm"]
 
@@ -78,20 +78,26 @@ def judge_way(source: Source, way: str, seed: int) -> dict[str, Any]:
             figures = judged["figures"]
             rows.append((figures["fpr"], figures["fnr"], roc_auc_score(y_M, score_M), float(np.mean(score_M[y_M == 0] < lowest))))
             winners.append(judged["winner"])
-    return dict(zip(("fpr", "fnr", "auroc", "pg5"), map(float, np.mean(rows, axis=0)), strict=True)) | {"winners": winners}
+    return dict(zip(FIGURES, map(float, np.mean(rows, axis=0)), strict=True)) | {"winners": winners}
 
 
 def summary(found: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Return mean and standard deviation of each figure by way, the paired differences to `before`, and the winners."""
+    """Return, by way, mean and standard deviation of each figure, the paired differences to `before`, and the winners.
+
+    A way is summed up over the resamples that it was judged on, two or more.
+    """
     said: dict[str, Any] = {}
-    for way in found[0]:
-        figures = {name: np.array([each[way][name] for each in found]) for name in ("fpr", "fnr", "auroc", "pg5")}
-        entry: dict[str, Any] = {name: {"mean": float(v.mean()), "std": float(v.std(ddof=1))} for name, v in figures.items()}
-        entry["winners"] = dict(Counter(winner for each in found for winner in each[way]["winners"]).most_common())
-        if way != "before" and "before" in found[0]:
-            less = figures["fpr"] - np.array([each["before"]["fpr"] for each in found])
+    for way in WAYS:
+        own = [each for each in found if way in each and "before" in each]
+        if len(own) < 2:
+            continue
+        entry: dict[str, Any] = {"resamples": len(own)}
+        for name in FIGURES:
+            value, less = (np.array([each[way][name] - base * each["before"][name] for each in own]) for base in (0, 1))
             chance = float(wilcoxon(less).pvalue) if less.any() else 1.0
-            entry["fpr_less"] = {"mean": float(less.mean()), "lower_in": int((less < 0).sum()), "p_value": chance}
+            entry[name] = {"mean": float(value.mean()), "std": float(value.std(ddof=1)), "less_before": float(less.mean()), "p_value": chance}
+        entry["fpr_lower_in"] = sum(each[way]["fpr"] < each["before"]["fpr"] for each in own)
+        entry["winners"] = dict(Counter(winner for each in own for winner in each[way]["winners"]).most_common())
         said[way] = entry
     return said
 
@@ -113,7 +119,7 @@ def main() -> None:
         kept = read_json(given.results, schema_version=SCHEMA_VERSION) if given.results.is_file() else {"sets": {}}
         entry = kept["sets"].setdefault(given.name, {"normals": int((source.y_N == 0).sum()), "defects": int(source.y_N.sum()), "resamples": {}})
         entry["resamples"].setdefault(str(seed), {}).update(judged)
-        entry["summary"] = summary(list(entry["resamples"].values())) if len(entry["resamples"]) > 1 else {}
+        entry["summary"] = summary(list(entry["resamples"].values()))
         settings = {"share": SHARE, "outer_folds": OUTER, **SETTINGS, "ways": {way: {**own, "families": list(own["families"])} for way, own in WAYS.items()}}
         write_json(given.results, {"settings": settings, "sets": kept["sets"]}, schema_version=SCHEMA_VERSION)
 
