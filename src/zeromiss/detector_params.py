@@ -22,19 +22,19 @@ class VqganParams(Section):
     code_dim: int = Field(default=32, ge=1)
     codebook: Literal["ema", "gradient"] = "ema"
     beta: float = Field(default=0.05, ge=0.0)  # weight of the commitment term
-    codebook_start: int = Field(default=300, ge=0)  # step at which quantising begins; before, a plain autoencoder
+    codebook_start: int = Field(default=200, ge=0)  # step at which quantising begins; before, a plain autoencoder
     dead_after: int = Field(default=50, ge=1)  # steps without use after which a code is revived
     backbone: str = "efficientnet_lite0"  # of the perceptual loss
     backbone_path: str | None = None
     perceptual: float = Field(default=0.001, ge=0.0)
     critic_channels: int = Field(default=16, ge=1)
     critic_layers: int = Field(default=2, ge=1)
-    critic_warmup: int = Field(default=100, ge=0)  # steps the discriminator trains before it counts
-    critic_start: int = Field(default=1100, ge=0)  # step at which its own training begins
+    critic_warmup: int = Field(default=50, ge=0)  # steps the discriminator trains before it counts
+    critic_start: int = Field(default=500, ge=0)  # step at which its own training begins
     adversarial: float = Field(default=0.5, ge=0.0)  # factor on the adaptive weight lambda
     crop: int | None = 96  # training crops; None = whole images
     batch: int = Field(default=4, ge=1)
-    steps: int = Field(default=1600, ge=1)
+    steps: int = Field(default=700, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0.0)
     precision: Literal["auto", "bf16", "fp32"] = "auto"  # of the training step; auto: bf16 where the processor or GPU has instructions for it; inspecting has its own
     lr_warmup: int = Field(default=50, ge=0)  # steps in which the learning rate rises; 0: none

@@ -85,7 +85,7 @@ def test_the_page_multiplies_out_what_was_measured():
 
 def test_the_hours_of_a_training_by_hand():
     values = {"training step: fixed": 0.1, "training step: each megapixel": 1.0}
-    assert training_hours(values) == pytest.approx(1600 * (0.1 + 4 * 96 * 96 / 1e6) / 3600)
+    assert training_hours(values) == pytest.approx(700 * (0.1 + 4 * 96 * 96 / 1e6) / 3600)
 
 
 def test_the_page_is_a_screen_or_two():
