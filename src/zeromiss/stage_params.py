@@ -191,6 +191,8 @@ class PromotionParams(Section):
     min_audit_defects: int = Field(default=3, ge=1)
     chance: float = Field(default=0.001, ge=0.0001, lt=1.0)  # highest p-value at which scores count as better than chance
     audit_uses: int = Field(default=10, ge=1)  # different models that may be judged on an audit image before it bears no bound
+    # share of the good holdout parts that must pass, by the lower bound with `confidence` once there is a champion; 0: only a model that passes none is refused
+    min_passed: float = Field(default=0.2, ge=0.0, lt=1.0)
     alarm_level: float = Field(default=0.05, gt=0.0, le=1.0)  # p-value up to which more false alarms than the champion's refuse; 1: any more do
     latency_ms: float | None = Field(default=None, gt=0.0)  # within which 95 % of the audit images must be judged, one at a time; null: no limit
     clean: Literal["any", "stored", "committed"] = "stored"  # of code and data: nothing asked, enough is stored to make it again, all is committed

@@ -19,7 +19,7 @@ PARAMS = PROFILE + """\
     seed: 0
     size: null
     source: {kind: csv, path: images.csv}
-    promotion: {chance: 0.5}  # three defects and two normals cannot be told from chance by more
+    promotion: {chance: 0.5, min_passed: 0}  # three defects and two normals cannot be told from chance by more
     inspection: {overlays: false}
 """
 
