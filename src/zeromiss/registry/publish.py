@@ -218,7 +218,7 @@ def version_tags(product: Product, workspace: Workspace) -> dict[str, str]:
     """Return what a registered version says of itself: where it came from, by whom, its threshold and its runs."""
     tags = provenance(product.name, workspace) | {BY_TAG: user(), HOST_TAG: socket.gethostname()}
     summary = read_json(workspace.bundle(product.name) / SUMMARY, schema_version=SUMMARY_VERSION)
-    tags |= {f"threshold.{key}": str(value) for key, value in summary["threshold"].items()} | hardest_tag(summary)
+    tags |= {f"threshold.{key}": str(value) for key, value in summary["threshold"].items() if not isinstance(value, dict)} | hardest_tag(summary)
     changes = workspace.manifest(product.name) / LABELS_FILE
     if changes.is_file():
         tags["labels"] = read_json(changes, schema_version=LABELS_VERSION)["sentence"] or "as the raw images came"
