@@ -42,7 +42,7 @@ LABELS = {
     "sentence": "1 label changed (1 to normal), 1 unsure image set aside, in no split; by Ann Lee, Bo",
 }  # fmt: skip
 SUMMARY = {
-    "schema_version": 2,
+    "schema_version": 3,
     "product": "toy",
     "n_train_normal": 40,
     "n_normal": 8,
@@ -73,6 +73,10 @@ SUMMARY = {
         "miss_rate_bound_95": 0.5271,
         "next_defect_miss_bound": 0.2,
         "bound_is": "descriptive",
+        "defects_behind": 4,
+        "escapes": {
+            "defect_share": None, "per_million_defective": 527_100.0, "per_million": None, "next_parts": 10_000, "next_misses": None, "next_misses_mean": None,
+        },
     },
     "seconds": {"train": 300.0, "extract": 60.0, "select": 90.0, "inspect_per_image": 0.2},
 }

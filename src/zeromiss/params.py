@@ -118,6 +118,15 @@ class Product(Section):
             raise ValueError(f"threshold.rule {self.threshold.rule} rests on outer folds: set selection.outer_repeats to 1 or more")
         return self
 
+    @model_validator(mode="after")
+    def _defects_for_the_rule(self) -> "Product":
+        """One rule of the threshold rests on defects put aside for it, and no other rule reads them."""
+        if self.threshold.rule == "umbrella" and not self.manifest.threshold:
+            raise ValueError("threshold.rule umbrella rests on defects that nothing else sees: set manifest.threshold, to 0.5 for example")
+        if self.threshold.rule != "umbrella" and self.manifest.threshold:
+            raise ValueError(f"manifest.threshold puts defects aside that threshold.rule {self.threshold.rule} does not read: remove it or set the rule to umbrella")
+        return self
+
 
 SECTIONS = ("manifest", "align", "metrics", "selection", "threshold", "promotion", "inspection", "compare")
 SERVICES = ("ingest", "monitor", "serving")  # sections that no stage reads: they may be missing, and no run's parameters name them

@@ -45,6 +45,9 @@ class ManifestParams(Section):
     # share of the defects that teaches a detector that learns from them (cyclegan), drawn from those the audit leaves; no
     # detector is measured on them. 0: none. 0.2 suits cyclegan
     abnormal: float = Field(default=0.0, ge=0.0, lt=1.0)
+    # share of the parts with a defect that set the threshold and do nothing else (threshold.rule umbrella), drawn at random
+    # before all others; no detector, search or fold sees them. 0: none
+    threshold: float = Field(default=0.0, ge=0.0, lt=1.0)
     min_defects: int = Field(default=8, ge=2)
     min_side: int = Field(default=32, ge=16)
     max_side: int = Field(default=8192, ge=16)
@@ -55,9 +58,11 @@ class ManifestParams(Section):
 
     @model_validator(mode="after")
     def _defects_left(self) -> "ManifestParams":
-        """Audit and teaching together must leave the table some."""
-        if self.audit + self.abnormal >= 1.0:
-            raise ValueError(f"audit {self.audit:g} and abnormal {self.abnormal:g} leave the metric table no defect: lower one of them")
+        """Audit, teaching and the threshold together must leave the table some."""
+        if self.audit + self.abnormal + self.threshold >= 1.0:
+            raise ValueError(
+                f"audit {self.audit:g}, abnormal {self.abnormal:g} and threshold {self.threshold:g} leave the metric table no defect: lower one of them"
+            )
         return self
 
 
@@ -165,9 +170,9 @@ class SelectionParams(Section):
 class ThresholdParams(Section):
     """The zero-false-negative threshold (paper 1, section 3.3, last phase)."""
 
-    rule: Literal["zfn", "margin", "conformal", "budget"] = "zfn"
+    rule: Literal["zfn", "margin", "conformal", "budget", "umbrella"] = "zfn"
     margin: float = Field(default=0.0, ge=0.0, lt=1.0)  # margin: of the lowest defect score; the threshold lies this share below it
-    target: float | None = Field(default=None, gt=0.0, lt=1.0)  # conformal: highest probability of missing the next defect
+    target: float | None = Field(default=None, gt=0.0, lt=1.0)  # conformal: highest probability of missing the next defect; umbrella: highest miss rate
     budget_ppm: float | None = Field(default=None, gt=0.0, lt=1e6)  # budget: highest miss rate, in defects per million
     confidence: float = Field(default=0.95, gt=0.0, lt=1.0)
 
@@ -175,7 +180,7 @@ class ThresholdParams(Section):
     def _rule_has_its_key(self) -> "ThresholdParams":
         """A rule's own key is set and no other's: none would be read in silence."""
         given = {"margin": self.margin > 0.0, "target": self.target is not None, "budget_ppm": self.budget_ppm is not None}
-        own = {"margin": "margin", "conformal": "target", "budget": "budget_ppm"}.get(self.rule)
+        own = {"margin": "margin", "conformal": "target", "budget": "budget_ppm", "umbrella": "target"}.get(self.rule)
         for key, is_set in given.items():
             if is_set and key != own:
                 raise ValueError(f"threshold.{key} is set, but threshold.rule {self.rule} does not read it: remove it or change the rule")
@@ -191,6 +196,8 @@ class PromotionParams(Section):
     min_audit_defects: int = Field(default=3, ge=1)
     chance: float = Field(default=0.001, ge=0.0001, lt=1.0)  # highest p-value at which scores count as better than chance
     audit_uses: int = Field(default=10, ge=1)  # different models that may be judged on an audit image before it bears no bound
+    # share of the good holdout parts that must pass, by the lower bound with `confidence` once there is a champion; 0: only a model that passes none is refused
+    min_passed: float = Field(default=0.2, ge=0.0, lt=1.0)
     alarm_level: float = Field(default=0.05, gt=0.0, le=1.0)  # p-value up to which more false alarms than the champion's refuse; 1: any more do
     latency_ms: float | None = Field(default=None, gt=0.0)  # within which 95 % of the audit images must be judged, one at a time; null: no limit
     clean: Literal["any", "stored", "committed"] = "stored"  # of code and data: nothing asked, enough is stored to make it again, all is committed
@@ -205,6 +212,7 @@ class InspectionParams(Section):
     overlays: bool = True
     boxes: int = Field(default=25, ge=1)  # patches drawn on an overlay, the most distant first
     defect_share: float | None = Field(default=None, gt=0.0, lt=1.0)  # of the line: what calibrated probabilities are shifted to; null: as in the table
+    next_parts: int = Field(default=10_000, ge=1)  # of the line: the threshold's statement says how many misses are to be expected among them
     shadow: bool = False  # whether the challenger judges the champion's images too, for comparison only
 
 

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from zeromiss.registry.criteria import fewest_of_each
+from zeromiss.registry.criteria import enough_normals_pass, fewest_of_each
 from zeromiss.registry.gate import refusal_chance
+from zeromiss.registry.verdict import AuditVerdict
 from zeromiss.registry.wear import error_parts
 from zeromiss.registry.wording import below
 from zeromiss.stage_params import PromotionParams
@@ -24,10 +25,18 @@ def test_the_bounds_of_63_defects(page):
     assert f"| true miss rate below | {shown} |" in page
 
 
+def enough(passing, confidence):
+    """Return what the gate says of a model that passes so many of 59 good parts."""
+    parts = [AuditVerdict(path=f"n{number}", label="normal", score=0.1 if number < passing else 0.9, threshold=0.5) for number in range(59)]
+    return enough_normals_pass(parts, PromotionParams().min_passed, confidence=confidence, hardest=None)
+
+
 def test_the_gates_limits(page):
     gate = PromotionParams()
-    for key in ("min_audit_defects", "audit_uses", "chance"):
+    for key in ("min_audit_defects", "audit_uses", "chance", "min_passed"):
         assert f"`promotion.{key}: {getattr(gate, key)}`" in page
+    plain, beside = (next(n for n in range(60) if enough(n, sure).passed) for sure in (None, gate.confidence))
+    assert f"For 59 good parts that asks for {plain} and for {beside} that pass" in page
     count = fewest_of_each(gate.chance)
     assert f"{count} defective and {count} normal parts are the fewest" in page
     assert math.comb(2 * count, count) >= 1 / gate.chance > math.comb(2 * count - 2, count - 1)

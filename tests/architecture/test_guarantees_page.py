@@ -3,9 +3,12 @@
 import pytest
 from scipy.stats import binom, binomtest
 
+from zeromiss.stage_params import InspectionParams, ThresholdParams
 from zeromiss.threshold.bounds import clopper_pearson_upper, miss_rate_bound, required_defects
+from zeromiss.threshold.escapes import escapes
 from zeromiss.threshold.ranks import SHARES_A_FOLD, budget_rank, check_conformal, conformal_rank
 from zeromiss.threshold.statement import DRIFT, percent
+from zeromiss.threshold.umbrella import umbrella_rank
 
 SHARES = SHARES_A_FOLD * 5  # five outer folds
 
@@ -37,6 +40,20 @@ def test_what_the_budget_needs_and_gives(page):
     bound = percent(clopper_pearson_upper(rank - 1, 250, n_candidates=SHARES))
     assert f"With 250 parts and 50,000 per million, k is {rank} and the bound {bound}" in page
     assert f"(0.05/{SHARES} for five)" in page
+
+
+def test_what_the_umbrella_needs(page):
+    needed = [f"{required_defects(target):,}" for target in (0.05, 0.01, 0.001)]
+    assert f"The lowest score needs {needed[0]} parts for 5 %, {needed[1]} for 1 % and {needed[2]} for 0.1 %" in page
+    assert page.count(" / ".join(needed)) == 2
+    first = [next(n for n in range(59, 200) if umbrella_rank(n, ThresholdParams(rule="umbrella", target=0.05)) == rank) for rank in (1, 2, 3)]
+    assert f"1 for {first[0]} parts at 5 %, 2 for {first[1]}, 3 for {first[2]}." in page
+
+
+def test_what_a_bound_means_on_the_line(page):
+    found = escapes(0.01, 0.01, defect_share=0.02, next_parts=InspectionParams().next_parts)
+    assert f"at 2 % defective parts is up to {found['per_million']:g} escapes per million parts and up to {found['next_misses']:g} misses" in page
+    assert f"`inspection.next_parts` ({found['next_parts']:,})" in page
 
 
 def test_the_interval_of_no_miss_and_the_simulations_limit(page):

@@ -104,7 +104,7 @@ def test_the_verdict_holds_every_condition_with_value_limit_and_reason_and_the_s
     answer = judge(defects + normals(0.1), None, confidence=0.95, min_audit_defects=3, chance=0.5, audit_uses=10, release=release)
     assert [one.name for one in answer.criteria if not one.passed] == ["latency", "clean", "report", "not_withdrawn"]
     assert [one.name for one in answer.criteria] == [
-        "every_image_judged", "enough_audit_defects", "audit_not_worn", "no_missed_defect", "better_than_chance", "some_normals_pass",
+        "every_image_judged", "enough_audit_defects", "audit_not_worn", "no_missed_defect", "better_than_chance", "enough_normals_pass",
         "false_alarms", "latency", "clean", "report", "not_withdrawn",
     ]  # fmt: skip
     assert all(one.sentence for one in answer.criteria)

@@ -169,9 +169,11 @@ def test_the_threshold_with_its_worth(page):
 
 def test_a_rule_says_what_it_guarantees_and_assumes(facts, folder):
     own = {"margin": 0.0, "guarantee": "Nothing more.", "assumption": "The light stays.", "missed_known": 0, "defects_behind": 3}
+    own["escapes"] = {"defect_share": 0.01, "per_million_defective": 2e4, "per_million": 200.0, "next_parts": 1000, "next_misses": 0.2, "next_misses_mean": 0.1}
     text = words(render_page(facts.model_copy(update={"threshold": facts.threshold | own}), folder, STANDING))
     assert "Where it lies. The threshold lies at the lowest score of" in text
     assert "What the rule guarantees. Nothing more." in text and "What it assumes. The light stays." in text
+    assert "What that means on the line. On a line with 1 % defective parts that would be up to 200 escapes per million parts" in text
     assert "Defects behind it 3" in text
 
 

@@ -89,7 +89,7 @@ def test_multiples_of_the_zfn_threshold() -> None:
     assert place(ThresholdParams(), None).multiplier == 1.0
     assert place(ThresholdParams(rule="margin", margin=0.25), None).multiplier == 0.75
     conformal = place(ThresholdParams(rule="conformal", target=0.2), outer)
-    assert (conformal.multiplier, conformal.rank, conformal.n_outer_parts) == (0.75, 2, 9)
+    assert (conformal.multiplier, conformal.rank, conformal.n_parts) == (0.75, 2, 9)
     budget = place(ThresholdParams(rule="budget", budget_ppm=400_000), outer)  # 0 of 9 bounds 38.6 % with two folds
     assert (budget.multiplier, budget.rank) == (0.5, 1)
 
@@ -143,6 +143,8 @@ def test_too_few_defects_for_the_aim() -> None:
         ({"rule": "margin"}, "threshold.rule margin needs threshold.margin above 0"),
         ({"rule": "conformal"}, "threshold.rule conformal needs threshold.target above 0"),
         ({"rule": "budget"}, "threshold.rule budget needs threshold.budget_ppm above 0"),
+        ({"rule": "umbrella"}, "threshold.rule umbrella needs threshold.target above 0"),
+        ({"rule": "umbrella", "target": 0.1, "margin": 0.1}, "threshold.margin is set, but threshold.rule umbrella does not read it"),
         ({"rule": "conformal", "target": 1.0}, "threshold.target: input should be less than 1"),
         ({"rule": "budget", "budget_ppm": 0}, "threshold.budget_ppm: input should be greater than 0"),
     ],

@@ -22,6 +22,7 @@ from zeromiss.threshold.facts import threshold_facts
 from zeromiss.threshold.ranks import SHARES_A_FOLD, budget_rank, conformal_rank
 from zeromiss.threshold.ratios import order_statistic
 from zeromiss.threshold.statement import DRIFT
+from zeromiss.threshold.umbrella import umbrella_rank
 from zeromiss.threshold.zfn import zfn_threshold
 
 RESAMPLES, DEFECTS, NORMALS, FOLDS, CANDIDATES = 2_000, 40, 20, 5, 100
@@ -33,7 +34,9 @@ RULES: dict[str, dict[str, Any]] = {
     "margin": {"rule": "margin", "margin": 0.1},
     "conformal": {"rule": "conformal", "target": 0.05},
     "budget": {"rule": "budget", "budget_ppm": 200_000},
+    "umbrella": {"rule": "umbrella", "target": 0.05},
 }
+ASIDE = 100  # defects that the scorer was chosen without, for the umbrella rule
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class Drawn:
     outer_SN: np.ndarray
     threshold_SN: np.ndarray
     candidates: int
+
+    @property
+    def aside_SA(self) -> np.ndarray:
+        """The scorer's scores on defects that took no part in choosing it: whichever was chosen, they are as those to come."""
+        return np.sqrt(np.random.default_rng(4).random((RESAMPLES, ASIDE)))  # Beta(2, 1)
 
 
 @cache
@@ -95,6 +103,8 @@ def values(drawn: Drawn, params: ThresholdParams) -> np.ndarray:
     zfn_S = np.array([zfn_threshold(np.ones(DEFECTS), score_N) for score_N in drawn.score_SN])
     if params.rule in ("zfn", "margin"):
         return zfn_S * (1 - params.margin)
+    if params.rule == "umbrella":
+        return order_statistic(drawn.aside_SA, umbrella_rank(ASIDE, params))
     if params.rule == "conformal":
         rank = conformal_rank(DEFECTS, params.target)
     else:
@@ -113,9 +123,11 @@ def stated(drawn: Drawn, params: ThresholdParams, resample: int = 0) -> dict[str
             normals.assign(probability=0.0, threshold=drawn.threshold_SN[resample, :FOLDS]),
         ]
     )
+    aside = pd.DataFrame({"part_id": [f"a{number}" for number in range(ASIDE)], "probability": drawn.aside_SA[resample]})
+    aside = pd.concat([aside.assign(repeat=pd.NA, fold=pd.NA), *(aside.assign(repeat=0, fold=fold) for fold in range(FOLDS))])
     return threshold_facts(
         y_N=np.ones(DEFECTS), probability_N=drawn.score_SN[resample], part_N=parts, defect_type_N=np.full(DEFECTS, "", dtype=object),
-        params=params, n_candidates=drawn.candidates, outer=outer,
+        params=params, n_candidates=drawn.candidates, outer=outer, aside=aside,
     )  # fmt: skip
 
 
@@ -153,6 +165,8 @@ def test_every_stated_bound_is_held(rule: str, draw: Any) -> None:
     assert np.mean(miss_S > bound) <= LIMIT
     if rule == "budget":
         assert bound <= params.budget_ppm / 1e6
+    if rule == "umbrella":
+        assert bound <= params.target and np.mean(miss_S > params.target) > 0.02  # P(Bin(100, 0.05) <= 1) is 3.7 %: no rank lower than need be
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -190,6 +204,13 @@ def test_outer_folds_need_their_doubt_shared() -> None:
         miss_S = LATER.cdf(zfn_S * order_statistic(ratio_SN, rank))
         assert np.mean(miss_S > clopper_pearson_upper(rank - 1, DEFECTS)) > 0.08
         assert np.mean(miss_S > clopper_pearson_upper(rank - 1, DEFECTS, n_candidates=SHARES_A_FOLD * FOLDS)) <= LIMIT
+
+
+def test_the_umbrellas_rank_needs_defects_put_aside() -> None:
+    """The same theorem's rank among the defects that picked the winner misses its target in most resamples."""
+    rank = umbrella_rank(DEFECTS, ThresholdParams(rule="umbrella", target=0.1))
+    miss_S = LATER.cdf(order_statistic(picked().score_SN, rank))
+    assert np.mean(miss_S > 0.1) > 0.3
 
 
 def test_the_winners_own_pool_would_not_carry_the_conformal_target() -> None:

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from zeromiss.errors import ZeromissError
-from zeromiss.stage_params import ThresholdParams
+from zeromiss.stage_params import InspectionParams, ThresholdParams
 from zeromiss.threshold.facts import threshold_facts
 
 Y_N = np.array([0, 1, 1, 1, 1])
@@ -94,6 +94,52 @@ def test_the_budget_by_hand() -> None:
     facts = _facts({"rule": "budget", "budget_ppm": 550_000}, outer=_outer([0.5, 0.75, 1, 2, 2, 2, 2, 2, 2]))
     assert (facts["rank"], facts["value"]) == (2, pytest.approx(0.3))
     assert facts["miss_rate_bound"] == pytest.approx(0.5299, abs=5e-5) and "53 %, within the budget of 550000 per million" in facts["guarantee"]
+
+
+def _aside(scores: list[float]) -> pd.DataFrame:
+    """The product's classifier and that of two folds score one defect a part put aside, the second fold half as high."""
+    rows = pd.DataFrame({"part_id": [f"a{number}" for number in range(len(scores))], "probability": scores})
+    folds = [rows.assign(repeat=0, fold=0), rows.assign(repeat=0, fold=1, probability=rows["probability"] / 2)]
+    return pd.concat([rows.assign(repeat=pd.NA, fold=pd.NA), *folds], ignore_index=True)
+
+
+def test_the_umbrella_by_hand() -> None:
+    """Ten parts at 40 %: none missed bounds 25.9 %, one 39.4 %, two 50.7 %; so the second lowest, 0.45, whatever the known defects."""
+    scores = [0.9, 0.45, 0.8, 0.2, 0.7, 0.6, 0.95, 0.85, 0.75, 0.65]
+    facts = _facts({"rule": "umbrella", "target": 0.4}, aside=_aside(scores), outer=_outer([1.0, 1.0]), n_candidates=500)
+    assert (facts["value"], facts["rank"], facts["defects_behind"], facts["bound_is"], facts["doubt_shared_among"]) == (0.45, 2, 10, "valid", 1)
+    assert (facts["multiplier"], facts["clipped"], facts["missed_known"]) == (None, False, 1)
+    assert facts["miss_rate_bound"] == pytest.approx(binomtest(1, 10, alternative="less").proportion_ci(0.95, method="exact").high)
+    assert facts["next_defect_miss_bound"] == pytest.approx(2 / 11)
+    assert facts["statement"].startswith(
+        "The threshold lies at the 2nd lowest score of 10 defective parts put aside for it, which no detector, search or fold has seen; "
+        "1 of 4 known defects (3 parts), on which the classifier was chosen, scored below it in leave-one-out. With 95 % confidence the "
+        "share of misses is up to 39.4 %, within the target of 40 %, and the next defective part is missed with probability up to 18.2 %; "
+        "this is a theorem (Neyman-Pearson umbrella algorithm) and rests on 10 defective parts, whatever the classifier."
+    )
+    assert facts["assumption"] == f"It holds for defects drawn as these were, independently of each other, and for no others; and {DRIFT}"
+    assert facts["honest"]["missed"] == 0  # scores 0.5 at the folds' thresholds of 0.45 and 0.225
+    assert "of 2 folds, each fold's classifier with a threshold of its own by the same parts put aside: a miss" in facts["statement"]
+
+
+def test_what_a_bound_means_on_the_line() -> None:
+    """Ten parts, none missed at 30 %: 25.9 % with confidence and 1/11 on average; 2 % defective parts, the next 500."""
+    rule, aside = {"rule": "umbrella", "target": 0.3}, _aside([0.5] * 10)
+    found = _facts(rule, aside=aside, inspection=InspectionParams(defect_share=0.02, next_parts=500))
+    bound = 1 - 0.05 ** (1 / 10)
+    assert found["escapes"] == pytest.approx(
+        {"defect_share": 0.02, "per_million_defective": 1e6 * bound, "per_million": 2e4 * bound, "next_parts": 500, "next_misses": 10 * bound, "next_misses_mean": 10 / 11}
+    )
+    assert (
+        "On a line with 2 % defective parts that is up to 5,180 escapes per million parts (259,000 escapes per million defective parts): up to "
+        "2.59 misses to be expected among the next 500 parts with this confidence, 0.909 on average." in found["statement"]
+    )
+    unknown = _facts()
+    assert (unknown["escapes"]["per_million"], unknown["escapes"]["next_misses"], unknown["escapes"]["next_misses_mean"]) == (None, None, None)
+    assert (
+        "On the line that would be up to 632,000 escapes per million defective parts; set inspection.defect_share to the line's share of defective "
+        "parts to have it per million parts, and for the next 10,000." in unknown["statement"]
+    )
 
 
 def test_a_multiple_above_one_says_which_known_defects_it_misses() -> None:

@@ -244,6 +244,16 @@ def test_a_part_in_two_splits_stops_the_run(
     )
 
 
+def test_too_few_defects_for_the_umbrella_stop_the_run(workspace: Workspace, raw: Path, make_product: Callable[..., Product], capsys: pytest.CaptureFixture[str]) -> None:
+    """Five of ten parts carry a target of 0.46 and not of 0.05: said before anything is trained."""
+    sections = {"mask": 4, "threshold": 0.5}
+    with pytest.raises(ZeromissError, match="a miss rate below 0.05 with 95 % confidence needs 59 defects, none missed; there are 5: .* manifest.threshold puts more aside"):
+        manifest.run(make_product(manifest=sections, threshold={"rule": "umbrella", "target": 0.05}, seed=5), workspace, NoLog())
+    found = manifest.run(make_product(manifest=sections, threshold={"rule": "umbrella", "target": 0.46}, seed=5), workspace, NoLog())
+    assert found["counts"]["threshold"] == {"normal": 0, "defect": 5}
+    assert "5 defects set the threshold and do nothing else, " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("defects", [0, 1, 7])
 def test_too_few_defects_stop_the_run(product: Product, workspace: Workspace, raw: Path, defects: int) -> None:
     rewrite(raw, lambda entry: entry if int(entry.part_id[1:]) < 20 + defects else None)

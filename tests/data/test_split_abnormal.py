@@ -106,6 +106,26 @@ def test_no_part_is_in_two_splits_whatever_the_seed() -> None:
         assert not set(split[images["label"] == "defect"]) & {"train", "mask"}
 
 
+def test_the_thresholds_own_defects_are_a_plain_sample_of_parts() -> None:
+    """The last of the order by hash, whatever their type; the audit set keeps its counts and loses no part but those drawn."""
+    images = drawn(60, bridge=(12, 2), crack=8)
+    without, split = split_of(images, seed=3), split_of(images, seed=3, threshold=0.5)
+    parts = images.loc[images["label"] == "defect", "part_id"].unique()
+    order = sorted(parts, key=lambda part: hashlib.sha256(f"3:{part}".encode()).hexdigest())
+    assert set(images.loc[split == "threshold", "part_id"]) == set(order[10:])
+    assert (split[images["label"] == "normal"] == without[images["label"] == "normal"]).all()
+    assert defects(images, split, "audit") == defects(images, without, "audit")
+    assert set(split[without == "audit"]) <= {"audit", "threshold"}
+    assert (split.groupby(images["part_id"]).nunique() == 1).all()
+
+
+def test_all_shares_of_the_defects_at_once() -> None:
+    """Of 40 parts 12 set the threshold, 8 are locked away, 8 teach and 12 are left."""
+    split = split_of(drawn(60, dent=40), threshold=0.3, abnormal=0.2)
+    assert Counter(split)["threshold"] == 12 and Counter(split)["abnormal"] == 8
+    assert defects(drawn(60, dent=40), split, "audit") == {"dent": 8} and defects(drawn(60, dent=40), split, "table") == {"dent": 12}
+
+
 def test_official_takes_them_from_the_test_folder() -> None:
     images = drawn(60, dent=20)
     images["source_split"] = ["train"] * 40 + ["test"] * 40

@@ -19,7 +19,7 @@ PARAMS = PROFILE + """\
     seed: 0
     size: null
     source: {kind: csv, path: images.csv}
-    promotion: {chance: 0.5}  # three defects and two normals cannot be told from chance by more
+    promotion: {chance: 0.5, min_passed: 0}  # three defects and two normals cannot be told from chance by more
     inspection: {overlays: false}
 """
 
@@ -77,11 +77,11 @@ else:
 RATES = {"accuracy": 0.9, "precision": 0.8, "fpr": 0.1, "fnr": 0.0}
 THRESHOLD = {
     "value": 0.5, "rule": "zfn", "n_defects": 10, "n_candidates": 12,
-    "miss_rate_bound_95": 0.26, "next_defect_miss_bound": 0.09, "bound_is": "descriptive",
+    "miss_rate_bound_95": 0.26, "next_defect_miss_bound": 0.09, "bound_is": "descriptive", "defects_behind": 10,
 }  # fmt: skip
 HARDEST = {"protocol": "leave-one-out", "repeats": 1, "n_defects": 10, "n_normals": 5, "prices": {"0": {"fpr": 0.1, "std": None}}, "defects": []}
 SUMMARY = {
-    "schema_version": 2, "product": "tiny", "n_train_normal": 5, "n_normal": 5, "n_defects": 10,
+    "schema_version": 3, "product": "tiny", "n_train_normal": 5, "n_normal": 5, "n_defects": 10,
     "detectors": {"vqgan": {"image_auroc": 0.8, "average_precision": 0.8, "fpr_at_zero_missed": 0.5, "pixel_auroc": None, "pro": None}},
     "composite": {"family": "lr", "image_auroc": 0.9, "paper": {"std": RATES, "zfn": RATES}, "hardest": HARDEST},
     "threshold": THRESHOLD,

@@ -21,7 +21,7 @@ def waiting(small, monkeypatch):
 
     monkeypatch.setattr(Inspector, "load", classmethod(models.load_table))
     params = small / "params.yaml"
-    params.write_text(params.read_text().replace("promotion: {chance: 0.5}", "promotion: {chance: 0.5, mode: approve, wait_hours: 0.05}"))
+    params.write_text(params.read_text().replace("promotion: {chance: 0.5, min_passed: 0}", "promotion: {chance: 0.5, min_passed: 0, mode: approve, wait_hours: 0.05}"))
     workspace = Workspace(root=small)
     parts.write_manifest(workspace, models.ROWS)
     models.candidate(load_product(params, "tiny"), workspace, "one")

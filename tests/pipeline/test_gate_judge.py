@@ -6,8 +6,9 @@ import pytest
 from scipy.stats import beta, fisher_exact, mannwhitneyu
 
 from zeromiss.errors import ZeromissError
-from zeromiss.registry.criteria import false_positive_rate
+from zeromiss.registry.criteria import false_positive_rate, good_parts
 from zeromiss.registry.gate import judge, refusal_chance
+from zeromiss.registry.hardest import Hardest, hardest_tag, read_hardest
 from zeromiss.registry.release_criteria import Release
 from zeromiss.registry.verdict import AuditVerdict
 from zeromiss.registry.wear import error_parts
@@ -25,8 +26,8 @@ def verdicts(defects, normals, threshold=0.5):
 
 
 def ask(challenger, champion=None, **options):
-    """Ask the gate, content with any ranking above the middle: few images are easier to follow."""
-    defaults = {"confidence": 0.95, "min_audit_defects": 3, "chance": 0.5, "audit_uses": 10}
+    """Ask the gate, content with any ranking above the middle and with one good part that passes: few images are easier to follow."""
+    defaults = {"confidence": 0.95, "min_audit_defects": 3, "chance": 0.5, "audit_uses": 10, "release": Release(min_passed=0.0)}
     return judge(challenger, champion, **defaults | options)
 
 
@@ -133,14 +134,14 @@ def test_without_an_audit_set_there_is_nothing_to_judge_on():
     ],
 )
 def test_at_level_1_false_alarms_must_not_exceed_the_champions(ours, theirs, passed):
-    answer = ask(verdicts([0.9] * 3, ours), verdicts([0.9] * 3, theirs), release=Release(alarm_level=1.0))
+    answer = ask(verdicts([0.9] * 3, ours), verdicts([0.9] * 3, theirs), release=Release(alarm_level=1.0, min_passed=0.0))
     assert answer.promoted is passed
     one = criterion(answer, "false_alarms")
     assert (one.value, one.limit) == (sum(s >= 0.5 for s in ours) / 2, sum(s >= 0.5 for s in theirs) / 2)
 
 
 def test_images_of_new_false_alarms_are_those_the_champion_passed():
-    answer = ask(verdicts([0.9] * 3, [0.6, 0.7, 0.1]), verdicts([0.9] * 3, [0.1, 0.8, 0.1]), release=Release(alarm_level=1.0))
+    answer = ask(verdicts([0.9] * 3, [0.6, 0.7, 0.1]), verdicts([0.9] * 3, [0.1, 0.8, 0.1]), release=Release(alarm_level=1.0, min_passed=0.0))
     assert [(one.path, one.why, one.score) for one in answer.images] == [("n0", "new false alarm", 0.6)]
     assert answer.statement == (
         "refused: 2 of 3 normal audit images raise a false alarm, the champion raises 1 on the same; 1 part is new among them and 0 gone "
@@ -193,17 +194,74 @@ def test_what_the_champion_could_not_judge_counts_as_its_false_alarm():
 
 def test_without_normals_there_is_nothing_to_rank_above_to_pass_or_to_compare():
     answer = ask(verdicts([0.9] * 3, []), verdicts([0.9] * 3, []))
-    assert [one.name for one in answer.criteria if not one.passed] == ["better_than_chance", "some_normals_pass", "false_alarms"]
+    assert [one.name for one in answer.criteria if not one.passed] == ["better_than_chance", "enough_normals_pass", "false_alarms"]
     assert "no normal images to compare with the champion on" in answer.statement
     assert "the audit set holds no normal images to pass" in answer.statement
 
 
+HARDEST = Hardest(paths=("a.png", "b.png"), fpr=0.634, fpr_without=0.405)
+
+
+def passing(parts, champion=None, *, min_passed=0.2, hardest=None):
+    """Return the answer about a model that passes `parts` = (passing, all) good parts and misses nothing; the champion passes what it says."""
+    ours, theirs = (None if one is None else verdicts([0.9] * 20, [0.1] * one[0] + [0.6] * (one[1] - one[0])) for one in (parts, champion))
+    return ask(ours, theirs, release=Release(min_passed=min_passed, hardest=hardest))
+
+
 def test_a_model_that_passes_no_normal_part_is_refused():
     answer = ask(verdicts([0.9] * 7, [0.5] * 7), chance=0.001)
-    assert [one.name for one in answer.criteria if not one.passed] == ["some_normals_pass"]
-    assert answer.statement == "refused: all 7 normal audit images raise a false alarm, so the model saves nobody a look"
+    assert [one.name for one in answer.criteria if not one.passed] == ["enough_normals_pass"]
+    assert answer.statement == (
+        "refused: all 7 good parts in the audit set raise a false alarm, so the model saves nobody a look; "
+        "zeromiss labels PRODUCT shows the defects to look at first"
+    )
     assert answer.advice[0].startswith("look at the known defects with the lowest scores, which set the threshold")
-    assert ask(verdicts([0.9] * 7, [0.5] * 6 + [0.4]), chance=0.001).promoted
+    assert "take better pictures" in answer.advice[1] and answer.advice[2].startswith("add normal images")
+    assert ask(verdicts([0.9] * 7, [0.5] * 5 + [0.4] * 2), chance=0.001).promoted  # 28.6 %
+
+
+@pytest.mark.parametrize(("parts", "min_passed", "promoted"), [((1, 5), 0.2, True), ((1, 6), 0.2, False), ((1, 60), 0.0, True), ((0, 60), 0.0, False), ((9, 10), 0.95, False)])
+def test_before_there_is_a_champion_the_plain_share_counts(parts, min_passed, promoted):
+    answer = passing(parts, min_passed=min_passed)
+    one = criterion(answer, "enough_normals_pass")
+    assert (answer.promoted, one.passed, one.value, one.limit) == (promoted, promoted, parts[0] / parts[1], min_passed)
+
+
+@pytest.mark.parametrize(("parts", "promoted"), [((18, 59), True), ((17, 59), False), ((2, 2), True), ((1, 1), False)])
+def test_beside_a_champion_the_lower_bound_counts(parts, promoted):
+    """Clopper and Pearson's lower bound, by the quantile of a beta distribution: 2 of 2 give 22.4 %, 1 of 1 5 %."""
+    answer, one = passing(parts, parts), criterion(passing(parts, parts), "enough_normals_pass")
+    assert one.value == pytest.approx(beta.ppf(0.05, parts[0], parts[1] - parts[0] + 1))
+    assert answer.promoted is promoted is (one.value >= 0.2)
+
+
+def test_a_refusal_says_how_many_pass_what_is_asked_and_which_defects_cost_the_alarms():
+    assert passing((6, 59), hardest=HARDEST).statement == (
+        "refused: 6 of 59 good parts in the audit set pass (10.2 %), promotion.min_passed asks for 20 %; the hardest known defects cost the "
+        "alarms: without a.png, b.png the false-positive rate would be 40.5 % instead of 63.4 %; zeromiss labels PRODUCT shows the defects to look at first"
+    )
+    found = criterion(passing((14, 59), (14, 59)), "enough_normals_pass").sentence
+    assert "14 of 59 good parts in the audit set pass (23.7 %; with 95 % confidence at least 15.0 %), promotion.min_passed" in found
+    assert criterion(passing((30, 59)), "enough_normals_pass").sentence.endswith("pass (50.8 %), promotion.min_passed asks for 20 %")
+
+
+def test_a_good_part_passes_when_all_of_its_images_do():
+    rows = [("n0", "a", 0.1), ("n1", "a", 0.6), ("n2", "b", 0.1), ("n3", "b", 0.1), ("n4", "c", None), ("n5", "d", 0.1)]
+    rows = [AuditVerdict(path=path, label="normal", score=score, threshold=0.5, part_id=part, error="" if score else "truncated") for path, part, score in rows]
+    defect = AuditVerdict(path="d0", label="defect", score=0.9, threshold=0.5, part_id="d")  # n5 shows a part that has a defect elsewhere
+    assert good_parts([*rows, defect]) == (1, 3)
+
+
+@pytest.mark.parametrize(("left", "named"), [(8, 5), (5, 4), (1, 0)])
+def test_a_versions_tag_names_the_hardest_defects(left, named):
+    """Five of them, or as many as leave one: `fpr_without` of the last is null where none is left."""
+    defects = [{"path": f"d{rank}.png", "fpr_without": 0.6 - 0.1 * rank if rank < left else None} for rank in range(1, left + 1)]
+    found = read_hardest(hardest_tag({"composite": {"hardest": {"prices": {"0": {"fpr": 0.6}}, "defects": defects}}}))
+    if not named:
+        assert found is None
+        return
+    assert found.paths == tuple(f"d{rank}.png" for rank in range(1, named + 1))
+    assert (found.fpr, found.fpr_without) == (0.6, pytest.approx(0.6 - 0.1 * named))
 
 
 def test_scores_that_could_be_chance_are_refused():

@@ -50,7 +50,7 @@ def bundle(tracked, monkeypatch):
         folder = tracked.bundle("tiny")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "bundle.json").write_text(json.dumps({"schema_version": 1, "scores": scores}))
-        (folder / "summary.json").write_text(json.dumps({"schema_version": 2} | SUMMARY))
+        (folder / "summary.json").write_text(json.dumps({"schema_version": 3} | SUMMARY))
 
     return write
 
@@ -116,6 +116,20 @@ def test_a_model_that_misses_stays_challenger_and_says_why(tiny, tracked, bundle
     assert aliases(tracked) == (None, "1")
     tags = prepare(tracked).get_model_version("zeromiss-tiny", "1").tags
     assert tags["gate.statement"] == "refused: 1 of 3 audit defects missed"
+
+
+def test_a_model_that_alarms_on_everything_is_refused_with_the_defects_that_cost_the_alarms(tiny, tracked, bundle, audit):
+    bundle(**GOOD | {"n2": 0.9})
+    rates = {"accuracy": 0.5, "precision": 0.5, "fpr": 0.5, "fnr": 0.0}
+    hardest = {"prices": {"0": {"fpr": 0.5}}, "defects": [{"path": "a.png", "fpr_without": 0.4}, {"path": "b.png", "fpr_without": 0.25}]}
+    composite = {"family": "lr", "image_auroc": 0.8, "paper": {"std": rates, "zfn": rates}, "hardest": hardest}
+    (tracked.bundle("tiny") / "summary.json").write_text(json.dumps({"schema_version": 3, "composite": composite} | SUMMARY))
+    record = ask(tiny, tracked)
+    assert (record["outcome"], record["statement"]) == (
+        "refused",
+        "refused: all 2 good parts in the audit set raise a false alarm, so the model saves nobody a look; the hardest known defects cost the alarms: "
+        "without a.png, b.png the false-positive rate would be 25.0 % instead of 50.0 %; zeromiss labels PRODUCT shows the defects to look at first",
+    )
 
 
 def test_a_better_challenger_takes_over_and_a_worse_one_does_not(tiny, tracked, bundle, audit):
@@ -217,7 +231,7 @@ def test_a_worn_out_audit_set_promotes_nobody(tiny, tracked, bundle, audit):
 @pytest.mark.parametrize(("rule", "chance"), [("zfn", 3 / 12), ("margin", None)])
 def test_a_good_models_chance_of_refusal_is_told_of_the_lowest_score_only(tiny, tracked, bundle, audit, rule, chance):
     bundle(**GOOD)
-    summary = {"schema_version": 2, "threshold": SUMMARY["threshold"] | {"rule": rule}}
+    summary = {"schema_version": 3, "threshold": SUMMARY["threshold"] | {"rule": rule}}
     (tracked.bundle("tiny") / "summary.json").write_text(json.dumps(summary))
     assert ask(tiny, tracked)["chance_of_refusal"] == chance
 

@@ -152,7 +152,7 @@ def test_two_loads_of_one_bundle_give_the_same_verdict(made, copy):
 
 def test_the_summary_says_what_the_files_say(made):
     workspace, _ = made
-    summary = read_json(workspace.bundle("toy") / "summary.json", schema_version=2)
+    summary = read_json(workspace.bundle("toy") / "summary.json", schema_version=3)
     check_summary(summary)
     families = read_json(workspace.selection("toy") / "families.json", schema_version=1)
     winner = families["families"][families["winner"]]
@@ -177,7 +177,7 @@ def test_the_summary_says_what_the_files_say(made):
 
 
 def test_a_summary_without_the_honest_protocol_reads(made):
-    summary = read_json(made[0].bundle("toy") / "summary.json", schema_version=2)
+    summary = read_json(made[0].bundle("toy") / "summary.json", schema_version=3)
     assert check_summary(summary | {"composite": summary["composite"] | {"honest": None}}).composite.honest is None
     del summary["composite"]["honest"]  # as before there was one
     assert check_summary(summary).composite.honest is None

@@ -1,5 +1,6 @@
 """The metrics stage from files to files, with a small untrained network."""
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -132,6 +133,20 @@ def test_files_of_the_stage_and_nothing_beside_them(done: tuple[Workspace, Liste
     assert sorted(file.name for file in (folder / "vqgan").iterdir()) == ["mask.safetensors", "variation.safetensors"]
     assert [file.name for file in folder.parent.iterdir()] == ["tiny"]
     assert (done[0].quality("tiny") / "metrics" / "index.html").is_file()
+
+
+def test_defects_put_aside_are_measured_into_a_table_of_their_own(done: tuple[Workspace, Listener], tmp_path: Path) -> None:
+    """The same bits as in the table; no figure counts them, and a normal image beside them is not measured."""
+    workspace = Workspace(root=tmp_path)
+    shutil.copytree(done[0].root / "data", tmp_path / "data")
+    path = workspace.manifest("tiny") / "manifest.parquet"
+    rows = read_table(path, schema_version=1)
+    rows.loc[rows["path"].isin(["images/d2.png", "images/n5.png"]), "split"] = "threshold"
+    write_table(path, rows, schema_version=1)
+    native = stage.run(product(), workspace, NoLog())
+    aside, table, before = read_table(workspace.metrics("tiny") / "threshold.parquet", schema_version=1), read(workspace), read(done[0])
+    assert aside["path"].tolist() == ["images/d2.png"] and native["images"] == len(table) == 4
+    pd.testing.assert_frame_equal(aside, before[before["path"] == "images/d2.png"].reset_index(drop=True))
 
 
 def test_the_mask_is_made_of_the_mask_split_alone(done: tuple[Workspace, Listener]) -> None:

@@ -54,11 +54,14 @@ def _table(normals: int = 16, defects: int = 14, columns: int = 8) -> pd.DataFra
     return facts.join(pd.DataFrame(features, columns=[f"vqgan.image.c{number}" for number in range(columns)]))
 
 
-def _product(selection_params: dict[str, Any] | None = None, threshold_params: dict[str, Any] | None = None) -> Product:
+def _product(
+    selection_params: dict[str, Any] | None = None, threshold_params: dict[str, Any] | None = None, manifest: dict[str, Any] | None = None
+) -> Product:
     sections = {
         "source": {"kind": "elpv"},
         "selection": {"draws": 1, "trees": 4, "jobs": 1} | (selection_params or {}),
         "threshold": threshold_params or {},
+        "manifest": manifest or {},
     }
     return resolve_product({"products": {"toy": sections}, "profiles": {"quick": {}}}, "toy", origin=Path("params.yaml"))
 
@@ -241,6 +244,33 @@ def test_a_rule_on_outer_folds_reaches_the_file(tmp_path: Path) -> None:
     assert facts["honest"]["defects"] == 14 and log.names["threshold.guarantee"] == facts["guarantee"]
     with pytest.raises(ZeromissError, match="threshold.target: .* needs 19 defects; there are 14"):
         threshold.run(_product(chosen, {"rule": "conformal", "target": 0.05}), workspace, _Log())
+
+
+def test_the_umbrella_rests_on_defects_that_the_selection_never_saw(tmp_path: Path) -> None:
+    """Twenty defects put aside are scored by the classifier in use and by that of each outer fold; without them the same one is chosen."""
+    table = _table()
+    aside = _table(normals=0, defects=20).assign(path=[f"aside/{number}.png" for number in range(20)], part_id=[f"a{number}" for number in range(20)])
+    chosen = {"families": ["nb", "lda"], "folds": 3, "outer_folds": 2, "outer_repeats": 1}
+    workspace, plain = _workspace(tmp_path / "with", table), _workspace(tmp_path / "without", table)
+    write_table(workspace.metrics("toy") / "threshold.parquet", aside, schema_version=1)
+    rule, log = {"rule": "umbrella", "target": 0.2}, _Log()
+    product = _product(chosen, rule, manifest={"threshold": 0.5})
+    selection.run(product, workspace, log)
+    selection.run(_product(chosen), plain, _Log())
+    for name in ("oof.parquet", "outer.parquet", "calibration.json", "classifier.skops"):
+        assert (workspace.selection("toy") / name).read_bytes() == (plain.selection("toy") / name).read_bytes(), name
+    scored = read_table(workspace.selection("toy") / "threshold_set.parquet", schema_version=1)
+    assert scored.groupby(["repeat", "fold"], dropna=False).size().tolist() == [20, 20, 20] and "threshold_set.parquet" in log.files
+    columns = [name for name in aside if name.startswith("vqgan.")]
+    expected = load_classifier(workspace.selection("toy") / "classifier.skops").predict_proba(aside[columns])[:, 1]
+    np.testing.assert_allclose(scored.loc[scored["fold"].isna(), "probability"], expected)
+    threshold.run(product, workspace, log)
+    facts = read_json(workspace.threshold("toy") / "threshold.json", schema_version=1)
+    assert (facts["rank"], facts["defects_behind"], facts["bound_is"]) == (1, 20, "valid")  # P(Bin(20, 0.2) <= 0) is 1.2 %, <= 1 6.9 %
+    assert facts["value"] == pytest.approx(expected.min()) and facts["miss_rate_bound"] <= 0.2
+    assert log.numbers["threshold.escapes.per_million_defective"] == pytest.approx(1e6 * facts["miss_rate_bound"])
+    with pytest.raises(ZeromissError, match="threshold.rule umbrella: a miss rate below 0.05 with 95 % confidence needs 59 defects, none missed; there are 20"):
+        threshold.run(_product(chosen, rule | {"target": 0.05}, manifest={"threshold": 0.5}), workspace, _Log())
 
 
 def test_a_rule_on_outer_folds_refuses_a_selection_without_them(done: tuple[Workspace, _Log]) -> None:

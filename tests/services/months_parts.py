@@ -37,7 +37,7 @@ products:
             critic_start: 40, critic_warmup: 10, perceptual: 0.1}}
     metrics: {{pixels: 10, patches: 20}}
     selection: {{families: [lr], draws: 3, folds: 2, outer_folds: 2}}
-    promotion: {{mode: approve, clean: committed, latency_ms: 60000}}
+    promotion: {{mode: approve, clean: committed, latency_ms: 60000, min_passed: 0}}
     serving: {{poll_seconds: 1}}
     align: {{}}
     threshold: {{}}

@@ -14,7 +14,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file, write_json
 
 FILE, SCHEMA_VERSION = "taught.json", 1
-JUDGED = ("mask", "table", "audit")  # splits whose images say how good a detector is; none may teach it
+JUDGED = ("mask", "table", "threshold", "audit")  # splits whose images say how good a detector is; none may teach it
 
 
 def write_taught(folder: Path, *, normal: Sequence[str], abnormal: Sequence[str]) -> None:

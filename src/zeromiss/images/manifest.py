@@ -11,7 +11,7 @@ from zeromiss.images.workers import work
 
 SCHEMA_VERSION = 1
 FILE = "manifest.parquet"
-SPLITS = ("train", "mask", "abnormal", "table", "audit")
+SPLITS = ("train", "mask", "abnormal", "table", "threshold", "audit")
 COLUMNS = (
     "path", "sha256", "width", "height", "label", "defect_type", "part_id", "mask", "source_split", "split", "seed",
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Which image serves for what: training, the normal-variation mask, the metric table, or the locked audit.
 
-Defects may train too, for a detector that learns from them (paper 3): they are then in no other split.
+Defects may train too, for a detector that learns from them (paper 3): they are then in no other split. Others may set the
+threshold and do nothing else (`threshold.rule` umbrella).
 
 Parts are ordered by a hash of seed and name and taken from the front until a count of images is reached, so the
 draw is random, the same on every machine, and moves few images when others are added.
@@ -45,7 +46,7 @@ class Part:
 
 
 def assign_splits(images: pd.DataFrame, *, params: ManifestParams, mask: int, seed: int) -> pd.Series:
-    """Return each image's split (train, mask, abnormal, table or audit); `images` has label, defect_type, part_id, source_split.
+    """Return each image's split (train, mask, abnormal, table, threshold or audit); `images` has label, defect_type, part_id, source_split.
 
     `paper` (section 4.1): the share `train` of the normal images, among parts without any defect, trains the
     network. Of the rest of these, and of the parts with a defect, the share `audit` is locked away; `mask` of the
@@ -59,6 +60,10 @@ def assign_splits(images: pd.DataFrame, *, params: ManifestParams, mask: int, se
     The share `abnormal` of the defects teaches detectors that learn from them. It is drawn once the audit set is, which
     stays the same whatever that share is, and in the same way; the last part left that shows a type stays in the table,
     since the threshold must know that type. The table has what remains.
+
+    Before all that the share `threshold` of the parts with a defect, rounded half up to parts, is taken from the back of the order
+    whatever their type: a simple random sample, which is what the threshold's theorem is about. The audit set keeps its counts,
+    and of its parts those that were not drawn.
 
     Raises ZeromissError, naming the key to change, when there are too few normal images, or abnormal ones are asked
     for and too few can be had.
@@ -119,9 +124,9 @@ def _paper(parts: list[Part], *, params: ManifestParams, mask: int) -> dict[Key,
     audit, rest = _take(rest, share(params.audit, _normals(rest)))
     masked, rest = _take(rest, mask)
     _refuse_mask(_normals(masked), mask, "after training and audit", "manifest.train, manifest.audit or manifest.mask")
-    locked, abnormal, known = _part_defects(faulty, params)
+    aside, locked, abnormal, known = _part_defects(faulty, params)
     _refuse_few(_normals(rest + known), *_TABLE)
-    return _placed(train=train, mask=masked, abnormal=abnormal, audit=audit + locked, table=rest + known)
+    return _placed(train=train, mask=masked, abnormal=abnormal, threshold=aside, audit=audit + locked, table=rest + known)
 
 
 def _official(parts: list[Part], *, params: ManifestParams, mask: int) -> dict[Key, str]:
@@ -131,9 +136,9 @@ def _official(parts: list[Part], *, params: ManifestParams, mask: int) -> dict[K
     _refuse_few(_normals(train), *_TRAINING, "add some or lower manifest.mask")
     clean, faulty = _by_defect([part for part in parts if part.key[1] == "test"])
     audit, rest = _take(clean, share(params.audit, _normals(clean)))
-    locked, abnormal, known = _part_defects(faulty, params)
+    aside, locked, abnormal, known = _part_defects(faulty, params)
     _refuse_few(_normals(rest + known), *_TABLE)
-    return _placed(train=train, mask=masked, abnormal=abnormal, audit=audit + locked, table=rest + known)
+    return _placed(train=train, mask=masked, abnormal=abnormal, threshold=aside, audit=audit + locked, table=rest + known)
 
 
 def _by_defect(parts: list[Part]) -> tuple[list[Part], list[Part]]:
@@ -151,12 +156,13 @@ def _take(parts: list[Part], wanted: int) -> tuple[list[Part], list[Part]]:
     return parts, []
 
 
-def _part_defects(parts: list[Part], params: ManifestParams) -> tuple[list[Part], list[Part], list[Part]]:
-    """Part those with a defect that are locked away from those that teach, and from the rest, which the table gets."""
+def _part_defects(parts: list[Part], params: ManifestParams) -> tuple[list[Part], list[Part], list[Part], list[Part]]:
+    """Part those with a defect that set the threshold, those that are locked away, those that teach, and the rest, which the table gets."""
     images = sum((part.types for part in parts), Counter[str]())
-    locked, left = _take_defects(parts, shares(params.audit, images, _parts_of(parts)))
+    first = len(parts) - share(params.threshold, len(parts))
+    locked, left = _take_defects(parts[:first], shares(params.audit, images, _parts_of(parts)))
     if not params.abnormal:
-        return locked, [], left
+        return parts[first:], locked, [], left
     several = {name: count for name, count in _parts_of(left).items() if count > 1}
     wanted = shares(params.abnormal, {name: images[name] for name in several}, several)
     abnormal, _ = _take_defects([part for part in left if part.types.keys() <= several.keys()], wanted)
@@ -167,7 +173,7 @@ def _part_defects(parts: list[Part], params: ManifestParams) -> tuple[list[Part]
             f"{FEWEST} are needed: raise it, or add defects"
         )
     taken = {part.key for part in abnormal}
-    return locked, abnormal, [part for part in left if part.key not in taken]
+    return parts[first:], locked, abnormal, [part for part in left if part.key not in taken]
 
 
 def _parts_of(parts: list[Part]) -> Counter[str]:

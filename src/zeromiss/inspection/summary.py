@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from zeromiss.errors import ZeromissError
 from zeromiss.sections import first_fault
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]  # or 0
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -119,6 +120,17 @@ class CompositeFigures(_Record):
     calibration: CalibrationFigures | None = None  # missing in files made before there was one
 
 
+class Escapes(_Record):
+    """Defective parts that pass as good, at most, by the threshold's bounds; null where the line's share of defects is not known."""
+
+    defect_share: Fraction | None  # of the line's parts
+    per_million_defective: Positive
+    per_million: Positive | None  # of all parts
+    next_parts: Count
+    next_misses: Positive | None  # expected among the next parts, at the bound that holds with confidence
+    next_misses_mean: Positive | None  # the same at the bound that holds on average
+
+
 class ThresholdFigures(_Record):
     """The threshold and what is known about misses; see the statement in bundle.json."""
 
@@ -129,6 +141,8 @@ class ThresholdFigures(_Record):
     miss_rate_bound_95: Fraction
     next_defect_miss_bound: Fraction
     bound_is: Literal["descriptive", "valid"]
+    defects_behind: Count  # defective parts that the bounds rest on
+    escapes: Escapes
 
 
 class SecondsSpent(_Record):
@@ -143,7 +157,7 @@ class SecondsSpent(_Record):
 class Summary(_Record):
     """The whole file. `n_normal` and `n_defects` count the metric table's rows."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     product: str
     n_train_normal: Count
     n_normal: Count

@@ -20,6 +20,7 @@ from zeromiss.tables import stamp
 
 SCHEMA_VERSION = 1
 FILE, NATIVE_FILE, NATIVES_FILE = "table.parquet", "native.json", "native.parquet"
+THRESHOLD_FILE = "threshold.parquet"  # the same columns of the defects that set the threshold alone; only where there are any
 NATIVE_SCHEMA = 2  # of the two files of native scores: how well they rank, and the scores themselves
 CHUNK = 64  # rows written at a time
 Item, Result = TypeVar("Item"), TypeVar("Result")

@@ -23,6 +23,7 @@ class Counts:
     normals: int  # of the metric table
     defects: int  # of the metric table
     source: str  # where these numbers come from
+    threshold: int = 0  # defects that set the threshold alone
 
     @property
     def rows(self) -> int:
@@ -45,7 +46,7 @@ def count_images(product: Product, workspace: Workspace) -> Counts | None:
     entries = pd.DataFrame([asdict(entry) for entry in changed])
     split = assign_splits(entries, params=product.manifest, mask=product.manifest.mask, seed=product.seed)
     found = entries.groupby([split, "label"]).size()
-    names = ("train", "mask", "table")
+    names = ("train", "mask", "table", "threshold")
     return _counts(
         {name: {label: int(found.get((name, label), 0)) for label in ("normal", "defect")} for name in names},
         "the raw index, split as the manifest stage will",
@@ -59,4 +60,5 @@ def _counts(found: dict[str, dict[str, int]], source: str) -> Counts:
         normals=found["table"]["normal"],
         defects=found["table"]["defect"],
         source=source,
+        threshold=found["threshold"]["defect"],
     )

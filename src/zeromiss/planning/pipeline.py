@@ -41,7 +41,7 @@ _PIXELS = 2  # whose crops the trial of the mode `crops` measures
 class Extraction:
     """The metric table on paper."""
 
-    images: int  # to be redrawn: those of the table and of the mask
+    images: int  # to be redrawn: those of the table, of the mask and those that set the threshold
     rows: int
     columns: int
     table_bytes: int  # as written
@@ -62,7 +62,7 @@ def plan_extraction(product: Product, counts: Counts, one_core: Device) -> Extra
     """Return what measuring the product's images takes; `one_core` is this machine on one thread."""
     columns = len(feature_columns(Vqgan.name, masked=product.metrics.fixed_position))
     each = repaint_seconds(product, one_core) + measure_seconds(product)
-    images = counts.rows + counts.mask
+    images = counts.rows + counts.mask + counts.threshold
     return Extraction(
         images=images,
         rows=counts.rows,

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import binomtest, mannwhitneyu, permutation_test, rankdata
 
 from zeromiss.images.words import counted
+from zeromiss.registry.hardest import Hardest
 from zeromiss.registry.verdict import AuditVerdict, Criterion
 
 _DRAWS, _BATCH = 9_999, 500  # permutations where scores are tied: the smallest p-value is 1/10,000
@@ -72,15 +73,35 @@ def better_than_chance(verdicts: Sequence[AuditVerdict], limit: float) -> Criter
     return Criterion(name="better_than_chance", value=value, limit=limit, passed=value <= limit, sentence=sentence)
 
 
-def some_normals_pass(normals: Sequence[AuditVerdict]) -> Criterion:
-    """At least one normal audit image is passed as good: a model that passes none saves nobody a look."""
-    name, rate = "some_normals_pass", false_positive_rate(normals)
-    if rate is None:
-        return Criterion(name=name, value=None, limit=1.0, passed=False, sentence="the audit set holds no normal images to pass")
-    sentence = f"{len(normals) - alarms(normals)} of {len(normals)} normal audit images pass as good"
-    if rate == 1.0:
-        sentence = f"all {len(normals)} normal audit images raise a false alarm, so the model saves nobody a look"
-    return Criterion(name=name, value=rate, limit=1.0, passed=rate < 1.0, sentence=sentence)
+def enough_normals_pass(verdicts: Sequence[AuditVerdict], min_passed: float, *, confidence: float | None, hardest: Hardest | None) -> Criterion:
+    """The share of good parts that pass is at least `min_passed`, in [0, 1]: a model that alarms on nearly everything saves nobody a look.
+
+    A part passes when all of its images do. `confidence`: of the lower bound (Clopper and Pearson's, one-sided) that is compared where there is
+    a champion to fall back on; None: the share itself is. No part at all that passes is refused whatever `min_passed`. `hardest`: what
+    the training data says of the defects that cost the alarms, None where nothing is known of them.
+    """
+    name, (passing, parts) = "enough_normals_pass", good_parts(verdicts)
+    if not parts:
+        return Criterion(name=name, value=None, limit=min_passed, passed=False, sentence="the audit set holds no normal images to pass")
+    value, share = passing / parts, f"{100 * passing / parts:.1f} %"
+    if confidence is not None:
+        value = float(binomtest(passing, parts, alternative="greater").proportion_ci(confidence, method="exact").low)
+        share += f"; with {100 * confidence:g} % confidence at least {100 * value:.1f} %"
+    passed = passing > 0 and value >= min_passed
+    sentence = f"{passing} of {counted(parts, 'good part')} in the audit set pass ({share}), promotion.min_passed asks for {100 * min_passed:g} %"
+    if not passing:
+        sentence = f"all {counted(parts, 'good part')} in the audit set raise a false alarm, so the model saves nobody a look"
+    if not passed:
+        sentence += f"; {hardest.sentence()}" if hardest else ""
+        sentence += "; zeromiss labels PRODUCT shows the defects to look at first"
+    return Criterion(name=name, value=value, limit=min_passed, passed=passed, sentence=sentence)
+
+
+def good_parts(verdicts: Sequence[AuditVerdict]) -> tuple[int, int]:
+    """Return how many parts without a defect had all of their images passed as good, and how many such parts there are."""
+    parts = {verdict.part for verdict in verdicts} - {verdict.part for verdict in verdicts if verdict.label == "defect"}
+    alarmed = {verdict.part for verdict in verdicts if not verdict.normal}
+    return len(parts - alarmed), len(parts)
 
 
 def no_more_alarms(normals: Sequence[AuditVerdict], champion: Sequence[AuditVerdict] | None, level: float) -> Criterion:

@@ -49,7 +49,7 @@ def judge(
         conditions.all_judged(challenger),
         conditions.enough(found.n_parts, min_audit_defects),
         conditions.not_worn(found.looks, audit_uses, worn_out=found.worn_out),
-        *_of_scores(challenger, champion, chance, release.alarm_level),
+        *_of_scores(challenger, champion, chance, confidence, release),
         *release_criteria.of(release, challenger, champion),
     )
     refusal = refusal_chance(found.n_parts, threshold_defects) if defects and threshold_defects else None
@@ -92,15 +92,16 @@ def refusal_chance(audit_defects: int, threshold_defects: int) -> float:
 
 
 def _of_scores(
-    challenger: Sequence[AuditVerdict], champion: Sequence[AuditVerdict] | None, chance: float, alarm_level: float
+    challenger: Sequence[AuditVerdict], champion: Sequence[AuditVerdict] | None, chance: float, confidence: float, release: Release
 ) -> tuple[Criterion, ...]:
     """Return the conditions that the model's own scores decide."""
     normals = [verdict for verdict in challenger if verdict.label == "normal"]
+    sure = None if champion is None else confidence
     return (
         conditions.none_missed([verdict for verdict in challenger if verdict.label == "defect"]),
         conditions.better_than_chance(challenger, chance),
-        conditions.some_normals_pass(normals),
-        conditions.no_more_alarms(normals, champion, alarm_level),
+        conditions.enough_normals_pass(challenger, release.min_passed, confidence=sure, hardest=release.hardest),
+        conditions.no_more_alarms(normals, champion, release.alarm_level),
     )
 
 

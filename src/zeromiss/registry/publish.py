@@ -21,6 +21,7 @@ from zeromiss.params import Product
 from zeromiss.registry.card import card
 from zeromiss.registry.events import move_alias, user
 from zeromiss.registry.facts import provenance
+from zeromiss.registry.hardest import hardest_tag
 from zeromiss.registry.normals import log_normals
 from zeromiss.registry.seal import MODEL, listing, log_seal
 from zeromiss.registry.source import log_source
@@ -216,8 +217,8 @@ def requirements() -> list[str]:
 def version_tags(product: Product, workspace: Workspace) -> dict[str, str]:
     """Return what a registered version says of itself: where it came from, by whom, its threshold and its runs."""
     tags = provenance(product.name, workspace) | {BY_TAG: user(), HOST_TAG: socket.gethostname()}
-    threshold = read_json(workspace.bundle(product.name) / SUMMARY, schema_version=SUMMARY_VERSION)["threshold"]
-    tags |= {f"threshold.{key}": str(value) for key, value in threshold.items()}
+    summary = read_json(workspace.bundle(product.name) / SUMMARY, schema_version=SUMMARY_VERSION)
+    tags |= {f"threshold.{key}": str(value) for key, value in summary["threshold"].items() if not isinstance(value, dict)} | hardest_tag(summary)
     changes = workspace.manifest(product.name) / LABELS_FILE
     if changes.is_file():
         tags["labels"] = read_json(changes, schema_version=LABELS_VERSION)["sentence"] or "as the raw images came"

@@ -24,6 +24,7 @@ NAMES = {
     "manifest.parquet": "manifest", "model.safetensors": "weights", "history.parquet": "training curves", TABLE: "metric table",
     "mask.safetensors": "mask", "candidates.parquet": "candidates", "oof.parquet": "out-of-fold scores", "families.json": "families",
     CLASSIFIER: "classifier", "threshold.json": "threshold", MANIFEST: "bundle.json",
+    "threshold.parquet": "table of defects put aside", "threshold_set.parquet": "scores of defects put aside",
 }  # fmt: skip
 _APART = frozenset({"files", "versions"})  # of bundle.json: every file is compared itself, versions belong to the machine
 

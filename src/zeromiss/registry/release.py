@@ -9,6 +9,7 @@ from zeromiss.inspection.shadow import count
 from zeromiss.params import Product
 from zeromiss.registry.decisions import CHAMPION_KINDS, Log
 from zeromiss.registry.facts import NONE
+from zeromiss.registry.hardest import read_hardest
 from zeromiss.registry.publish import BUNDLE_TAG
 from zeromiss.registry.release_criteria import Release
 from zeromiss.registry.source import COMPLETE, MISSING
@@ -28,6 +29,7 @@ def find_release(
     tags, number = version.tags, str(version.version)
     return Release(
         alarm_level=product.promotion.alarm_level,
+        min_passed=product.promotion.min_passed,
         latency_ms=product.promotion.latency_ms,
         clean=product.promotion.clean,
         report_needed=product.promotion.report,
@@ -38,6 +40,7 @@ def find_release(
         data=_known(tags, "data.md5"),
         report=_reported(client, product.name, workspace, version),
         withdrawn=withdrawn(log, number),
+        hardest=read_hardest(tags),
         shadow=None if champion is None else count(workspace.shadow(product.name), champion, number),
     )
 

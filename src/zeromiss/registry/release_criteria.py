@@ -8,6 +8,7 @@ import numpy as np
 
 from zeromiss.images.words import counted
 from zeromiss.inspection.shadow import ShadowCount
+from zeromiss.registry.hardest import Hardest
 from zeromiss.registry.verdict import AuditVerdict, Criterion
 
 _SHARE = 0.95  # of the images that must be judged within the limit
@@ -19,10 +20,12 @@ class Release:
 
     `commit`, `data`: the commit and the hash of the raw images, None where there is none; `dirty`: whether the tree
     differed from the commit; `complete`: whether what is stored suffices to make it again, `missing`: what does not.
-    None stands for not known. `withdrawn`: why it was taken out of service, empty where it was not.
+    None stands for not known. `withdrawn`: why it was taken out of service, empty where it was not. `hardest`: the defects that
+    cost the most false alarms on its metric table.
     """
 
     alarm_level: float = 0.05
+    min_passed: float = 0.2
     latency_ms: float | None = None
     clean: Literal["any", "stored", "committed"] = "any"
     report_needed: bool = False
@@ -33,6 +36,7 @@ class Release:
     data: str | None = None
     report: bool = False
     withdrawn: str = ""
+    hardest: Hardest | None = None
     shadow: ShadowCount | None = None
 
 

@@ -81,11 +81,8 @@ def advice(criteria: Sequence[Criterion], chance: float | None, *, fewest: int, 
         yield from _after_misses(chance)
     if "better_than_chance" in failed:
         yield _against_chance(failed["better_than_chance"])
-    if "some_normals_pass" in failed and failed["some_normals_pass"].value is not None:
-        yield (
-            "look at the known defects with the lowest scores, which set the threshold: a wrong label or a defect that cannot be seen at "
-            "this size pulls it below every normal part"
-        )
+    if "enough_normals_pass" in failed and failed["enough_normals_pass"].value is not None:
+        yield from _after_alarms()
     if "false_alarms" in failed:
         yield "train longer, or add normal images like those that raise a new false alarm"
     yield from (text for name, text in _OF_RELEASE.items() if name in failed)
@@ -101,6 +98,16 @@ def _after_misses(chance: float | None) -> Iterable[str]:
     )
     if chance is not None:
         yield f"do not redraw the split until it passes: a good model is refused with probability {chance:.0%} on sets of this size"
+
+
+def _after_alarms() -> Iterable[str]:
+    """Yield what to do about good parts that raise an alarm."""
+    yield (
+        "look at the known defects with the lowest scores, which set the threshold: zeromiss labels PRODUCT shows them, the costliest first; "
+        "a wrong label or a defect that cannot be seen at this size pulls the threshold below normal parts (--set FILE=normal mends a label)"
+    )
+    yield "take better pictures of parts with such defects (light, angle, a larger size in params.yaml), if a person cannot see them either"
+    yield "add normal images: what is normal for this product is learned from them; a lower promotion.min_passed accepts more alarms"
 
 
 def _against_chance(criterion: Criterion) -> str:

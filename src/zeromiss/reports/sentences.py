@@ -12,7 +12,7 @@ from zeromiss.reports.facts import InUse
 from zeromiss.reports.families import percent
 from zeromiss.reports.words import whole
 from zeromiss.threshold.review_time import review_seconds
-from zeromiss.threshold.statement import placement
+from zeromiss.threshold.statement import on_the_line, placement
 
 NOT_COMPUTED = "This run was made before it was computed: run the product again."
 NO_HONEST = (
@@ -66,7 +66,12 @@ def threshold(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Return where the threshold lies, what its rule guarantees and under which assumption, as heading and text."""
     if "guarantee" not in facts:  # of a run made before rules said so
         return [("In words", facts["statement"])]
-    return [("Where it lies", placement(facts)), ("What the rule guarantees", facts["guarantee"]), ("What it assumes", facts["assumption"])]
+    return [
+        ("Where it lies", placement(facts)),
+        ("What the rule guarantees", facts["guarantee"]),
+        ("What that means on the line", on_the_line(facts)),
+        ("What it assumes", facts["assumption"]),
+    ]
 
 
 def opened(gate: dict[str, Any]) -> str:

@@ -92,7 +92,7 @@ def _threshold(threshold: dict[str, Any], statement: str) -> str:
     """Return the threshold with its bounds and what they are worth."""
     facts = (
         f"Threshold: {threshold['value']:.6g} (rule {threshold['rule']}, from {threshold['n_defects']} defects, "
-        f"{threshold['n_candidates']} candidates compared). Bounds, {threshold['bound_is']}: "
+        f"{threshold['n_candidates']} candidates compared). Bounds, {threshold['bound_is']}, by {threshold['defects_behind']} defective parts: "
         f"miss rate {percent(threshold['miss_rate_bound_95'])} % at 95 % confidence; next defect missed with probability "
         f"{percent(threshold['next_defect_miss_bound'])} %."
     )

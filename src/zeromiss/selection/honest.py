@@ -14,6 +14,7 @@ from zeromiss.selection.folds import Fold, search_folds
 from zeromiss.selection.resample import check_neighbours, is_imbalanced
 from zeromiss.selection.select import select
 from zeromiss.selection.source import Source
+from zeromiss.selection.threshold_set import ThresholdSet
 from zeromiss.stage_params import SelectionParams
 
 COLUMNS = ("repeat", "fold", "path", "part_id", "label", "defect_type", "family", "probability", "threshold")
@@ -38,13 +39,16 @@ def outer_folds(source: Source, params: SelectionParams, seed: int) -> list[tupl
     return found
 
 
-def judge_outer_folds(source: Source, params: SelectionParams, seed: int) -> pd.DataFrame | None:
+def judge_outer_folds(
+    source: Source, params: SelectionParams, seed: int, *, threshold_set: ThresholdSet | None = None
+) -> pd.DataFrame | None:
     """Return one row an outer-judged image, with the columns COLUMNS; None where `params.outer_repeats` is 0.
 
     `family` is the winner of the inner part, `probability` (of a defect, in [0, 1]) what it says of the outer
     image, `threshold` the lowest probability of a defect of the inner part. That pool comes from the inner search folds:
     leaving out one part at a time in each outer fold would cost as much as the paper's protocol each time.
-    Raises ZeromissError as `outer_folds` and `select` do.
+    `threshold_set`: defects outside of `source`, which each fold's classifier scores too. Raises ZeromissError as `outer_folds` and
+    `select` do.
     """
     if not params.outer_repeats:
         return None
@@ -53,6 +57,8 @@ def judge_outer_folds(source: Source, params: SelectionParams, seed: int) -> pd.
         outer_folds(source, params, seed), desc="honest protocol", unit="outer fold", dynamic_ncols=True
     ):
         inner, outer = select(source.take(training), params, seed, pool="folds"), source.take(judged)
+        if threshold_set is not None:
+            threshold_set.score(inner.classifier, repeat=repeat, fold=number)
         tables.append(
             outer.facts[["path", "part_id", "label", "defect_type"]].assign(
                 repeat=repeat,

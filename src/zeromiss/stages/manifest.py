@@ -14,8 +14,10 @@ from zeromiss.images.reference import write_alignment
 from zeromiss.images.split import assign_splits
 from zeromiss.images.validate import check_images
 from zeromiss.params import Product
+from zeromiss.stage_params import ThresholdParams
 from zeromiss.stages.base import RunLog
 from zeromiss.tables import write_table
+from zeromiss.threshold.umbrella import check_umbrella
 from zeromiss.workspace import Workspace
 
 
@@ -34,6 +36,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         read_facts(raw, entries), labels.read_changes(workspace.labels(product.name)), file=workspace.labels(product.name)
     )
     split = _split(facts, product, docs=docs, folder=folder)
+    _check_threshold_set(facts[split == "threshold"], product.threshold)
     rows = manifest_rows(facts, split, seed=product.seed)
     counts = count(rows)
     reference = _reference(product, rows, raw, log)
@@ -54,6 +57,12 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         print(f"labels: {relabelled['sentence']}")
     print(f"shortcuts: {found['sentence']}")
     return {"counts": counts}
+
+
+def _check_threshold_set(rows: pd.DataFrame, params: ThresholdParams) -> None:
+    """Refuse too few defects for the rule umbrella before anything is trained."""
+    if params.rule == "umbrella":
+        check_umbrella(rows.loc[rows["label"] == "defect", "part_id"].nunique(), params)
 
 
 def _log_labels(relabelled: dict[str, Any], file: Path, log: RunLog) -> None:
@@ -95,10 +104,11 @@ def count(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 def sentence(counts: dict[str, dict[str, int]]) -> str:
     """Say in one line what the splits hold."""
-    train, mask, abnormal, table, audit = (counts[split] for split in SPLITS)
+    train, mask, abnormal, table, threshold, audit = (counts[split] for split in SPLITS)
     teach = f"{abnormal['defect']} defects teach what to redraw, " if abnormal["defect"] else ""
+    aside = f"{threshold['defect']} defects set the threshold and do nothing else, " if threshold["defect"] else ""
     return (
         f"manifest: {train['normal']} normal images train, {mask['normal']} make the mask, {teach}{table['normal']} and "
-        f"{table['defect']} defects are the metric table, {audit['normal']} and {audit['defect']} defects are locked "
+        f"{table['defect']} defects are the metric table, {aside}{audit['normal']} and {audit['defect']} defects are locked "
         "away"
     )

@@ -1,4 +1,4 @@
-"""Stage `metrics`: every detector measures every image of the split `table`, into one table of columns.
+"""Stage `metrics`: every detector measures every image of the split `table`, into one table of columns, and defects of the split `threshold` into another.
 
 Everything runs on the CPU, where an inspection runs too: the threshold is the lowest defect's score, so
 the scores behind it must be the very bits an inspection gives.
@@ -32,8 +32,8 @@ from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.ranking import PixelRanking, average_precision, fpr_at_zero_missed, image_auroc
 from zeromiss.metrics.stack import Stack, stack_of
 from zeromiss.metrics.table import (
-    FILE, NATIVE_FILE, NATIVE_SCHEMA, NATIVES_FILE, SCHEMA_VERSION, mask_file, measured, read_tensor, variation_file,
-    write_rows,
+    FILE, NATIVE_FILE, NATIVE_SCHEMA, NATIVES_FILE, SCHEMA_VERSION, THRESHOLD_FILE, mask_file, measured, read_tensor,
+    variation_file, write_rows,
 )  # fmt: skip
 from zeromiss.metrics.variation import save_variation
 from zeromiss.params import Product
@@ -58,7 +58,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     manifest = read_table(workspace.manifest(product.name) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION)
     table = _table_rows(manifest, product.name)
     folders = {name: workspace.detector(product.name, name) for name in product.detectors}
-    refuse_taught_images(folders, manifest, raw, opened=("mask", "table"))
+    refuse_taught_images(folders, manifest, raw, opened=("mask", "table", "threshold"))
     detectors = [load_detector(folder) for folder in folders.values()]
     staging = Staging(target)
     staging.recover()
@@ -75,6 +75,9 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         frame = read_table(staging.folder / FILE, schema_version=SCHEMA_VERSION)
         docs = workspace.quality(product.name) / "metrics"
         check_table(frame, features=stack.columns, images=len(table), docs=docs)
+        aside = manifest[(manifest["split"] == "threshold") & (manifest["label"] == "defect")]
+        if len(aside):
+            _measure_aside(product, workspace, aside, stack, masks, reader, folder=staging.folder)
         write_table(staging.folder / NATIVES_FILE, natives, schema_version=NATIVE_SCHEMA)
         alone = _seconds_alone(stack, table, reader, raw=raw)
         ranked = {
@@ -172,6 +175,27 @@ def _measure_table(
 
     write_rows(folder / FILE, rows(), features=stack.columns)
     return pd.DataFrame(natives), rankings
+
+
+def _measure_aside(
+    product: Product,
+    workspace: Workspace,
+    aside: pd.DataFrame,
+    stack: Stack,
+    masks: Mapping[str, Tensor],
+    reader: ImageReader,
+    *,
+    folder: Path,
+) -> None:
+    """Write and check the table of the defects that set the threshold and do nothing else: no figure of a detector counts them."""
+    counted = (
+        _here(aside, stack, {}, reader, raw=workspace.raw(product.name))
+        if active_session() is None
+        else _there(product, workspace, aside, masks, {}, folder=folder)
+    )
+    write_rows(folder / THRESHOLD_FILE, (one.row for one in counted), features=stack.columns)
+    frame = read_table(folder / THRESHOLD_FILE, schema_version=SCHEMA_VERSION)
+    check_table(frame, features=stack.columns, images=len(aside), docs=workspace.quality(product.name) / "metrics_threshold")
 
 
 def _here(

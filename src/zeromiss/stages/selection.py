@@ -12,18 +12,21 @@ from zeromiss.files import write_json
 from zeromiss.images.staging import Staging
 from zeromiss.params import Product
 from zeromiss.selection import calibration
+from zeromiss.selection import threshold_set as threshold_sets
 from zeromiss.selection.honest import judge_outer_folds, outer_folds
 from zeromiss.selection.honest_rates import honest_figures
 from zeromiss.selection.search import Candidate
 from zeromiss.selection.select import Selection, select
 from zeromiss.selection.source import Source, read_source
 from zeromiss.selection.store import save_classifier
+from zeromiss.selection.threshold_set import ThresholdSet
 from zeromiss.stages.base import RunLog
 from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
 
 SCHEMA_VERSION = 1  # of every file of this stage
 TABLE_VERSION = 1  # of the metric table
+THRESHOLD_TABLE = "threshold.parquet"  # the same of the defects that set the threshold alone
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> None:
@@ -34,10 +37,13 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     start = time.perf_counter()
     table = read_table(workspace.metrics(product.name) / "table.parquet", schema_version=TABLE_VERSION)
     source = read_source(table, product.selection.detectors)
+    threshold_set = _threshold_set(workspace, product.name, source)
     outer_folds(source, product.selection, product.seed)  # refuses before the search what the honest protocol would refuse after it
     selection = select(source, product.selection, product.seed)
     selected = time.perf_counter()
-    outer = judge_outer_folds(source, product.selection, product.seed)
+    outer = judge_outer_folds(source, product.selection, product.seed, threshold_set=threshold_set)
+    if threshold_set is not None:
+        threshold_set.score(selection.classifier)
     folder = workspace.selection(product.name)
     facts = {
         "seconds": time.perf_counter() - start,
@@ -60,12 +66,22 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
         write_json(staging.folder / calibration.FILE, calibrated, schema_version=calibration.SCHEMA_VERSION)
         if outer is not None:
             write_table(staging.folder / "outer.parquet", outer, schema_version=SCHEMA_VERSION)
+        if threshold_set is not None:
+            write_table(staging.folder / threshold_sets.FILE, threshold_set.rows(), schema_version=SCHEMA_VERSION)
         staging.swap()
     log.metrics({name: calibrated[name] for name in ("brier_raw", "brier_calibrated")})
     log.artifact(folder / calibration.FILE)
     if outer is not None:
         log.artifact(folder / "outer.parquet")
+    if threshold_set is not None:
+        log.artifact(folder / threshold_sets.FILE)
     _report(selection, folder, log)
+
+
+def _threshold_set(workspace: Workspace, name: str, source: Source) -> ThresholdSet | None:
+    """Return the defects that set the threshold alone, None where the product has none."""
+    path = workspace.metrics(name) / THRESHOLD_TABLE
+    return ThresholdSet(read_table(path, schema_version=TABLE_VERSION), list(source.features.columns)) if path.exists() else None
 
 
 def _write(folder: Path, source: Source, selection: Selection, facts: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from zeromiss.workspace import Workspace
 
 SCHEMA_VERSION = 1
 SELECTION_VERSION = 1  # of the files of the selection stage
+OUTER, ASIDE = "outer.parquet", "threshold_set.parquet"  # what the outer folds judged; scores of defects put aside for the threshold
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> None:
@@ -29,7 +30,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     pool = pool[pool["family"] == families["winner"]]
     if pool.empty:
         raise ZeromissError(f"{source / 'oof.parquet'} has no row of the winner {families['winner']!r}: run the selection stage anew")
-    outer = _outer(workspace, product.name)
+    outer, aside = (_optional(workspace, product.name, name) for name in (OUTER, ASIDE))
     facts = threshold_facts(
         y_N=(pool["label"] == "defect").to_numpy(dtype=np.int64),
         probability_N=pool["probability"].to_numpy(dtype=np.float64),
@@ -38,6 +39,8 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
         params=product.threshold,
         n_candidates=families["n_candidates"],
         outer=outer,
+        aside=aside,
+        inspection=product.inspection,
     )
     target = workspace.threshold(product.name) / "threshold.json"
     write_json(target, facts, schema_version=SCHEMA_VERSION)
@@ -45,13 +48,14 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     write_json(target.with_name(price.FILE), hardest, schema_version=price.SCHEMA_VERSION)
     named = ("value", "miss_rate_bound_95", "next_defect_miss_bound", "n_defects", "n_candidates", "defects_behind")
     log.metrics({f"threshold.{name}": float(facts[name]) for name in named})
+    log.metrics({f"threshold.escapes.{name}": float(value) for name, value in facts["escapes"].items() if value is not None})
     log.metrics({f"fpr_without_{k}_hardest": one["fpr"] for k, one in hardest["prices"].items()})
     log.tags({f"threshold.{name}": facts[name] for name in ("bound_is", "guarantee", "assumption", "statement")})
     log.artifact(target)
     log.artifact(target.with_name(price.FILE))
 
 
-def _outer(workspace: Workspace, name: str) -> pd.DataFrame | None:
-    """Return what the outer folds judged, None where the honest protocol was left out."""
-    path = workspace.selection(name) / "outer.parquet"
+def _optional(workspace: Workspace, product: str, name: str) -> pd.DataFrame | None:
+    """Return a table of the selection, None where it has none: no honest protocol, or no defects put aside for the threshold."""
+    path = workspace.selection(product) / name
     return read_table(path, schema_version=SELECTION_VERSION) if path.exists() else None

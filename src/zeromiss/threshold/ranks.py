@@ -21,6 +21,7 @@ from scipy.stats import binom
 from zeromiss.errors import ZeromissError
 
 ROUNDING = 1e-9  # relative: 0.29 * 100 is 28.999999999999996
+PARTS_PER_MILLION = 1e6
 SHARES_A_FOLD = 2  # of the doubt of a bound on pooled outer folds
 
 
