@@ -59,5 +59,5 @@ def write_real_bundle(folder, images, *, threshold=THRESHOLD, family="nb", maske
         detectors={"vqgan": folder / "vqgan"}, classifier=folder / "classifier.skops", masks={"vqgan": folder / "mask.safetensors"} if masked else {},
     )  # fmt: skip
     target = folder / "bundle"
-    pack(target, contents, finish=lambda draft: write_json(draft / "summary.json", {"threshold": threshold}, schema_version=2))
+    pack(target, contents, finish=lambda draft: write_json(draft / "summary.json", {"threshold": threshold}, schema_version=3))
     return target

@@ -57,7 +57,7 @@ def write_bundle(workspace, *, files, value=0.5, accuracy=0.9, **more):
     threshold = {"value": value, "rule": "zfn", "statement": "what it guarantees"}
     (folder / "bundle.json").write_text(json.dumps({"schema_version": 1, "threshold": threshold, "files": listed, **more}))
     summary = {
-        "schema_version": 2, "threshold": THRESHOLD | {"value": value}, "detectors": {"vqgan": {"image_auroc": 0.7, "pro": None}},
+        "schema_version": 3, "threshold": THRESHOLD | {"value": value}, "detectors": {"vqgan": {"image_auroc": 0.7, "pro": None}},
         "composite": {"family": "lr", "image_auroc": 0.95, "paper": {"std": RATES, "zfn": RATES | {"accuracy": accuracy}}},
     }  # fmt: skip
     (folder / "summary.json").write_text(json.dumps(summary))

@@ -24,7 +24,7 @@ def version(tiny, tracked, tmp_path):
         folder = tracked.bundle("tiny")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "bundle.json").write_text(json.dumps({"schema_version": 1, "content": content}))
-        (folder / "summary.json").write_text(json.dumps({"schema_version": 2} | SUMMARY))
+        (folder / "summary.json").write_text(json.dumps({"schema_version": 3} | SUMMARY))
         found = publish.register(tiny, tracked)
         if judged:
             client = prepare(tracked)

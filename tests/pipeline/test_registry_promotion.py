@@ -50,7 +50,7 @@ def bundle(tracked, monkeypatch):
         folder = tracked.bundle("tiny")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "bundle.json").write_text(json.dumps({"schema_version": 1, "scores": scores}))
-        (folder / "summary.json").write_text(json.dumps({"schema_version": 2} | SUMMARY))
+        (folder / "summary.json").write_text(json.dumps({"schema_version": 3} | SUMMARY))
 
     return write
 
@@ -217,7 +217,7 @@ def test_a_worn_out_audit_set_promotes_nobody(tiny, tracked, bundle, audit):
 @pytest.mark.parametrize(("rule", "chance"), [("zfn", 3 / 12), ("margin", None)])
 def test_a_good_models_chance_of_refusal_is_told_of_the_lowest_score_only(tiny, tracked, bundle, audit, rule, chance):
     bundle(**GOOD)
-    summary = {"schema_version": 2, "threshold": SUMMARY["threshold"] | {"rule": rule}}
+    summary = {"schema_version": 3, "threshold": SUMMARY["threshold"] | {"rule": rule}}
     (tracked.bundle("tiny") / "summary.json").write_text(json.dumps(summary))
     assert ask(tiny, tracked)["chance_of_refusal"] == chance
 

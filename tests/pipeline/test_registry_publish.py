@@ -43,7 +43,7 @@ def fake(tracked):
         folder = tracked.bundle("tiny")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "bundle.json").write_text(json.dumps({"schema_version": 1, "word": word}))
-        (folder / "summary.json").write_text(json.dumps({"schema_version": 2, "threshold": THRESHOLD}))
+        (folder / "summary.json").write_text(json.dumps({"schema_version": 3, "threshold": THRESHOLD}))
 
     write("first")
     return write

@@ -25,7 +25,7 @@ def register(tiny, tracked):
         folder = tracked.bundle("tiny")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "bundle.json").write_text(json.dumps({"schema_version": 1, "word": word}))
-        (folder / "summary.json").write_text(json.dumps({"schema_version": 2, "threshold": THRESHOLD}))
+        (folder / "summary.json").write_text(json.dumps({"schema_version": 3, "threshold": THRESHOLD}))
         return publish.register(tiny, tracked).version
 
     return one

@@ -91,7 +91,7 @@ def test_a_bundle_of_the_second_alone_holds_nothing_of_the_first(alone: Workspac
     assert record.detectors == ALONE and record.masked == ()
     assert not [name for name in record.files if "vqgan" in name]
     assert {name.split(".")[0] for name in record.features} == set(ALONE)
-    summary = read_json(alone.bundle("toy") / "summary.json", schema_version=2)
+    summary = read_json(alone.bundle("toy") / "summary.json", schema_version=3)
     assert set(summary["detectors"]) == set(TOGETHER)  # what was measured is told all the same
 
 
