@@ -11,7 +11,8 @@ from zeromiss.reports.examples import GAP, save_jpeg
 from zeromiss.reports.facts import Codebook, Gallery, InUse, Metric, ReportFacts, Shown
 from zeromiss.reports.figures import (
     code_use, influence_bars, reliability_curve, roc_curve, save_figure, score_distributions, training_curves,
-)  # fmt: skipfrom zeromiss.threshold.detection_by_size import curve_facts
+)  # fmt: skip
+from zeromiss.threshold.detection_by_size import curve_facts
 from zeromiss.threshold.roc import roc_points
 
 HARDEST = {

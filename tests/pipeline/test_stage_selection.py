@@ -84,13 +84,13 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, _Log]:
 
 
 def test_the_files_are_complete(done: tuple[Workspace, _Log]) -> None:
-    """Six files of the selection, two of the threshold, nothing half-written beside them."""
+    """Seven files of the selection, four of the threshold, nothing half-written beside them."""
     workspace, _ = done
     folder = workspace.selection("toy")
-    names = ["calibration.json", "candidates.parquet", "classifier.skops", "families.json", "features.json", "oof.parquet"]
+    names = ["calibration.json", "candidates.parquet", "classifier.skops", "families.json", "features.json", "oof.parquet", "unseen_types.json"]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert [path.name for path in folder.parent.iterdir()] == ["toy"]
-    assert sorted(path.name for path in workspace.threshold("toy").iterdir()) == ["hardest.json", "threshold.json"]
+    assert sorted(path.name for path in workspace.threshold("toy").iterdir()) == ["curves.json", "hardest.json", "roc.json", "threshold.json"]
 
 
 def test_every_draw_is_in_the_candidates(done: tuple[Workspace, _Log]) -> None:
@@ -153,7 +153,10 @@ def test_what_is_logged(done: tuple[Workspace, _Log]) -> None:
     assert all(np.isfinite(value) for value in log.numbers.values())
     assert log.numbers["threshold.value"] == facts["value"]
     assert log.names["winner"] in (*FAMILIES, VOTE) and log.names["threshold.bound_is"] == "descriptive"
-    assert log.files == ["calibration.json", "candidates.parquet", "oof.parquet", "families.json", "threshold.json", "hardest.json"]
+    assert log.files == [
+        "calibration.json", "unseen_types.json", "candidates.parquet", "oof.parquet", "families.json",
+        "threshold.json", "hardest.json", "curves.json", "roc.json",
+    ]  # fmt: skip
 
 
 def test_a_second_run_gives_the_same_tables(done: tuple[Workspace, _Log], tmp_path: Path) -> None:

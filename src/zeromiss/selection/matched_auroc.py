@@ -4,9 +4,12 @@ Only pairs within one stratum count (see `zeromiss.images.strata`). A score that
 to 0.5 there. Axes: R repeats, N images, D defects, M normals, B draws.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from zeromiss.selection.honest_rates import CONFIDENCE, Interval
 
@@ -47,6 +50,30 @@ def matched_auroc(y_N: np.ndarray, score_RN: np.ndarray, stratum_N: np.ndarray, 
         n_pairs=int(same_DM.sum()),
         pair_share=float(same_DM.mean()),
     )
+
+
+def matched_scores(scores: Mapping[str, pd.DataFrame], properties: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the figures of each score by its name, and of `properties`; None where no image has a stratum.
+
+    scores: indexed by path, one column a repeat; properties: content of properties.parquet. `properties` are the log-odds by
+    trivial properties alone: what they keep over matched pairs is what the strata leave of a shortcut.
+    """
+    strata = properties.dropna(subset="stratum").set_index("path")
+    if strata.empty:
+        return None
+    found = {}
+    for name, frame in (dict(scores) | {"properties": strata[["log_odds"]]}).items():
+        own = strata.loc[strata.index.intersection(frame.index)]
+        y_N, stratum_N = (own["group"] == "defect").to_numpy(dtype=np.int64), own["stratum"].to_numpy(dtype=np.int64)
+        score_RN = frame.loc[own.index].to_numpy(dtype=np.float64).T
+        found[name] = asdict(matched_auroc(y_N, score_RN, stratum_N, own["part_id"].to_numpy()))
+    return found
+
+
+def native_scores(natives: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return each detector's native score as `matched_scores` takes it; natives: columns path, label and one a detector."""
+    by_path = natives.set_index("path").drop(columns="label")
+    return {str(name): by_path[[name]] for name in by_path}
 
 
 def part_weights(y_N: np.ndarray, part_N: np.ndarray, draws: int, seed: int) -> np.ndarray:

@@ -4,13 +4,12 @@ Good parts passed (`passed`), AUROC over matched pairs (`matched`), probability 
 repeats, N images, D defects.
 """
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from zeromiss.selection.matched_auroc import MatchedAuroc, matched_auroc
+from zeromiss.selection.matched_auroc import matched_scores, native_scores
 from zeromiss.selection.out_of_fold import NESTED, OutOfFold
 from zeromiss.threshold.detection_by_size import curve_facts
 from zeromiss.threshold.passed import passed_facts
@@ -23,44 +22,18 @@ def curves_facts(scores: OutOfFold, natives: pd.DataFrame, properties: pd.DataFr
     """Return the content of curves.json.
 
     natives: columns path, label and one of native scores a detector; properties: path, part_id, group and stratum of the
-    images whose trivial properties were read; sizes: path and side in pixels of marked defects, may be empty.
+    images whose trivial properties were read (properties.parquet); sizes: path and side in pixels of marked defects, may be empty.
     """
+    composite = pd.DataFrame(scores.relative_RN.T, index=scores.facts["path"])
     return {
         "protocol": scores.protocol,
         "repeats": len(scores.relative_RN),
         "n_defects": int((scores.y_N == 1).sum()),
         "n_normals": int((scores.y_N == 0).sum()),
         "passed": passed_facts(scores),
-        "matched": matched_facts(scores, natives, properties),
+        "matched": matched_scores({"composite": composite} | native_scores(natives), properties),
         "by_size": size_facts(scores, sizes) if len(sizes) else None,
     }
-
-
-def matched_facts(scores: OutOfFold, natives: pd.DataFrame, properties: pd.DataFrame) -> dict[str, Any] | None:
-    """Return the AUROC over all pairs and matched ones of each score; None without strata.
-
-    Scores: `composite`, each detector's native one by its name, and `properties`, the log-odds by trivial properties alone:
-    what it keeps over matched pairs is what ten strata leave of the shortcut.
-    """
-    strata = properties.dropna(subset="stratum").set_index("path")
-    if strata.empty:
-        return None
-    composite = pd.DataFrame(scores.relative_RN.T, index=scores.facts["path"])
-    native = natives.set_index("path").drop(columns="label")
-    systems = {"composite": composite, "properties": strata[["log_odds"]]} | {name: native[[name]] for name in native}
-    return {name: asdict(matched_of(frame, strata)) for name, frame in systems.items()}
-
-
-def matched_of(scores: pd.DataFrame, strata: pd.DataFrame) -> MatchedAuroc:
-    """Return the figures of scores, one column a repeat, on the images that have a stratum; both are indexed by path."""
-    both = strata.index.intersection(scores.index)
-    own = strata.loc[both]
-    return matched_auroc(
-        (own["group"] == "defect").to_numpy(dtype=np.int64),
-        scores.loc[both].to_numpy(dtype=np.float64).T,
-        own["stratum"].to_numpy(dtype=np.int64),
-        own["part_id"].to_numpy(),
-    )
 
 
 def size_facts(scores: OutOfFold, sizes: pd.DataFrame) -> dict[str, Any]:
