@@ -66,7 +66,7 @@ def test_a_score_that_tells_the_lamp_alone_falls_towards_chance_and_one_that_tel
     own = matched_auroc(y_N, strata.log_odds_N, strata.stratum_N, np.arange(len(y_N)))
     assert own.auroc.mean == pytest.approx(strata.auc) and own.matched.mean == pytest.approx(by_lamp.matched.mean, abs=0.03)
     assert strata.auc == pytest.approx(by_lamp.auroc.mean, abs=0.02) and by_lamp.auroc.mean > 0.82
-    assert by_lamp.matched.mean < 0.65  # ten strata leave some of it
+    assert by_lamp.matched.mean == pytest.approx(0.61, abs=0.02)  # ten strata leave some of it, as docs/curves.md says
     assert by_defect.matched.mean == pytest.approx(by_defect.auroc.mean, abs=0.04)
 
 
