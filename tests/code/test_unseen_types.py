@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
+from zeromiss.params import read_params, resolve_product
+from zeromiss.planning.pipeline import count_fits
 from zeromiss.selection.source import Source
 from zeromiss.selection.unseen_types import MOST_TYPES, parts_of_types, unseen_types
 from zeromiss.stage_params import SelectionParams
@@ -70,6 +72,15 @@ def test_each_part_counts_once_in_the_interval() -> None:
     exact = binomtest(10, 10).proportion_ci(0.95, method="exact")
     assert (entry["defect_type"], entry["n_defects"], entry["n_parts"]) == ("dent", 20, 10)
     assert (entry["low"], entry["high"]) == pytest.approx((exact.low, exact.high))
+
+
+@pytest.mark.parametrize("name", ["solar_cell", "pcba"])
+def test_it_costs_less_than_a_tenth_of_the_selection(repository, name: str) -> None:
+    """The most types there can be, against all fits of the product's selection on 400 images."""
+    params = resolve_product(read_params(repository / "params.yaml"), name, origin=repository / "params.yaml").selection
+    small = params.model_copy(update={"draws": params.unseen_type_draws, "outer_repeats": 0})
+    each = count_fits(small, 0) + len(params.searched) * params.folds
+    assert 0 < MOST_TYPES * each < 0.1 * count_fits(params, 400)
 
 
 @pytest.mark.parametrize(
