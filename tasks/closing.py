@@ -9,6 +9,7 @@ def closing_words(product: str, root: str, *, record: str, page: str | None, ins
     from tasks.registry import read_gate
     from tasks.tracking import page_command
     from zeromiss.files import read_json
+    from zeromiss.images.shortcuts import SCHEMA_VERSION as SHORTCUTS
     from zeromiss.inspection.summary import SCHEMA_VERSION
     from zeromiss.reports.terminal import render
     from zeromiss.workspace import Workspace
@@ -19,7 +20,7 @@ def closing_words(product: str, root: str, *, record: str, page: str | None, ins
         summary=read_json(bundle / "summary.json", schema_version=SCHEMA_VERSION),
         families=read_json(workspace.selection(product) / "families.json", schema_version=1),
         statement=read_json(bundle / "bundle.json", schema_version=1)["threshold"]["statement"],
-        shortcuts=read_json(shortcuts, schema_version=1) if shortcuts.is_file() else None,
+        shortcuts=read_json(shortcuts, schema_version=SHORTCUTS) if shortcuts.is_file() else None,
         promotion=read_gate(record),
         inspected=inspected,
         report=page,

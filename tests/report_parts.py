@@ -2,14 +2,18 @@
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from zeromiss.registry.attach import Standing
 from zeromiss.inspection.overlay import REDRAWN
+from zeromiss.reports.curves_figures import detection_by_size, roc_with_passed
 from zeromiss.reports.examples import GAP, save_jpeg
 from zeromiss.reports.facts import Codebook, Gallery, InUse, Metric, ReportFacts, Shown
 from zeromiss.reports.figures import (
     code_use, influence_bars, reliability_curve, roc_curve, save_figure, score_distributions, training_curves,
 )  # fmt: skip
+from zeromiss.threshold.detection_by_size import curve_facts
+from zeromiss.threshold.roc import roc_points
 
 HARDEST = {
     "protocol": "nested cross-validation",
@@ -41,6 +45,24 @@ LABELS = {
     "confirmed": [],
     "sentence": "1 label changed (1 to normal), 1 unsure image set aside, in no split; by Ann Lee, Bo",
 }  # fmt: skip
+PASSED = {
+    "PG0": {"missed": 0.0, "mean": 0.5, "low": 0.0, "high": 0.625, "std": 0.1768},
+    "PG2": {"missed": 0.02, "mean": 0.5, "low": 0.0, "high": 0.625, "std": 0.1768},
+    "PG5": {"missed": 0.05, "mean": 0.75, "low": 0.25, "high": 0.875, "std": 0.0},
+}
+MATCHED = {
+    "auroc": {"mean": 0.9375, "low": 0.8, "high": 1.0}, "matched": {"mean": 0.875, "low": 0.625, "high": 1.0},
+    "n_defects": 4, "n_normals": 8, "n_pairs": 8, "pair_share": 0.25,
+}  # fmt: skip
+UNSEEN = {
+    "types": [{"defect_type": "scratch", "n_defects": 5, "n_parts": 5, "found": 4, "share": 0.8, "low": 0.2836, "high": 0.9949, "family": "lr", "fpr": 0.375}],
+    "skipped": [{"defect_type": "bridge", "why": "1 parts, at least 5 are needed"}],
+    "sentence": "",
+}
+SIZES = {
+    "zero missed": {"missed": 0.0, "a50": None, "a90": None, "a90_95": None, "sentence": "all 4 marked defects are found, however small"},
+    "5 % false alarms": {"missed": 1.5, "a50": 6.25, "a90": 9.5, "a90_95": 14.75, "sentence": ""},
+}
 SUMMARY = {
     "schema_version": 3,
     "product": "toy",
@@ -54,6 +76,7 @@ SUMMARY = {
             "fpr_at_zero_missed": 0.75,
             "pixel_auroc": None,
             "pro": None,
+            "matched": MATCHED | {"auroc": {"mean": 0.9, "low": 0.7, "high": 1.0}, "matched": None, "n_pairs": 0, "pair_share": 0.0},
         }
     },
     "composite": {
@@ -64,7 +87,12 @@ SUMMARY = {
             "zfn": {"accuracy": 10 / 12, "precision": 4 / 6, "fpr": 0.25, "fnr": 0.0},
         },
         "hardest": HARDEST,
+        "passed": PASSED,
+        "matched": MATCHED,
+        "unseen_types": UNSEEN,
+        "by_size": {"n_defects": 4, "curves": SIZES},
     },
+    "properties": MATCHED | {"auroc": {"mean": 0.9063, "low": 0.75, "high": 1.0}, "matched": {"mean": 0.5625, "low": 0.25, "high": 0.75}},
     "threshold": {
         "value": 0.1711,
         "rule": "zfn",
@@ -121,6 +149,7 @@ SHORTCUT = "brightness alone tells defects from normal images with AUC 0.94: a d
 SHORTCUTS = {
     "limit": 0.8,
     "split_limit": 0.65,
+    "together_auc": 0.9063,
     "checked": [CHECKED, CHECKED | {"property": "file_size", "question": "split", "auc": 0.5, "low": 0.5, "high": 0.61, "found": False}],
     "findings": [CHECKED | {"sentence": SHORTCUT, "pairs": [{"a": "images/d.png", "b": "images/n.png", "value_a": 0.25, "value_b": 0.5}]}],
     "sentence": SHORTCUT,
@@ -190,9 +219,15 @@ def draw_figures(folder):
     names = [f"vqgan.patch.{metric}.sum{tail}" for metric in ("ssim", "fid", "cosine", "euclidean", "hamming") for tail in (".masked", "")]
     steps = np.arange(25, 1501, 25)
     history = pd.DataFrame({"step": steps, "loss": 1 / steps, "pixel": 0.2 / steps, "codes_alive": np.minimum(1.0, steps / 400)})
+    labels, scores = np.repeat([0, 1], [160, 120]), np.concatenate((normal, defect))
+    side = rng.uniform(3, 60, 40)
+    found = {name: (rng.uniform(0, 1, 40) < expit(-6 + slope * np.log(side))).astype(float) for name, slope in (("zero missed", 6), ("5 % false alarms", 2.5))}
+    sizes = {"side": side, "found": found, "curves": {name: curve_facts(side, found_D) for name, found_D in found.items()}}
     drawn = {
         "distributions": score_distributions(normal, defect, 0.1711),
-        "roc": roc_curve(np.repeat([0, 1], [160, 120]), np.concatenate((normal, defect)), float(defect.min())),
+        "roc": roc_curve(labels, scores, float(defect.min())),
+        "roc-passed": roc_with_passed({"repeats": [roc_points(labels, scores), roc_points(labels, scores**2)], "plain": None}, PASSED),
+        "by-size": detection_by_size(sizes),
         "influence": influence_bars(pd.DataFrame({"mean": np.linspace(0.3, 0.01, 10), "std": 0.01}, index=names)),
         "codebook": code_use(np.arange(64)),
         "curves-vqgan": training_curves(history, ["loss", "pixel", "codes_alive"]),

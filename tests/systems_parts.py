@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from zeromiss.selection.composites import fast_members, judge_systems, systems
+from zeromiss.selection.matched_auroc import matched_scores, native_scores
 from zeromiss.stage_params import SelectionParams
 
 SECONDS = {"vqgan": 0.2, "padim": 0.05, "cpcae": 0.06}
@@ -57,9 +58,11 @@ def content_of(folder, *, product="toy", speed=2.0):
         again = entry | {"image_auroc": entry["image_auroc"] - 0.1}
         seeds = [entry, again] if name == "padim" else [entry]
         detectors[name] = {"title": name.upper(), "source": "paper 1, section 3"} | with_spread(seeds)
+    properties = table[["path", "part_id"]].assign(group=table["label"], stratum=np.arange(len(table)) % 3, log_odds=0.0)
     cheapest = min(SECONDS, key=SECONDS.get)
     fast = {name: {"base": base, "members": list(fast_members(SECONDS, base, speed))} for name, base in (("fast_stack", cheapest), ("first_stack", "vqgan"))}
     return {
-        "product": product, "seed": 0, "size": 64, "table": "cd" * 32, "n_normals": NORMALS, "n_defects": DEFECTS, "detectors": detectors,
+        "product": product, "seed": 0, "size": 64, "table": "cd" * 32, "n_normals": NORMALS, "n_defects": DEFECTS, "matched": matched_scores(native_scores(natives), properties),
+        "detectors": detectors,
         "composites": found_composites(folder, speed=speed), "fast": {"limit": speed} | fast,
     }  # fmt: skip

@@ -25,6 +25,16 @@ def unaligned(workspace: Workspace, product: str) -> None:
     write_alignment(workspace.alignment(product), AlignParams(), raw=workspace.raw(product), reference=None, size=64)
 
 
+def read_traits(workspace: Workspace, product: str) -> None:
+    """Write the trivial properties of the images of a product's manifest, as the manifest stage does."""
+    from zeromiss.images import manifest, shortcuts
+    from zeromiss.tables import read_table, write_table
+
+    rows = read_table(workspace.manifest(product) / manifest.FILE, schema_version=manifest.SCHEMA_VERSION)
+    found = shortcuts.read_properties(rows, workspace.raw(product))
+    write_table(workspace.manifest(product) / shortcuts.PROPERTIES_FILE, found, schema_version=shortcuts.PROPERTIES_SCHEMA)
+
+
 def git_and_dvc(root: Path, *, dvc: bool = True) -> Path:
     """Make a repository of a folder: one commit of what lies in it and is not ignored."""
     (root / ".gitignore").write_text(GITIGNORE)

@@ -152,6 +152,7 @@ class SelectionParams(Section):
     smote_neighbors: int = Field(default=5, ge=1)
     outer_folds: int = Field(default=5, ge=2)  # of the honest protocol
     outer_repeats: int = Field(default=0, ge=0)  # 0: the honest protocol is left out
+    unseen_type_draws: int | None = Field(default=3, ge=1)  # draws of a family in each search that leaves one type of defect out; null: none is left out
     jobs: int = -1
 
     @property

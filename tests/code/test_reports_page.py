@@ -77,7 +77,7 @@ def test_the_markup_is_whole_and_every_link_leads_somewhere(page):
     assert found.faults == [] and found.open == []
     assert len(set(found.ids)) == len(found.ids)
     assert {link[1:] for link in found.links} == set(found.ids)
-    assert len(found.ids) == 13
+    assert len(found.ids) == 14
 
 
 def test_nothing_is_fetched_and_every_picture_has_words(page):
@@ -87,7 +87,7 @@ def test_nothing_is_fetched_and_every_picture_has_words(page):
     assert "<script" not in page and "@import" not in page and "url(" not in page
     assert "http" not in re.sub(r'"data:[^"]*"', "", page)
     images = re.findall(r"<img [^>]*>", page)
-    assert len(images) == 6 + 4 * 4 + 2 + 4  # figures, panels, a pair of pictures, the hardest defects
+    assert len(images) == 8 + 4 * 4 + 2 + 4  # figures, panels, a pair of pictures, the hardest defects
     assert re.findall(r'alt="(\w+: images/[dn].png)"', page) == ["defect: images/d.png", "normal: images/n.png"]  # which is which
     assert all(re.search(r'alt="[^"]{8,}"', image) for image in images)
 
@@ -218,6 +218,26 @@ def test_what_the_hardest_defects_cost(page):
     assert "4. images/d4.png · scratch score 0.8 FPR to catch it: 0 % " in text and "zeromiss labels toy" in text
 
 
+def test_the_curves(page):
+    text = words(page)
+    assert "PG0 0 % 50 % (0 to 62.5) 17.68 PG2 2 % 50 % (0 to 62.5) 17.68 PG5 5 % 75 % (25 to 87.5) 0" in text
+    assert "composite score 0.9375 0.8750 (0.6250 to 1.0000) 8 (25 %) vqgan 0.9000 no such pair 0 (0 %)" in text
+    assert "trivial properties alone 0.9063 0.5625 (0.2500 to 0.7500) 8 (25 %)" in text
+    assert "the composite score's AUROC of 0.9375 is 0.8750 over them" in text  # where the shortcut check speaks
+    assert "scratch 5 4 of 5 80 % (28.36 to 99.49) 37.5 % LR" in text
+    assert "Not left out: bridge (1 parts, at least 5 are needed)." in text
+    assert "zero missed 4 0.0 - - - all 4 marked defects are found, however small" in text
+    assert "5 % false alarms 4 1.5 6.2 9.5 14.8" in text
+
+
+def test_what_the_curves_cannot_say_is_told(facts, folder):
+    nothing = {"types": [], "skipped": [], "sentence": "the defects are of one type, crack: no type can be left out"}
+    composite = facts.summary["composite"] | {"matched": None, "unseen_types": nothing, "by_size": None}
+    text = words(render_page(facts.model_copy(update={"summary": facts.summary | {"composite": composite}}), folder, STANDING))
+    assert "The defects are of one type, crack: no type can be left out." in text
+    assert "no defect of the table has a mask that marks it" in text and "fewer than two parts of a label" in text
+
+
 def test_labels_that_people_changed_are_told_with_name_and_reason(page, facts, folder):
     text = words(page)
     assert "1 label changed (1 to normal), 1 unsure image set aside, in no split; by Ann Lee, Bo." in text
@@ -270,7 +290,7 @@ def test_facts_come_back_as_written(facts, tmp_path):
     [
         ('"product": "toy"', '"product": 3', "product: input should be a valid string"),
         ('"mean": 0.3,', '"mean": "far",', "influence.0.mean: input should be a valid number"),
-        ('"schema_version": 3', '"schema_version": 9', "has schema version 9"),
+        ('"schema_version": 4', '"schema_version": 9', "has schema version 9"),
         ('"bundle"', '"bundel"', "bundle: field required"),
         ('"product": "toy",', "", "product: field required"),
         ("{", "", "is not valid JSON"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.report_parts import FAMILIES, GATE, HARDEST, HONEST, SHORTCUTS, STATEMENT, SUMMARY
+from tests.report_parts import FAMILIES, GATE, HARDEST, HONEST, SHORTCUTS, SIZES, STATEMENT, SUMMARY
 from zeromiss.reports.families import best_figures, family_rows, percent
 from zeromiss.reports.terminal import WIDTH, families_table, render
 
@@ -63,6 +63,15 @@ def test_the_whole_text_exactly():
         "None of the 4 known defects scores below 0.1711; this describes these 4 and promises nothing of\n"
         "others.\n"
         "\n"
+        "Good parts passed when 0, 2, 5 % of the defects are missed (nested cross-validation, mean of 2\n"
+        "  repeats): PG0 50 % (0 to 62.5), PG2 50 % (0 to 62.5), PG5 75 % (25 to 87.5).\n"
+        "Image AUROC over all pairs -> over pairs alike by their trivial properties: composite score 0.9375\n"
+        "  -> 0.8750 (0.6250 to 1.0000); vqgan 0.9000 -> no such pair; trivial properties alone 0.9063 ->\n"
+        "  0.5625 (0.2500 to 0.7500).\n"
+        "Defects of a type that the selection never saw: scratch, 4 of 5 found (28.36 to 99.49 %).\n"
+        "Detection by size, zero missed: All 4 marked defects are found, however small.\n"
+        "Detection by size, 5 % false alarms: a50 6.2 px, a90 9.5 px, a90/95 14.8 px.\n"
+        "\n"
         "False alarms if the k hardest of 4 defects were not there (nested cross-validation, mean of 2\n"
         "repeats):\n"
         "  k                0       1       2       3\n"
@@ -118,6 +127,19 @@ def test_the_price_says_where_it_has_no_outer_folds_to_rest_on():
     found = text(summary=SUMMARY | {"composite": SUMMARY["composite"] | {"hardest": one}})
     assert "(leave-one-out scores of the classifier in use, which was chosen on them: there are no outer folds):" in " ".join(found.split())
     assert "  FPR (%)         50\nSee whether" in found
+
+
+def test_what_no_curve_says_is_told_in_a_sentence():
+    nothing = {"types": [], "skipped": [], "sentence": "the defects are of one type, crack: no type can be left out"}
+    flat = SIZES["5 % false alarms"] | {"a90_95": None, "sentence": "the data bound a90 by no size"}
+    changed = {"matched": None, "unseen_types": nothing, "by_size": {"n_defects": 4, "curves": {"zero missed": flat}}}
+    summary = SUMMARY | {"composite": SUMMARY["composite"] | changed, "detectors": {}, "properties": None}
+    found = " ".join(text(summary=summary).split())
+    assert "Unseen defect types: The defects are of one type, crack: no type can be left out." in found
+    assert "Detection by size, zero missed: a50 6.2 px, a90 9.5 px, no a90/95, since the data bound a90 by no size." in found
+    assert "trivial properties" not in found
+    unmarked = SUMMARY | {"composite": SUMMARY["composite"] | {"by_size": None}}
+    assert "Detection by size" not in text(summary=unmarked)
 
 
 def test_a_shortcut_is_a_warning_and_none_is_silence():

@@ -1,9 +1,10 @@
 """How small defects are by their masks, and which maps of a backbone suit them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from zeromiss.errors import ZeromissError
-from zeromiss.images.defect_size import smallest_defect, strides_for
+from zeromiss.images.defect_size import defect_side, smallest_side, strides_for
 
 
 def marked(*squares):
@@ -15,14 +16,18 @@ def marked(*squares):
 
 
 def test_a_defect_is_as_large_as_its_largest_region():
-    assert smallest_defect([marked(3, 9)]) == 9.0
-    assert smallest_defect([]) is None and smallest_defect([np.zeros((8, 8), bool)]) is None
+    assert defect_side(marked(3, 9)) == 9.0
+    assert defect_side(np.zeros((8, 8), bool)) is None
+    oblong_HW = np.zeros((64, 64), bool)
+    oblong_HW[:2, :32] = True
+    assert defect_side(oblong_HW) == 8.0  # the square root of 64 pixels
 
 
 def test_one_speck_among_many_does_not_decide():
-    sides = [1] + [10] * 19
-    assert smallest_defect([marked(side) for side in sides]) == pytest.approx(np.quantile(sides, 0.1)) == 10.0
-    assert smallest_defect([marked(2), marked(10)]) == pytest.approx(2.8)
+    sides = [1.0] + [10.0] * 19
+    assert smallest_side(pd.DataFrame({"side": sides})) == pytest.approx(np.quantile(sides, 0.1)) == 10.0
+    assert smallest_side(pd.DataFrame({"side": [2.0, 10.0]})) == pytest.approx(2.8)
+    assert smallest_side(pd.DataFrame({"side": []})) is None
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_the_same_raw_folder_gives_the_same_manifest(product: Product, workspace
     for _ in range(2):
         manifest.run(product, workspace, NoLog())
         outcomes.append({path.name: sha256_file(path) for path in workspace.manifest("part").rglob("*.*")})
-    assert outcomes[0] == outcomes[1] and set(outcomes[0]) == {"manifest.parquet", "counts.json", "labels.json", "shortcuts.json", "align.json"}
+    assert outcomes[0] == outcomes[1] and set(outcomes[0]) == {"manifest.parquet", "counts.json", "labels.json", "shortcuts.json", "properties.parquet", "align.json"}
 
 
 def test_unseen_normal_images_are_put_aside_in_no_fixed_position_either(

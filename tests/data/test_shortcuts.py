@@ -18,7 +18,7 @@ from zeromiss.images import shortcuts
 from zeromiss.images.pcba.board import draw_board
 from zeromiss.images.pcba.defects import DEFECTS
 from zeromiss.images.raw import Entry, index_text
-from zeromiss.images.shortcuts import find_shortcuts
+from zeromiss.images.shortcuts import find_shortcuts, read_properties
 from zeromiss.images.telling import auc_interval, tell
 from zeromiss.images.traits import picture_traits, read
 from zeromiss.params import Product
@@ -44,7 +44,7 @@ def found(boards: dict[str, list[np.ndarray]], tmp_path: Path) -> Callable[..., 
     """Write the boards, changed by group, and look for shortcuts; `save` gives the format's options by group."""
 
     def look(change: Change = lambda group, image: image, *, suffix: str = ".png", save: Callable[[str], dict] = lambda group: {}) -> dict:
-        return find_shortcuts(written(boards, tmp_path, change, suffix, save), tmp_path, limits=LIMITS)
+        return find_shortcuts(read_properties(written(boards, tmp_path, change, suffix, save), tmp_path), limits=LIMITS)
 
     return look
 
@@ -160,8 +160,8 @@ def test_time_stamps_are_read_and_found(found: Callable[..., dict]) -> None:
 def test_audit_images_are_never_read(boards: dict, tmp_path: Path) -> None:
     rows = written(boards, tmp_path, lambda group, image: image, ".png", lambda group: {})
     unseen = [{**dict(rows.iloc[0]), "path": "images/not_there.png", "split": split, "part_id": split} for split in ("audit", "mask")]
-    with_audit = find_shortcuts(pd.concat([rows, pd.DataFrame(unseen)], ignore_index=True), tmp_path, limits=LIMITS)
-    assert with_audit == find_shortcuts(rows, tmp_path, limits=LIMITS)
+    with_audit = read_properties(pd.concat([rows, pd.DataFrame(unseen)], ignore_index=True), tmp_path)
+    pd.testing.assert_frame_equal(with_audit, read_properties(rows, tmp_path))
 
 
 @pytest.fixture
@@ -172,7 +172,8 @@ def grey(tmp_path: Path) -> Callable[..., dict]:
         for path, _, _, value in images:
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             Image.new("L", (32, 32), value).save(tmp_path / path)
-        return find_shortcuts(pd.DataFrame([row(tmp_path, path, group, part) for path, group, part, _ in images]), tmp_path, limits=LIMITS)
+        rows = pd.DataFrame([row(tmp_path, path, group, part) for path, group, part, _ in images])
+        return find_shortcuts(read_properties(rows, tmp_path), limits=LIMITS)
 
     return look
 
@@ -275,5 +276,5 @@ def test_an_official_split_of_darker_test_images_is_told(
     (raw / "index.csv").write_text(index_text(entries))
     manifest.run(make_product(manifest={"split": "official", "mask": 0, "audit": 0.1}), workspace, NoLog())
     told = json.loads((workspace.manifest("part") / "shortcuts.json").read_text())
-    assert told["schema_version"] == 1 and ("brightness", "split") in names(told)
+    assert told["schema_version"] == 2 and ("brightness", "split") in names(told)
     assert capsys.readouterr().out.splitlines()[-1] == f"shortcuts: {told['sentence']}"

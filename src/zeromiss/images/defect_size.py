@@ -3,10 +3,11 @@
 Sizes are in pixels of the image as inspected. Axes: H, W pixels.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from zeromiss.errors import ZeromissError
 from zeromiss.images import manifest as manifests
@@ -15,6 +16,7 @@ from zeromiss.params import Product
 from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
+FILE, SCHEMA_VERSION = "defect_sizes.parquet", 1  # of the metrics stage: path and side of each marked defect of the table
 SMALL = 0.1  # quantile of the sides that counts as the smallest: a single speck must not decide
 FINE, USUAL = 4, 8  # pixels a cell of the finer map
 CELLS = 1.5  # cells of the finer usual map that a defect must be wide for it to do
@@ -26,11 +28,17 @@ def product_strides(product: Product, workspace: Workspace, available: Sequence[
     `available`: the strides of the backbone's maps; without masks defects count as large. Raises ZeromissError for a
     backbone with fewer than two maps.
     """
+    return strides_for(smallest_side(defect_sizes(product, workspace)), available)
+
+
+def defect_sizes(product: Product, workspace: Workspace) -> pd.DataFrame:
+    """Return `path` and `side` in pixels (see `defect_side`) of each defect of the split `table` that a mask marks, as it is inspected."""
     raw, reader = workspace.raw(product.name), open_reader(workspace.alignment(product.name), product.size)
     manifest = read_table(workspace.manifest(product.name) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION)
     marked = manifest[(manifest["split"] == "table") & (manifest["label"] == "defect") & manifest["mask"].notna()]
-    masks = (reader.read_mask(raw / mask, of=raw / path) for path, mask in zip(marked["path"], marked["mask"], strict=True))
-    return strides_for(smallest_defect(masks), available)
+    sides = [(path, defect_side(reader.read_mask(raw / mask, of=raw / path))) for path, mask in zip(marked["path"], marked["mask"], strict=True)]
+    sizes = pd.DataFrame({"path": [path for path, _ in sides], "side": [side for _, side in sides]})
+    return sizes.astype({"path": "object", "side": "float64"}).dropna(ignore_index=True)
 
 
 def strides_for(side: float | None, available: Sequence[int]) -> tuple[int, int]:
@@ -47,15 +55,16 @@ def strides_for(side: float | None, available: Sequence[int]) -> tuple[int, int]
     return ordered[first], ordered[first + 1]
 
 
-def smallest_defect(masks: Iterable[np.ndarray]) -> float | None:
-    """Return the `SMALL` quantile of the defects' sides in pixels; None without a mask.
+def smallest_side(sizes: pd.DataFrame) -> float | None:
+    """Return the `SMALL` quantile of the column `side`, in pixels; None without a row."""
+    return float(np.quantile(sizes["side"], SMALL)) if len(sizes) else None
+
+
+def defect_side(mask_HW: np.ndarray) -> float | None:
+    """Return a defect's side in pixels, None where the mask marks nothing.
 
     A defect is as large as its largest connected region (8 neighbours), since finding that one finds it; its side is the
     square root of the region's area.
     """
-    sides = []
-    for mask_HW in masks:
-        count, _, statistics, _ = cv2.connectedComponentsWithStats(mask_HW.astype(np.uint8), connectivity=8)
-        if count > 1:
-            sides.append(float(statistics[1:, cv2.CC_STAT_AREA].max()) ** 0.5)
-    return float(np.quantile(sides, SMALL)) if sides else None
+    count, _, statistics, _ = cv2.connectedComponentsWithStats(mask_HW.astype(np.uint8), connectivity=8)
+    return float(statistics[1:, cv2.CC_STAT_AREA].max()) ** 0.5 if count > 1 else None

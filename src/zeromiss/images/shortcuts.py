@@ -8,6 +8,9 @@ A property is found where its AUC lies above the question's limit and the interv
 prove that a detector uses it; it tells where to look. Of the second question nothing excuses an answer, since both
 groups are normal; of the first a defect may that darkens the whole part: each has a limit of its own.
 
+All properties together put the table's images into strata (`zeromiss.images.strata`), within which scores are compared
+later on: how far a detector ranks right where the properties are alike.
+
 Not asked: file numbers, which sources give after sorting by label, and the time at which a file was written, which
 is that of ingest. Folders are asked for labels only, and where one at least holds both: otherwise they are the labels.
 """
@@ -20,12 +23,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from zeromiss.images.strata import Strata, strata_of
 from zeromiss.images.telling import Telling, tell
 from zeromiss.images.traits import Traits
 from zeromiss.images.workers import work
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE = "shortcuts.json"
+PROPERTIES_FILE, PROPERTIES_SCHEMA = "properties.parquet", 1
+KEYS = ("path", "part_id", "group", "stratum", "log_odds")  # the columns of properties.parquet that are no properties
 CONFIDENCE = 0.95  # of all intervals together
 SAMPLE = 500  # images of a group that are looked at: more would hardly narrow the intervals
 PAIRS = 3
@@ -58,25 +64,50 @@ class Check(Telling):
     found: bool
 
 
-def find_shortcuts(rows: pd.DataFrame, raw: Path, *, limits: Mapping[Question, float]) -> dict[str, Any]:
-    """Return the content of shortcuts.json for the manifest's rows; image paths in it are relative to `raw`.
+def read_properties(rows: pd.DataFrame, raw: Path) -> pd.DataFrame:
+    """Return the content of properties.parquet for the manifest's rows: KEYS and one column a property, see `properties`.
 
-    Of each group the images of lowest SHA-256 are looked at, at most `SAMPLE`. All intervals hold together with
-    95 % confidence: the doubt is divided among them (Bonferroni). `limits`: AUCs in [0.5, 1], one a question.
+    Of each group (defect, normal: both of the table; train) the images of lowest SHA-256 are looked at, at most
+    `SAMPLE`. `stratum` and `log_odds` (of a defect): the table's images' by all properties but the folder, which is made of
+    labels; missing for training images, and for all where a label has fewer than two parts. Paths are relative to `raw`.
     """
     seen = _sample(rows)
     traits = work("zeromiss.images.traits:read", [str(raw / path) for path in seen["path"]], title="look for shortcuts", unit="image")
     values = properties(seen, pd.DataFrame(traits, columns=Traits._fields, index=seen.index))
+    table = (seen["group"] != "train").to_numpy()
+    strata = _strata(seen, values)
+    stratum, log_odds = pd.Series(pd.NA, index=seen.index, dtype="Int64"), pd.Series(np.nan, index=seen.index)
+    if strata is not None:
+        stratum[table], log_odds[table] = strata.stratum_N, strata.log_odds_N
+    return seen[["path", "part_id", "group"]].assign(stratum=stratum, log_odds=log_odds).join(values).reset_index(drop=True)
+
+
+def find_shortcuts(seen: pd.DataFrame, *, limits: Mapping[Question, float]) -> dict[str, Any]:
+    """Return the content of shortcuts.json for images with their properties, `seen` (see `read_properties`).
+
+    All intervals hold together with 95 % confidence: the doubt is divided among them (Bonferroni). `together_auc`: how
+    well all properties tell defects from normal images, None without strata. `limits`: AUCs in [0.5, 1], one a question.
+    """
+    values = seen.drop(columns=list(KEYS))
+    strata = _strata(seen, values)
     asked = [(name, question) for name in values for question in limits if _can_ask(seen, values[name], question)]
     checks = [_check(seen, values[name], question, doubt=(1.0 - CONFIDENCE) / len(asked), limit=limits[question]) for name, question in asked]
     findings = [_finding(seen, values[check.property], check) for check in sorted(checks, key=lambda check: -check.low) if check.found]
     return {
         "limit": limits["label"],
         "split_limit": limits["split"],
+        "together_auc": None if strata is None else strata.auc,
         "checked": [_entry(check) for check in checks],
         "findings": findings,
         "sentence": _sentence(checks, findings, limits),
     }
+
+
+def _strata(seen: pd.DataFrame, values: pd.DataFrame) -> Strata | None:
+    """Return the strata of the table's images by all properties that no label went into."""
+    table = seen["group"] != "train"
+    y_N = (seen.loc[table, "group"] == "defect").to_numpy(dtype=np.int64)
+    return strata_of(values[table].drop(columns="folder", errors="ignore"), y_N, seen.loc[table, "part_id"].astype(str).to_numpy(dtype=object))
 
 
 def properties(seen: pd.DataFrame, traits: pd.DataFrame) -> pd.DataFrame:

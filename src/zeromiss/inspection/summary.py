@@ -12,6 +12,7 @@ from zeromiss.sections import first_fault
 
 SCHEMA_VERSION = 3
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]  # or 0
 Count = Annotated[int, Field(ge=0)]
@@ -23,6 +24,25 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Interval(_Record):
+    """A mean over outer folds, or repeats, with its 95 % interval."""
+
+    mean: Fraction
+    low: Fraction
+    high: Fraction
+
+
+class MatchedAuroc(_Record):
+    """The image AUROC over all pairs of a defect and a normal image, and over those alike by their trivial properties."""
+
+    auroc: Interval
+    matched: Interval | None  # null where no stratum of like properties holds both labels
+    n_defects: Count
+    n_normals: Count
+    n_pairs: Count  # that are matched
+    pair_share: Fraction  # of all pairs
+
+
 class DetectorFigures(_Record):
     """A detector's native score on the table: the mean distance of the q patches, masked where the mask is on."""
 
@@ -31,6 +51,7 @@ class DetectorFigures(_Record):
     fpr_at_zero_missed: Fraction
     pixel_auroc: Fraction | None  # null where there are no defect masks
     pro: Fraction | None
+    matched: MatchedAuroc | None  # null where there are no strata
 
 
 class Rates(_Record):
@@ -55,14 +76,6 @@ class CalibrationFigures(_Record):
     brier: Fraction
     brier_calibrated: Fraction
     helps: bool
-
-
-class Interval(_Record):
-    """A mean over outer folds with its 95 % interval."""
-
-    mean: Fraction
-    low: Fraction
-    high: Fraction
 
 
 class HonestProtocol(_Record):
@@ -109,6 +122,59 @@ class HardestDefects(_Record):
     defects: tuple[HardDefect, ...]
 
 
+class Passed(Interval):
+    """The share of good parts that pass when at most the share `missed` of the defects is missed, mean over repeats."""
+
+    missed: Fraction
+    std: Fraction | None  # over repeats; null for a single one
+
+
+class UnseenType(_Record):
+    """What is found of a type of defect by a classifier that was chosen without it, at the zero-miss threshold of the others."""
+
+    defect_type: str
+    n_defects: Count
+    n_parts: Count
+    found: Count
+    share: Fraction
+    low: Fraction
+    high: Fraction
+    family: str
+    fpr: Fraction  # of normal images, out of fold
+
+
+class SkippedType(_Record):
+    """A type of defect that was not left out, and why."""
+
+    defect_type: str
+    why: str
+
+
+class UnseenTypes(_Record):
+    """Types of defects left out one at a time; `sentence` says why where there is none."""
+
+    types: tuple[UnseenType, ...]
+    skipped: tuple[SkippedType, ...]
+    sentence: str
+
+
+class SizeCurve(_Record):
+    """Sizes in pixels that are found with 50 and 90 % probability; null where the data fix none, and `sentence` says why."""
+
+    missed: Finite  # marked defects that are missed, the mean over repeats
+    a50: Finite | None
+    a90: Finite | None
+    a90_95: Finite | None  # upper end of the one-sided 95 % interval of a90
+    sentence: str
+
+
+class DetectionBySize(_Record):
+    """Probability of detection by the size of marked defects, by threshold; see threshold/detection_by_size.py."""
+
+    n_defects: Count
+    curves: dict[str, SizeCurve]
+
+
 class CompositeFigures(_Record):
     """The composite score of the winning family."""
 
@@ -117,6 +183,10 @@ class CompositeFigures(_Record):
     paper: PaperProtocol
     honest: HonestProtocol | None = None  # null where the protocol was left out; summaries made before have no such key
     hardest: HardestDefects
+    passed: dict[str, Passed]  # PG0, PG2 and PG5
+    matched: MatchedAuroc | None  # null where there are no strata
+    unseen_types: UnseenTypes
+    by_size: DetectionBySize | None  # null where there are no defect masks
     calibration: CalibrationFigures | None = None  # missing in files made before there was one
 
 
@@ -164,6 +234,7 @@ class Summary(_Record):
     n_defects: Count
     detectors: dict[str, DetectorFigures]
     composite: CompositeFigures
+    properties: MatchedAuroc | None  # of the trivial properties alone; null where there are no strata
     threshold: ThresholdFigures
     seconds: SecondsSpent
 

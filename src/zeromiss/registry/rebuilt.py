@@ -13,6 +13,7 @@ import numpy as np
 
 from zeromiss.files import read_json
 from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, SCHEMA_VERSION, SUMMARY
+from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_VERSION
 from zeromiss.registry.rebuilt_files import DIFFERS, EQUAL, NOT_COMPARED, Found, compare_files, compare_json, compare_values
 from zeromiss.selection.store import load_classifier
 from zeromiss.tables import read_table
@@ -109,7 +110,7 @@ def compare_winners(sides: Sides) -> Found:
         winners = [_winner(read_json(path, schema_version=1)) for path in families]
     else:
         summaries = [bundle / SUMMARY for bundle in (sides.bundle, sides.after.bundle(name))]
-        winners = [{"family": read_json(path, schema_version=1)["composite"]["family"]} for path in summaries]
+        winners = [{"family": read_json(path, schema_version=SUMMARY_VERSION)["composite"]["family"]} for path in summaries]
     found = compare_values(*winners)
     return Found(status=EQUAL, detail=str(winners[1]["family"])) if found.status == EQUAL else found
 

@@ -13,7 +13,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, write_json
 from zeromiss.sections import first_fault
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 FILE = "report.json"
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -75,7 +75,7 @@ class Gallery(_Record):
 class ReportFacts(_Record):
     """The whole file. What an earlier stage did not compute is null."""
 
-    schema_version: Literal[3] = SCHEMA_VERSION
+    schema_version: Literal[4] = SCHEMA_VERSION
     product: str
     bundle: str  # SHA-256 of bundle.json: which model this is about
     summary: dict[str, Any]  # summary.json

@@ -7,7 +7,7 @@ from typing import Any
 from zeromiss.files import atomic_path
 from zeromiss.lines import rounded_up
 from zeromiss.registry.attach import Standing
-from zeromiss.reports import sentences
+from zeromiss.reports import curves_text, sentences
 from zeromiss.reports.facts import ReportFacts
 from zeromiss.reports.families import FIGURES, HEADINGS, best_figures, family_rows, percent
 from zeromiss.reports.pictures import embed
@@ -41,6 +41,7 @@ def render_page(facts: ReportFacts, folder: Path, standing: Standing, comparison
         params=flat(facts.params),
         compared=None if comparison is None or comparison["table"] != facts.files.get("metric table") else render_tables(comparison),
         say=sentences,
+        curves=curves_text,
     )
 
 

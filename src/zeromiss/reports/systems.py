@@ -13,7 +13,7 @@ import pandas as pd
 from zeromiss.files import read_json
 from zeromiss.selection.composites import native_figures
 
-FILE, SCHEMA_VERSION = "compare.json", 1
+FILE, SCHEMA_VERSION = "compare.json", 2
 RANKED = ("image_auroc", "average_precision", "pixel_auroc", "pro", "std_accuracy", "zfn_accuracy", "fpr_at_zero_missed")
 COSTS = ("fit_seconds", "fit_images", "images_per_second", "peak_mib", "tensors_mib", "parameters")
 TITLES = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zeromiss.files import atomic_path
-from zeromiss.reports import systems_words
+from zeromiss.reports import curves_text, systems_words
 from zeromiss.reports.pictures import embed
 from zeromiss.reports.systems import COSTS, NOTES, RANKED, TITLES
 from zeromiss.reports.templates import templates
@@ -33,7 +33,7 @@ def _render(template: str, content: Mapping[str, Any], folder: Path) -> str:
     )  # fmt: skip
     return environment.get_template(template).render(
         content=content, detectors=content["detectors"], composites=content["composites"], systems=content["composites"]["systems"],
-        say=systems_words, ranked=RANKED, costs=COSTS, titles=TITLES, notes=NOTES, best=best_figures(content),
+        say=systems_words, curves=curves_text, ranked=RANKED, costs=COSTS, titles=TITLES, notes=NOTES, best=best_figures(content),
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zeromiss.lines import wrap
+from zeromiss.reports.curves_text import matched, native_systems
 from zeromiss.reports.systems import COSTS, NOTES, RANKED, TITLES
 from zeromiss.reports.systems_words import (
     FIGURES, HONEST, OPTIMISTIC, costs, heading, percent, protocol, ranged, signed, speed, system_title, with_std,
@@ -17,7 +18,7 @@ _IN_TABLE = ("image_auroc", "average_precision", "fpr_at_zero_missed", "std_accu
 
 def render(content: Mapping[str, Any]) -> str:
     """Return the text of a comparison."""
-    blocks = [wrap(heading(content)), ranking_table(content), cost_table(content), "\n".join(wrap(note) for note in NOTES)]
+    blocks = [wrap(heading(content)), ranking_table(content), wrap(matched(native_systems(content["matched"]))), cost_table(content), "\n".join(wrap(note) for note in NOTES)]
     blocks += [honest_table(content), optimistic_table(content), differences(content)]
     blocks += ["\n".join(wrap(whole(line)) for line in speed(content))]
     if content["composites"]["left_out"]:

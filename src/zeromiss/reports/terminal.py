@@ -5,6 +5,7 @@ from typing import Any
 
 from zeromiss.lines import WIDTH, wrap
 from zeromiss.registry.promotion import WAITS
+from zeromiss.reports import curves_text
 from zeromiss.reports.families import FIGURES, HEADINGS, FamilyRow, family_rows, percent
 from zeromiss.reports.words import interval, price_basis, whole
 
@@ -37,6 +38,7 @@ def render(
         _composite(summary),
         _threshold(summary["threshold"], statement),
         _honest(summary["composite"].get("honest")),
+        "\n".join(wrap(sentence, hanging=2) for sentence in curves_text.sentences(summary)),
         _hardest(summary["composite"]["hardest"], summary["product"]),
         _shortcuts(shortcuts),
         _promotion(promotion),

@@ -18,7 +18,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean over outer folds and its 95 % interval, all in [0, 1]."""
+    """A mean, over outer folds or repeats, and its 95 % interval, all in [0, 1]."""
 
     mean: float
     low: float

@@ -15,12 +15,16 @@ from zeromiss.inspection.bundle import fingerprint, pack
 from zeromiss.inspection.check import Check, check_against_table, handful
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_SCHEMA
-from zeromiss.inspection.summary import DetectorFigures, HardestDefects, HonestProtocol, Rates, Summary, ThresholdFigures, check_summary
+from zeromiss.inspection.summary import (
+    DetectionBySize, DetectorFigures, HardestDefects, HonestProtocol, Rates, SizeCurve, Summary, ThresholdFigures, UnseenTypes, check_summary,
+)  # fmt: skip
 from zeromiss.metrics import table as tables
 from zeromiss.metrics.columns import MASKED
 from zeromiss.params import Product
+from zeromiss.selection import unseen_types
 from zeromiss.stages.base import RunLog
 from zeromiss.tables import read_table
+from zeromiss.threshold import curves
 from zeromiss.threshold.price import FILE as HARDEST
 from zeromiss.threshold.price import SCHEMA_VERSION as HARDEST_SCHEMA
 from zeromiss.workspace import Workspace
@@ -34,6 +38,8 @@ _FILES = {  # JSON files of the earlier stages: folder, name and schema version
     "calibration": ("selection", "calibration.json", 1),
     "threshold": ("threshold", "threshold.json", 1),
     "hardest": ("threshold", HARDEST, HARDEST_SCHEMA),
+    "curves": ("threshold", curves.FILE, curves.SCHEMA_VERSION),
+    "unseen_types": ("selection", unseen_types.FILE, unseen_types.SCHEMA_VERSION),
 }
 
 
@@ -66,7 +72,8 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
 def summarise(name: str, found: dict[str, dict[str, Any]], *, manifest: pd.DataFrame, check: Check) -> Summary:
     """Return the checked summary; `found` holds the earlier stages' JSON files by the names of `_FILES`."""
     families, native, honest = found["families"], found["native"], found["threshold"].get("honest")
-    winner = families["families"][families["winner"]]
+    winner, told = families["families"][families["winner"]], found["curves"]
+    matched = told["matched"] or {}
     table = manifest.loc[manifest["split"] == "table", "label"]
     trained = manifest.loc[manifest["split"] == "train", "label"]
     payload = {
@@ -74,19 +81,24 @@ def summarise(name: str, found: dict[str, dict[str, Any]], *, manifest: pd.DataF
         "n_train_normal": int((trained == "normal").sum()),
         "n_normal": int((table == "normal").sum()),
         "n_defects": int((table == "defect").sum()),
-        "detectors": {detector: _only(figures, DetectorFigures) for detector, figures in native["detectors"].items()},
+        "detectors": {detector: _only(figures, DetectorFigures) | {"matched": matched.get(detector)} for detector, figures in native["detectors"].items()},
         "composite": {
             "family": families["winner"],
             "image_auroc": winner["image_auroc"],
             "paper": {kind: _only(winner[kind], Rates) for kind in ("std", "zfn")},
             "honest": honest and _only(honest, HonestProtocol),
             "hardest": _only(found["hardest"], HardestDefects),
+            "passed": told["passed"],
+            "matched": matched.get("composite"),
+            "unseen_types": _only(found["unseen_types"], UnseenTypes),
+            "by_size": told["by_size"] and _by_size(told["by_size"]),
             "calibration": {
                 "brier": found["calibration"]["brier_raw"],
                 "brier_calibrated": found["calibration"]["brier_calibrated"],
                 "helps": found["calibration"]["helps"],
             },
         },
+        "properties": matched.get("properties"),
         "threshold": _only(found["threshold"], ThresholdFigures),
         "seconds": {
             "train": sum(training["seconds"] for training in found["training"].values()),
@@ -136,6 +148,11 @@ def _calibration(found: dict[str, Any], line_share: float | None) -> Calibration
         return None
     curve = {name: tuple(found[name]) for name in ("x", "y")}
     return CalibrationRecord(method=found["method"], **curve, table_share=found["defect_share"], line_share=line_share)
+
+
+def _by_size(found: dict[str, Any]) -> dict[str, Any]:
+    """Return detection by size without each defect's own figures."""
+    return _only(found, DetectionBySize) | {"curves": {at: _only(curve, SizeCurve) for at, curve in found["curves"].items()}}
 
 
 def _only(values: dict[str, Any], record: type) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from zeromiss.detectors.load import load_detector
 from zeromiss.detectors.store import MODEL
 from zeromiss.files import read_json, sha256_file, write_json
 from zeromiss.images import manifest as manifests
+from zeromiss.images import shortcuts
 from zeromiss.images.reader import open_reader
 from zeromiss.images.staging import Staging
 from zeromiss.metrics import table as tables
@@ -31,6 +32,7 @@ from zeromiss.reports.systems_figures import honest_intervals, roc_of_all
 from zeromiss.reports.systems_page import write_page
 from zeromiss.reports.systems_words import system_title
 from zeromiss.selection.composites import fast_members, judge_systems, systems
+from zeromiss.selection.matched_auroc import matched_scores, native_scores
 from zeromiss.stages.base import RunLog
 from zeromiss.stages.compare_pictures import MAP_NORMALS, baselines, compare_golden, draw_embeddings, draw_maps
 from zeromiss.stages.compare_seeds import refit
@@ -56,6 +58,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     for number in range(1, product.compare.seeds):
         inside = refit(product, workspace, product.seed + number)
         entries.append(_entries(product.detectors, inside.metrics(product.name), inside.detector(product.name, "."), stack))
+    properties = read_table(workspace.manifest(product.name) / shortcuts.PROPERTIES_FILE, schema_version=shortcuts.PROPERTIES_SCHEMA)
     content = {
         "product": product.name,
         "seed": product.seed,
@@ -63,6 +66,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         "table": sha256_file(measured / tables.FILE),
         "n_normals": int((natives["label"] == "normal").sum()),
         "n_defects": int((natives["label"] == "defect").sum()),
+        "matched": matched_scores(native_scores(natives), properties),
         "detectors": {name: with_spread([one[name] for one in entries]) for name in product.detectors},
     }
     seconds = {name: entry["seconds_per_image"] for name, entry in content["detectors"].items()}

@@ -22,7 +22,7 @@ from zeromiss.workspace import Workspace
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
-    """Read the raw index and label changes; write manifest, labels.json, shortcuts.json and align/; return the counts by split and label.
+    """Read the raw index and label changes; write manifest, labels.json, shortcuts.json, properties.parquet and align/; return the counts by split and label.
 
     Raises ZeromissError, with where the page of all checks lies, when an image cannot be judged or split; also when one
     cannot be laid over the reference.
@@ -41,15 +41,19 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     counts = count(rows)
     reference = _reference(product, rows, raw, log)
     limits = {"label": product.manifest.shortcut_limit, "split": product.manifest.shift_limit}
-    found = shortcuts.find_shortcuts(rows, raw, limits=limits)
+    properties = shortcuts.read_properties(rows, raw)
+    found = shortcuts.find_shortcuts(properties, limits=limits)
     out = workspace.manifest(product.name)
     write_alignment(workspace.alignment(product.name), product.align, raw=raw, reference=reference, size=product.size)
     write_table(out / FILE, rows, schema_version=SCHEMA_VERSION)
     write_json(out / "counts.json", {"seed": product.seed, "counts": counts}, schema_version=SCHEMA_VERSION)
     write_json(out / labels.FILE, relabelled, schema_version=labels.SCHEMA_VERSION)
+    write_table(out / shortcuts.PROPERTIES_FILE, properties, schema_version=shortcuts.PROPERTIES_SCHEMA)
     write_json(out / shortcuts.FILE, found, schema_version=shortcuts.SCHEMA_VERSION)
     log.metrics({f"shortcut.{check['question']}.{check['property']}": check["auc"] for check in found["checked"]})
     log.tags({"shortcuts": found["sentence"]})
+    if found["together_auc"] is not None:
+        log.metrics({"shortcut.label.together": found["together_auc"]})
     _log_labels(relabelled, out / labels.FILE, log)
     log.metrics({f"{name}_{label}": float(number) for name, of in counts.items() for label, number in of.items()})
     print(sentence(counts))

@@ -22,6 +22,7 @@ from zeromiss.detectors.load import load_detector
 from zeromiss.detectors.taught import refuse_taught_images
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
+from zeromiss.images import defect_size
 from zeromiss.images import manifest as manifests
 from zeromiss.images.reader import ImageReader, open_reader
 from zeromiss.images.staging import Staging
@@ -47,7 +48,7 @@ TIMED_IMAGES = 8  # images on which each detector alone is timed
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
-    """Write the metric table, the masks (fixed positions only) and each detector's native scores and ranking.
+    """Write the metric table, the masks (fixed positions only), each detector's native scores and ranking, and the sizes of marked defects.
 
     Raises ZeromissError when fixed positions are asked for and no image was put aside for the mask, when
     the split `table` lacks normals or defects, an image to be judged taught a detector, or the table is not sound; nothing is
@@ -65,7 +66,9 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     with staging:
         backbone = load_backbone(product.metrics.backbone, product.metrics.backbone_path)
         masks = _masks(product, detectors, backbone, manifest, reader, raw=raw, folder=staging.folder)
-        variations = fit_variations(product, workspace, detectors, backbone, manifest, reader)
+        sizes = defect_size.defect_sizes(product, workspace)
+        write_table(staging.folder / defect_size.FILE, sizes, schema_version=defect_size.SCHEMA_VERSION)
+        variations = fit_variations(product, workspace, detectors, backbone, manifest, reader, sizes=sizes)
         for name, variation in variations.items():
             save_variation(staging.folder / variation_file(name), variation)
         stack = stack_of(detectors, backbone=backbone, params=product.metrics, masks=masks, variations=variations)

@@ -15,7 +15,7 @@ from zeromiss.detectors.vqgan.codebook import usage
 from zeromiss.detectors.vqgan.evaluate import code_counts
 from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.files import read_json, sha256_file
-from zeromiss.images import labels
+from zeromiss.images import labels, shortcuts
 from zeromiss.images import manifest as manifests
 from zeromiss.images.load import load_image
 from zeromiss.images.reader import ImageReader
@@ -26,6 +26,7 @@ from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_SCHEMA
 from zeromiss.metrics import table as tables
 from zeromiss.params import Product
 from zeromiss.reports.composition import composition
+from zeromiss.reports.curves_figures import detection_by_size, roc_with_passed
 from zeromiss.reports.examples import SIDE, Choice, hardest_defects, random_normals, save_jpeg, worst_alarms, write_columns
 from zeromiss.reports.facts import FILE, Codebook, Gallery, InUse, Metric, ReportFacts, Shown, write_facts
 from zeromiss.reports.figures import (
@@ -37,7 +38,7 @@ from zeromiss.selection.judge import rates_at
 from zeromiss.selection.store import load_classifier
 from zeromiss.stages.base import RunLog
 from zeromiss.tables import read_table
-from zeromiss.threshold import price
+from zeromiss.threshold import curves, price, roc
 from zeromiss.workspace import Workspace
 
 FIGURES, SAMPLES = "figures", "samples.png"
@@ -63,6 +64,8 @@ class Results:
     calibration: dict[str, Any] | None
     shortcuts: dict[str, Any] | None
     hardest: dict[str, Any]
+    curves: dict[str, Any]
+    roc: dict[str, Any]
     labels: dict[str, Any]
 
 
@@ -123,16 +126,18 @@ def _read(name: str, workspace: Workspace) -> Results:
         threshold=read_json(workspace.threshold(name) / "threshold.json", schema_version=1),
         trainings={detector: read_json(folder / "training.json", schema_version=1) for detector, folder in learned.items()},
         histories={detector: read_table(folder / "history.parquet", schema_version=1) for detector, folder in learned.items()},
-        calibration=_read_if_there(selection / "calibration.json"),
-        shortcuts=_read_if_there(workspace.manifest(name) / "shortcuts.json"),
+        calibration=_read_if_there(selection / "calibration.json", 1),
+        shortcuts=_read_if_there(workspace.manifest(name) / shortcuts.FILE, shortcuts.SCHEMA_VERSION),
         hardest=read_json(workspace.threshold(name) / price.FILE, schema_version=price.SCHEMA_VERSION),
+        curves=read_json(workspace.threshold(name) / curves.FILE, schema_version=curves.SCHEMA_VERSION),
+        roc=read_json(workspace.threshold(name) / roc.FILE, schema_version=roc.SCHEMA_VERSION),
         labels=read_json(workspace.manifest(name) / labels.FILE, schema_version=labels.SCHEMA_VERSION),
     )
 
 
-def _read_if_there(path: Path) -> dict[str, Any] | None:
+def _read_if_there(path: Path, version: int) -> dict[str, Any] | None:
     """Read a file that runs made before did not write; a broken one is refused."""
-    return read_json(path, schema_version=1) if path.is_file() else None
+    return read_json(path, schema_version=version) if path.is_file() else None
 
 
 def _in_use(pooled: pd.DataFrame, threshold: float) -> InUse:
@@ -178,8 +183,11 @@ def _draw_figures(results: Results, ranked: pd.DataFrame, counts: np.ndarray | N
     drawn = {
         "distributions": score_distributions(scores[labels == 0], scores[labels == 1], threshold),
         "roc": roc_curve(labels, scores, threshold),
+        "roc-passed": roc_with_passed(results.roc, results.curves["passed"]),
         "influence": influence_bars(ranked),
     }
+    if results.curves["by_size"] is not None:
+        drawn["by-size"] = detection_by_size(results.curves["by_size"])
     if counts is not None:
         drawn["codebook"] = code_use(counts)
     for detector, history in results.histories.items():

@@ -11,7 +11,7 @@ import pandas as pd
 from zeromiss.files import write_json
 from zeromiss.images.staging import Staging
 from zeromiss.params import Product
-from zeromiss.selection import calibration
+from zeromiss.selection import calibration, unseen_types
 from zeromiss.selection import threshold_set as threshold_sets
 from zeromiss.selection.honest import judge_outer_folds, outer_folds
 from zeromiss.selection.honest_rates import honest_figures
@@ -42,12 +42,14 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     selection = select(source, product.selection, product.seed)
     selected = time.perf_counter()
     outer = judge_outer_folds(source, product.selection, product.seed, threshold_set=threshold_set)
+    judged = time.perf_counter()
+    unseen = unseen_types.unseen_types(source, product.selection, product.seed)
     if threshold_set is not None:
         threshold_set.score(selection.classifier)
     folder = workspace.selection(product.name)
     facts = {
         "seconds": time.perf_counter() - start,
-        "honest_seconds": time.perf_counter() - selected,  # of these, by the honest protocol
+        "honest_seconds": judged - selected,  # of these, by the honest protocol
         "scoring": product.selection.scoring,
         "honest": None if outer is None else honest_figures(outer, outer["threshold"].to_numpy()),
         "families": {family: family_entry(family, selection) for family in product.selection.families},
@@ -64,13 +66,16 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     with staging:
         _write(staging.folder, source, selection, facts)
         write_json(staging.folder / calibration.FILE, calibrated, schema_version=calibration.SCHEMA_VERSION)
+        write_json(staging.folder / unseen_types.FILE, unseen, schema_version=unseen_types.SCHEMA_VERSION)
         if outer is not None:
             write_table(staging.folder / "outer.parquet", outer, schema_version=SCHEMA_VERSION)
         if threshold_set is not None:
             write_table(staging.folder / threshold_sets.FILE, threshold_set.rows(), schema_version=SCHEMA_VERSION)
         staging.swap()
     log.metrics({name: calibrated[name] for name in ("brier_raw", "brier_calibrated")})
+    log.metrics({f"unseen_type.{one['defect_type']}": one["share"] for one in unseen["types"]})
     log.artifact(folder / calibration.FILE)
+    log.artifact(folder / unseen_types.FILE)
     if outer is not None:
         log.artifact(folder / "outer.parquet")
     if threshold_set is not None:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from zeromiss.backbones.base import Backbone
 from zeromiss.detectors.base import Detector, redraws
 from zeromiss.errors import ZeromissError
-from zeromiss.images.defect_size import product_strides
+from zeromiss.images.defect_size import smallest_side, strides_for
 from zeromiss.images.reader import ImageReader
 from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.measure_map import cell_maps
@@ -28,13 +28,20 @@ LEVEL_IMAGES = 30  # unseen normal images that the level of normal maps is taken
 
 
 def fit_variations(
-    product: Product, workspace: Workspace, detectors: Sequence[Detector], backbone: Backbone, manifest: pd.DataFrame, reader: ImageReader
+    product: Product,
+    workspace: Workspace,
+    detectors: Sequence[Detector],
+    backbone: Backbone,
+    manifest: pd.DataFrame,
+    reader: ImageReader,
+    *,
+    sizes: pd.DataFrame,
 ) -> dict[str, Variation]:
     """Return what is known of normal images by detector.
 
     Levels of maps come from the split `mask`, of which nothing was learned. The variation of a reconstructing detector's
     differences comes from those images and, since they are few, from the training images too: they are reconstructed a
-    little better, which costs less than a covariance of thirty images. Raises ZeromissError without unseen normal images.
+    little better, which costs less than a covariance of thirty images. sizes: of the defects, see `defect_sizes`. Raises ZeromissError without unseen normal images.
     """
     raw, splits = workspace.raw(product.name), manifest[manifest["label"] == "normal"]
     unseen, training = ([raw / path for path in splits.loc[splits["split"] == split, "path"]] for split in ("mask", "train"))
@@ -48,7 +55,7 @@ def fit_variations(
         if not redraws(detector):
             found[detector.name] = _of_maps(detector, unseen[:LEVEL_IMAGES], reader)
             continue
-        strides = strides or product.metrics.strides or product_strides(product, workspace, backbone.strides)
+        strides = strides or product.metrics.strides or strides_for(smallest_side(sizes), backbone.strides)
         plain = Measurer(detector=detector, backbone=backbone, params=product.metrics, mask_HW=None)
         differences, rests_on = _of_differences(plain, product, paths, strides, reader)
         print(f"variation of {detector.name}: {rests_on}, from {min(len(unseen), len(paths))} unseen and {max(0, len(paths) - len(unseen))} training images")
