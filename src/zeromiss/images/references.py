@@ -7,6 +7,7 @@ normal images of its own. Raw folders keep references once, however many images 
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +37,25 @@ def companion_of(row: Mapping[str, Any], raw: Path) -> Companion:
     return Companion(reference=raw / reference if reference else None, design=row.get("design") or "")
 
 
-def companions(raw: Path) -> dict[str, Companion]:
-    """Return what comes with each image of a raw folder, by its path in the index."""
+def indexed(path: Path) -> Companion:
+    """Return what comes with an image file by the index of the raw folder that it lies in; nothing for one that lies in none."""
+    for folder in path.absolute().parents:
+        index = folder / "index.csv"
+        if index.is_file():
+            return _companions(folder, index.stat().st_mtime_ns).get(path.absolute().relative_to(folder).as_posix(), Companion())
+    return Companion()
+
+
+@lru_cache(maxsize=8)
+def _companions(raw: Path, _: int) -> dict[str, Companion]:
+    """Return what comes with each image of a raw folder, by its path in the index; none where the index is another kind of file."""
     from zeromiss.images.raw import read_index
 
-    return {entry.path: companion_of({"reference": entry.reference, "design": entry.design}, raw) for entry in read_index(raw)}
+    try:
+        entries = read_index(raw)
+    except ZeromissError:
+        return {}
+    return {entry.path: companion_of({"reference": entry.reference, "design": entry.design}, raw) for entry in entries}
 
 
 class References:
