@@ -9,7 +9,7 @@ from zeromiss.images.raw import COLUMNS as INDEX_COLUMNS
 from zeromiss.images.raw import Entry, values
 from zeromiss.images.workers import work
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 FILE = "manifest.parquet"
 SPLITS = ("train", "mask", "abnormal", "table", "audit")
 COLUMNS = (

@@ -9,7 +9,7 @@ from zeromiss.backbones.load import load_backbone
 from zeromiss.files import read_json, write_json
 from zeromiss.images import manifest as manifests
 from zeromiss.images.reference import alignment_digest
-from zeromiss.images.references import NEEDING
+from zeromiss.images.references import NEEDING, Companion, companion_of
 from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, SUMMARY, Contents, ThresholdRecord
 from zeromiss.inspection.calibration import CalibrationRecord
 from zeromiss.inspection.bundle import fingerprint, pack
@@ -111,6 +111,8 @@ def _contents(product: Product, workspace: Workspace, found: dict[str, dict[str,
     """Return what is to be packed."""
     name, params, threshold = product.name, product.metrics, found["threshold"]
     align = workspace.alignment(name)
+    taught = manifest[(manifest["split"] == "train") & (manifest["label"] == "normal")]
+    training = [companion_of(row, workspace.raw(name)) for row in taught.to_dict(orient="records")]
     features = tuple(found["features"]["columns"])
     members = dict.fromkeys(column.split(".")[0] for column in features)
     masked = dict.fromkeys(column.split(".")[0] for column in features if column.endswith(MASKED))
@@ -128,16 +130,18 @@ def _contents(product: Product, workspace: Workspace, found: dict[str, dict[str,
         masks={detector: workspace.metrics(name) / tables.mask_file(detector) for detector in masked},
         variations={detector: workspace.metrics(name) / tables.variation_file(detector) for detector in members},
         align=align if alignment_digest(align) else None,
-        designs=tuple(sorted(set(manifest["design"]) - {""})),
-        references=_references(manifest, workspace.raw(name)) if NEEDING in members else {},
+        designs=tuple(sorted({one.design for one in training} - {""})),
+        references=_references(training) if NEEDING in members else {},
     )
 
 
-def _references(manifest: pd.DataFrame, raw: Path) -> dict[str, Path]:
+def _references(training: list[Companion]) -> dict[str, Path]:
     """Return the reference of each design whose training images all have the same one; under '' where there are no designs."""
-    training = manifest[(manifest["split"] == "train") & (manifest["label"] == "normal")]
-    files = {design: set(mine) for design, mine in training.groupby("design")["reference"]}
-    return {design: raw / next(iter(found)) for design, found in files.items() if len(found) == 1}
+    files: dict[str, set[Path]] = {}
+    for one in training:
+        if one.reference is not None:
+            files.setdefault(one.design, set()).add(one.reference)
+    return {design: next(iter(found)) for design, found in sorted(files.items()) if len(found) == 1}
 
 
 def _calibration(found: dict[str, Any], line_share: float | None) -> CalibrationRecord | None:
