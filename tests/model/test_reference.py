@@ -94,7 +94,7 @@ def test_maps_score_and_residual_are_worked_out_by_hand(one: Reference) -> None:
 
 def test_an_image_of_the_other_design_is_abnormal(one: Reference) -> None:
     right, wrong = (float(one.detect(image_of(design, 50)[None], context=context("a")).score_B) for design in "ab")
-    assert wrong > 5 * right
+    assert wrong > 3 * right
 
 
 def test_a_reference_goes_through_the_backbone_once(one: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_a_reference_goes_through_the_backbone_once(one: Reference, monkeypatch:
 
 
 def test_a_moved_part_is_laid_over_its_reference_and_its_map_moved_back() -> None:
-    detector = fitted(PARAMS, "a" * 20, named=False)
+    detector = fitted(PARAMS.model_copy(update={"max_shift": 0.1}), "a" * 20, named=False)
     image = image_of("a", 60)
     image[:, 32:40, 32:40] = 0.95
     matrix = np.array([[1, 0, 3.0], [0, 1, -2.0]])

@@ -76,7 +76,7 @@ def append(
     raw = staging.target
     copied = sum(os.stat(file).st_size for record, _ in new for file in record.files)
     refuse_full_disk(raw.parent, 2 * copied, act="this ingest (the images, and the copy that DVC keeps)")
-    written = _build(staging, raw, old, new, recipe, lock)
+    written = _build(staging, old, new, References(raw, old, known), recipe, lock)
     known.renew(str(raw / name) for entry in old for name in entry.files)
     known.note(written)
 
@@ -136,13 +136,14 @@ def _unknown(
 
 
 def _build(
-    staging: Staging, raw: Path, old: list[Entry], new: list[tuple[Record, str]], recipe: str | None, lock: int
+    staging: Staging, old: list[Entry], new: list[tuple[Record, str]], references: References, recipe: str | None, lock: int
 ) -> dict[str, Digest]:
     """Put old and new files and the index into the staging folder, then swap it in; return what was written."""
+    raw = staging.target
     with staging:
         for name in dict.fromkeys(name for entry in old for name in entry.files):  # a reference may be that of many images
             staging.link(raw / name, name)
-        added, jobs = _named(new, {_stem(entry.path) for entry in old}, References(raw, old, known))
+        added, jobs = _named(new, {_stem(entry.path) for entry in old}, references)
         written = dict(zip((name for _, name, _ in jobs), staging.copy_all(jobs, keep=(lock,)), strict=True))
         written[INDEX] = staging.write(INDEX, index_text(old + added))
         if recipe is not None:
