@@ -45,7 +45,8 @@ def parser() -> argparse.ArgumentParser:
     inspect.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image files or folders of them")
     inspect.add_argument("--json", action="store_true", help="print one JSON object an image, write no files")
     inspect.add_argument("--reference", type=Path, metavar="FILE", help="picture that all images are compared with: golden sample or CAD rendering")
-    inspect.add_argument("--references", type=Path, metavar="CSV", help="each image's own: a CSV file of path,reference[,design], or a folder of files with the images' names")
+    own = "each image's own: a CSV file of path,reference[,design], or a folder of files with the images' names"
+    inspect.add_argument("--references", type=Path, metavar="CSV", help=own)
     inspect.add_argument("--design", default="", metavar="NAME", help="design of all images, where the product has several")
     _add_cluster(inspect, "whose workers judge the images; needs a Prefect server (PREFECT_API_URL)")
     commands_promotion.add(command)

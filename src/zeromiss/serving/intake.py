@@ -163,7 +163,8 @@ async def _beside(form: FormData) -> dict[str, Any]:
     """Return the reference and design of a form, which are those of all its images."""
     references, design = form.getlist("reference"), form.get("design", "")
     if len(references) > 1 or any(not isinstance(one, UploadFile) for one in references) or not isinstance(design, str):
-        raise Refusal(400, "the form may have one file in the field reference and one text in the field design: send them so, with curl as -F reference=@PATH -F design=NAME")
+        asked = "send them so, with curl as -F reference=@PATH -F design=NAME"
+        raise Refusal(400, f"the form may have one file in the field reference and one text in the field design: {asked}")
     files = [one for one in references if isinstance(one, UploadFile)]
     return {"reference": await files[0].read() if files else None, "design": design}
 

@@ -165,7 +165,9 @@ class Reference(nn.Module):
             return None
         found = find_motion(contrast_HW, _contrast(image_CHW), kind=params.motion, shift=params.max_shift, degrees=params.max_rotation)
         if found is None or found[1] < params.min_correlation:
-            agrees = "has too little in common with it" if found is None else f"agrees with it to {found[1]:.2f} and reference.min_correlation asks for {params.min_correlation:g}"
+            agrees = "has too little in common with it"
+            if found is not None:
+                agrees = f"agrees with it to {found[1]:.2f} and reference.min_correlation asks for {params.min_correlation:g}"
             raise ZeromissError(f"the image cannot be laid over its reference: it {agrees}; check that the reference is the one of this part")
         motion = found[0]
         off, turn = shift_of(motion, contrast_HW.shape), degrees_of(motion)
