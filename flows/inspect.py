@@ -6,7 +6,7 @@ it runs the flow, whose tasks the workers report to the Prefect server.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +55,29 @@ def inspect_on(cluster: str, product: str, root: str, paths: list[str]) -> dict[
 
 
 def run(
-    product: str, paths: Sequence[Path], root: Path, *, as_json: bool = False, cluster: str | None = None, debug: bool = False
+    product: str,
+    paths: Sequence[Path],
+    root: Path,
+    *,
+    as_json: bool = False,
+    cluster: str | None = None,
+    beside: Mapping[str, Any] | None = None,
+    debug: bool = False,
 ) -> int:
     """Judge for the command line and return the exit code: 2 when a file could not be judged.
 
-    Such a file is named with its reason and never called normal. Raises ZeromissError when nothing can be
+    `beside`: reference, references and design as the options of `zeromiss inspect` name them. Such a file is named with its
+    reason and never called normal. Raises ZeromissError when nothing can be
     judged at all: no model, no such path, no cluster.
     """
     if as_json and cluster:
         raise ZeromissError("--json prints verdicts as they come, a cluster writes them to a folder: leave one of the two out")
+    if cluster and any((beside or {}).values()):
+        raise ZeromissError("a cluster's workers are not told of references and designs: leave --cluster out")
     if as_json:
-        lines, failures = judge_to_json(product, root, paths)
+        lines, failures = judge_to_json(product, root, paths, beside)
     else:
-        done = inspect_on(cluster, product, str(root), [str(path) for path in paths]) if cluster else judge_to_folder(product, root, paths)
+        done = inspect_on(cluster, product, str(root), [str(path) for path in paths]) if cluster else judge_to_folder(product, root, paths, beside)
         lines, failures = words(done), done["failures"]
     for line in lines:
         print(line)

@@ -1,7 +1,7 @@
 """Judging images with the model in charge."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 if TYPE_CHECKING:
     from zeromiss.inspection.batch import BatchResult
+    from zeromiss.inspection.companions import CompanionOf
     from zeromiss.inspection.inspector import Inspector
     from zeromiss.inspection.verdict import Verdict
     from zeromiss.workspace import Workspace
@@ -22,8 +23,8 @@ def inspect_images(product: str, root: str, paths: list[str]) -> dict[str, Any]:
     return judge_to_folder(product, Path(root), [Path(path) for path in paths])
 
 
-def judge_to_folder(product: str, root: Path, paths: Sequence[Path]) -> dict[str, Any]:
-    """Do what `inspect_images` does, without Prefect.
+def judge_to_folder(product: str, root: Path, paths: Sequence[Path], beside: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Do what `inspect_images` does, without Prefect; `beside`: the references and design that come with the images.
 
     Verdicts lie in data/09_inspection/<product>/<UTC time>/, which appears when all is written, and their rows are then
     added to data/15_verdicts/<product>: the same image, judged again by the same version, adds none. `failures` holds a sentence for each file that could not be judged.
@@ -34,20 +35,21 @@ def judge_to_folder(product: str, root: Path, paths: Sequence[Path]) -> dict[str
 
     workspace = Workspace(root=root)
     options = load_product(workspace.params_file, product).inspection
+    companion_of = _companion_of(beside)
     inspector, model = _in_charge(product, workspace)
     folder = free_folder(workspace.inspection(product))
-    result = inspect_paths(inspector, list(paths), out=folder, overlays=options.overlays, boxes=options.boxes)
+    result = inspect_paths(inspector, list(paths), out=folder, overlays=options.overlays, boxes=options.boxes, companion_of=companion_of)
     keep_rows(product, root, folder)
     failures = [problem.error for problem in result.errors]
     done = outcome([verdict.verdict for verdict in result.verdicts], failures, model=model, folder=folder)
-    return done | {"shadow": shadow_words(product, workspace, result.verdicts) if options.shadow else None}
+    return done | {"shadow": shadow_words(product, workspace, result.verdicts, companion_of) if options.shadow else None}
 
 
-def shadow_words(product: str, workspace: "Workspace", judged: "Sequence[Verdict]") -> str | None:
+def shadow_words(product: str, workspace: "Workspace", judged: "Sequence[Verdict]", companion_of: "CompanionOf" = lambda _: None) -> str | None:
     """Return how the challenger judges what the champion judged (inspection.shadow), None where there is no challenger."""
     from zeromiss.registry.shadow import cast_shadow
 
-    return cast_shadow(product, workspace, judged)
+    return cast_shadow(product, workspace, judged, companion_of=companion_of)
 
 
 def keep_rows(product: str, root: Path, folder: Path) -> None:
@@ -71,7 +73,7 @@ def outcome(verdicts: Sequence[str], failures: Sequence[str], *, model: str, fol
     }
 
 
-def judge_to_json(product: str, root: Path, paths: Sequence[Path]) -> tuple[list[str], list[str]]:
+def judge_to_json(product: str, root: Path, paths: Sequence[Path], beside: Mapping[str, Any] | None = None) -> tuple[list[str], list[str]]:
     """Judge without writing files; return one JSON object an image, and a sentence a file that failed.
 
     A file that could not be judged has the verdict `error`, a null score and its sentence.
@@ -83,8 +85,15 @@ def judge_to_json(product: str, root: Path, paths: Sequence[Path]) -> tuple[list
     workspace = Workspace(root=root)
     load_product(workspace.params_file, product)
     inspector, _ = _in_charge(product, workspace)
-    result = inspect_paths(inspector, list(paths), out=None, progress=False)
+    result = inspect_paths(inspector, list(paths), out=None, progress=False, companion_of=_companion_of(beside))
     return json_lines(result, inspector), [problem.error for problem in result.errors]
+
+
+def _companion_of(beside: Mapping[str, Any] | None) -> "CompanionOf":
+    """Return what comes with each image."""
+    from zeromiss.inspection.companions import name_companions
+
+    return name_companions(**({"reference": None, "references": None, "design": ""} | dict(beside or {})))
 
 
 def json_lines(result: "BatchResult", inspector: "Inspector") -> list[str]:

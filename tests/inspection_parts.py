@@ -22,7 +22,7 @@ class MeanMeasurer:
     def on_lanes(self, count):
         return self
 
-    def measure(self, image_CHW):
+    def measure(self, image_CHW, features=None, context=None):
         return SimpleNamespace(
             features={"unused": 5.0, "mean": float(image_CHW.double().mean())},
             boxes_Q4=torch.tensor([[8, 12, 16, 20], [0, 4, 3, 12]]),

@@ -44,6 +44,10 @@ def parser() -> argparse.ArgumentParser:
     inspect.add_argument("product")
     inspect.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="image files or folders of them")
     inspect.add_argument("--json", action="store_true", help="print one JSON object an image, write no files")
+    inspect.add_argument("--reference", type=Path, metavar="FILE", help="picture that all images are compared with: golden sample or CAD rendering")
+    own = "each image's own: a CSV file of path,reference[,design], or a folder of files with the images' names"
+    inspect.add_argument("--references", type=Path, metavar="CSV", help=own)
+    inspect.add_argument("--design", default="", metavar="NAME", help="design of all images, where the product has several")
     _add_cluster(inspect, "whose workers judge the images; needs a Prefect server (PREFECT_API_URL)")
     commands_promotion.add(command)
     plan = command("plan", _plan, "memory, operations and hours that a product will take, before it is trained")
@@ -137,12 +141,14 @@ def _ingest(options: argparse.Namespace) -> int:
 
 def _inspect(options: argparse.Namespace) -> int:
     paths = [path.resolve() for path in options.paths]
+    named = {"reference": options.reference, "references": options.references}
+    beside = {key: path and path.resolve() for key, path in named.items()} | {"design": options.design}
     enter_workspace(options)
     from flows import inspect
     from zeromiss.cluster import choose_address
 
     cluster = choose_address(options.cluster, None) if options.cluster else None  # only if asked for: params.yaml speaks of stages
-    return inspect.run(options.product, paths, Path.cwd(), as_json=options.json, cluster=cluster, debug=options.debug)
+    return inspect.run(options.product, paths, Path.cwd(), as_json=options.json, cluster=cluster, beside=beside, debug=options.debug)
 
 
 def _plan(options: argparse.Namespace) -> int:

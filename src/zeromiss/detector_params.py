@@ -166,6 +166,18 @@ class PatchknnParams(Section):
     shrinkage: float | None = Field(default=0.1, gt=0.0, le=1.0)  # of a place's covariance towards a multiple of the identity; null: by oracle approximating shrinkage
 
 
+class ReferenceParams(Section):
+    """An image against its own reference (a golden sample, a CAD rendering): fitted without training."""
+
+    backbone: str = "efficientnet_lite0"
+    backbone_path: str | None = None
+    strides: tuple[int, int] | None = None  # pixels a cell of the two maps of the backbone that are compared; null: by the size of the smallest defects
+    motion: Literal["none", "translation", "euclidean"] = "euclidean"  # how an image is laid over its reference: as it lies, by a shift, by a shift and a turn
+    max_shift: float = Field(default=0.05, gt=0.0, le=0.25)  # of the picture's middle, share of its longer side; beyond it an image is refused
+    max_rotation: float = Field(default=2.0, gt=0.0, le=20.0)  # euclidean: degrees; beyond them an image is refused
+    min_correlation: float = Field(default=0.3, ge=0.0, lt=1.0)  # of local contrast with the reference's, once laid over it; below it an image is refused
+
+
 class PeerFeaturesParams(Section):
     """The frozen backbone whose features PaDiM and PatchCore compare, and from which EfficientAD's teacher learns."""
 
@@ -239,10 +251,11 @@ DETECTOR_SECTIONS: dict[str, type[Section]] = {
     "cpcae": CpcaeParams,
     "simplenet": SimplenetParams,
     "patchknn": PatchknnParams,
+    "reference": ReferenceParams,
     "padim": PadimParams,
     "patchcore": PatchcoreParams,
     "efficientad": EfficientadParams,
     "ganomaly": GanomalyParams,
 }
 DETECTORS = tuple(DETECTOR_SECTIONS)
-DetectorName = Literal["vqgan", "ganodip", "f_anogan", "cyclegan", "cpcae", "simplenet", "patchknn", "padim", "patchcore", "efficientad", "ganomaly"]
+DetectorName = Literal["vqgan", "ganodip", "f_anogan", "cyclegan", "cpcae", "simplenet", "patchknn", "reference", "padim", "patchcore", "efficientad", "ganomaly"]

@@ -23,6 +23,7 @@ from zeromiss.detector_params import (
     PadimParams,
     PatchcoreParams,
     PatchknnParams,
+    ReferenceParams,
     SimplenetParams,
     VqganParams,
 )
@@ -65,6 +66,7 @@ class Product(Section):
     cpcae: CpcaeParams = CpcaeParams()
     simplenet: SimplenetParams = SimplenetParams()
     patchknn: PatchknnParams = PatchknnParams()
+    reference: ReferenceParams = ReferenceParams()
     padim: PadimParams = PadimParams()
     patchcore: PatchcoreParams = PatchcoreParams()
     efficientad: EfficientadParams = EfficientadParams()

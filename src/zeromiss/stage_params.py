@@ -23,6 +23,7 @@ class SourceParams(Section):
     normals: int = Field(default=330, ge=1)  # pcba: boards without a defect
     defects: int = Field(default=174, ge=0)  # pcba: boards with one
     side: int = Field(default=384, ge=64)  # pcba: pixels of a drawn board's side
+    layouts: int = Field(default=1, ge=1, le=20)  # pcba: designs among the boards; of several, each board names its own and has its picture as reference
     incoming: int = Field(default=40, ge=0)  # elpv, pcba: images put aside that no stage ever reads
 
 

@@ -170,7 +170,7 @@ def test_only_a_few_files_are_read_ahead(tmp_path):
 
 def test_an_error_that_is_no_refusal_is_not_hidden(tmp_path):
     class Broken(MeanMeasurer):
-        def measure(self, image_CHW):
+        def measure(self, image_CHW, features=None, context=None):
             raise RuntimeError("out of memory")
 
     files = [grey_file(tmp_path / name, 9) for name in ("a.png", "b.png")]

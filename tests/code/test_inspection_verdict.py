@@ -97,7 +97,7 @@ def test_measurements_that_do_not_fit_are_refused(features, message):
 
 def test_a_feature_that_is_not_finite_never_becomes_normal(tmp_path):
     class Broken(MeanMeasurer):
-        def measure(self, image_CHW):
+        def measure(self, image_CHW, features=None, context=None):
             found = super().measure(image_CHW)
             found.features["mean"] = float("nan")
             return found

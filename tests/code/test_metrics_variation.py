@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tests.code.test_metrics_measure import PARAMS, Blur, Toy, draw
 from zeromiss.backbones.base import Backbone
+from zeromiss.backbones.differences import GAUSSIAN, WHITENED, fit_differences
 from zeromiss.backbones.local_features import cell_vectors
 from zeromiss.detectors.base import Detection, Reconstruction
 from zeromiss.errors import ZeromissError
@@ -19,7 +20,7 @@ from zeromiss.metrics.map_statistics import STATISTICS, map_statistics
 from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.measure_map import MapMeasurer
 from zeromiss.metrics.stack import stack_of
-from zeromiss.metrics.variation import GAUSSIAN, NATIVE, WHITENED, Variation, fit_differences, levels_of, load_variation, save_variation
+from zeromiss.metrics.variation import NATIVE, Variation, levels_of, load_variation, save_variation
 from zeromiss.stage_params import MetricsParams, TilesParams
 
 STRIDES = (4, 16)
@@ -33,7 +34,7 @@ def plain(params: MetricsParams = PARAMS, backbone: Backbone | None = None) -> M
 def variation_of(images: int = 24, *, fixed: bool = True) -> Variation:
     """Return the variation of drawn images, all of whose spot lies alike."""
     found = [plain().cells(draw(seed), STRIDES)[0] for seed in range(images)]
-    differences, _ = fit_differences(lambda every: found[::every], strides=STRIDES, images=images, fixed=fixed)
+    differences, _ = fit_differences(lambda every: found[::every], strides=STRIDES, designs=[""] * images, fixed=fixed)
     return Variation(levels=dict.fromkeys(differences.maps, 1.0), dims=differences.whitening.dims, differences=differences)
 
 
@@ -57,7 +58,7 @@ def test_maps_and_native_score_are_worked_out_by_hand(known: Variation) -> None:
     found = Measurer(detector=Blur(), backbone=Toy(), params=PARAMS, mask_HW=None, variation=known).measure(image)
     x_hat = Blur().reconstruct(image[None]).image_hat_BCHW.clamp(0, 1)
     delta_hwC = cell_vectors([a - b for a, b in zip(Toy()(image[None]), Toy()(x_hat), strict=True)])
-    whitening, places = known.differences.whitening, known.differences.places
+    whitening, places = known.differences.whitening, known.differences.places[""]
     white_hwK = (delta_hwC - whitening.mean_C) @ whitening.matrix_CK
     away_hwK = white_hwK - places.mean_hwK
     gaussian_hw = torch.stack([(row[:, None] @ factor).norm(dim=(1, 2)) for row, factor in zip(away_hwK, places.factor_hwJJ, strict=True)])
@@ -84,10 +85,10 @@ def test_boxes_lie_where_the_map_says_not_where_pixels_differ_most(known: Variat
 def test_places_need_enough_images_and_parts_that_lie_alike() -> None:
     assert variation_of(6).differences.maps == (WHITENED,) and variation_of(fixed=False).differences.maps == (WHITENED,)
     cells = [plain().cells(draw(seed), STRIDES)[0] for seed in range(6)]
-    _, told = fit_differences(lambda every: cells, strides=STRIDES, images=6, fixed=True)
+    _, told = fit_differences(lambda every: cells, strides=STRIDES, designs=[""] * 6, fixed=True)
     assert "since a Gaussian a place needs 20 normal images" in told
     with pytest.raises(ZeromissError, match="needs some: ingest normal images"):
-        fit_differences(lambda every: [], strides=STRIDES, images=1, fixed=True)
+        fit_differences(lambda every: [], strides=STRIDES, designs=[""], fixed=True)
 
 
 def test_what_is_stored_gives_the_same_bits(known: Variation, tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_tiles_give_the_numbers_of_the_whole_image() -> None:
     whole = PARAMS.model_copy(update={"tiles": None})
     tiled = PARAMS.model_copy(update={"tiles": TilesParams(side=128, overlap=64)})
     cells = [plain(whole).cells(draw(seed, 256), STRIDES)[0] for seed in range(3)]
-    differences, _ = fit_differences(lambda every: cells, strides=STRIDES, images=3, fixed=False)
+    differences, _ = fit_differences(lambda every: cells, strides=STRIDES, designs=[""] * 3, fixed=False)
     known = Variation(levels={WHITENED: 1.0}, dims=differences.whitening.dims, differences=differences)
     one, other = (Measurer(detector=Still(), backbone=Toy(), params=params, mask_HW=None, variation=known).measure(draw(9, 256)) for params in (whole, tiled))
     assert torch.allclose(one.map_HW, other.map_HW, rtol=1e-3, atol=1e-3) and one.native_score == pytest.approx(other.native_score, rel=1e-4)

@@ -24,13 +24,13 @@ class SlowMeasurer(MeanMeasurer):
         self.may, self.alone, self.shared = threading.Event(), 0, 0
 
     def on_lanes(self, count):
-        def measure(image_CHW):
+        def measure(image_CHW, features=None, context=None):
             self.alone += 1
             return self.slowly(image_CHW)
 
         return SimpleNamespace(measure=measure, params=self.params)
 
-    def measure(self, image_CHW):
+    def measure(self, image_CHW, features=None, context=None):
         self.shared += 1
         return self.slowly(image_CHW)
 

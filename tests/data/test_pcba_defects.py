@@ -90,7 +90,7 @@ def test_a_shifted_part_is_clearly_beyond_good_jitter() -> None:
 
 def test_missing_solder_bares_at_least_one_pad_and_leaves_the_rest() -> None:
     scene = good_scene(0)
-    assert scene.amount_J.shape == joint_table()[0].shape
+    assert scene.amount_J.shape == joint_table(0)[0].shape
     assert scene.amount_J.min() >= 0.78
     for draw in range(20):
         amount = spoil(scene, "missing_solder", np.random.default_rng(draw), side=384).amount_J
@@ -108,7 +108,7 @@ def test_a_missing_part_is_absent_and_a_tombstone_stands_on_one_end() -> None:
 
 
 def test_a_bridge_touches_two_pads() -> None:
-    _, pad = joint_table()
+    _, pad = joint_table(0)
     scene = good_scene(0)
     for draw in range(30):
         (outline,) = spoil(scene, "solder_bridge", np.random.default_rng(draw), side=384).bridges

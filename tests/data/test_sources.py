@@ -155,7 +155,7 @@ def test_a_csv_needs_only_path_and_label(table: Path) -> None:
     ("text", "sentence"),
     [
         ("path\na.png\n", "{t} has no column 'label': its first line must name path and label"),
-        ("path,label,colour\n", "{t} has an unknown column 'colour': known are path, label, part_id, mask"),
+        ("path,label,colour\n", "{t} has an unknown column 'colour': known are path, label, part_id, mask, reference, design"),
         ("path,label\n", "{t} names no images: add a line for each"),
         ("path,label\nnone.png,good\n", "{t}, line 2: the image 'none.png' is missing beside it"),
         (

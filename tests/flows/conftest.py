@@ -121,13 +121,13 @@ class FakeInspector:
             patches=(), model=self.model, sha256=sha256_file(path), side=64,
         )  # fmt: skip
 
-    def examine(self, path):
+    def examine(self, path, *, companion=None):
         from types import SimpleNamespace
 
         verdict = self.inspect(path)
         return SimpleNamespace(verdict=verdict, measurement=SimpleNamespace(features={"word": verdict.score}), seconds=0.25)
 
-    def examine_many(self, paths):
+    def examine_many(self, paths, *, companion_of=None):
         from zeromiss.errors import ZeromissError
 
         for path in paths:

@@ -6,6 +6,7 @@ import torch
 from scipy.spatial.distance import cdist
 from zeromiss.backbones.load import load_backbone
 from zeromiss.detector_params import PatchknnParams
+from zeromiss.detectors.base import Context
 from zeromiss.detectors.patchknn.nearest import coreset, nearest_anywhere, nearest_by_place
 from zeromiss.detectors.patchknn.patchknn import Patchknn
 from zeromiss.detectors.patchknn.store import load_patchknn, save_patchknn
@@ -129,4 +130,46 @@ def test_refusals(fitted, tmp_path):
     config = (tmp_path / "config.json").read_text().replace('"kept": 24', '"kept": -1')
     (tmp_path / "config.json").write_text(config)
     with pytest.raises(ZeromissError, match="bank must name .* as whole numbers"):
+        load_patchknn(tmp_path)
+
+
+class Designs:
+    """The contexts of images of two designs: bright ones and dark ones."""
+
+    def __init__(self, *designs):
+        self.designs = list(designs)
+
+    def __getitem__(self, index):
+        return Context(design=self.designs[index])
+
+
+@pytest.mark.parametrize("radius", [1, None])
+def test_neighbours_and_gaussians_are_those_of_the_design(radius):
+    images = drawn_images(40)
+    images[1::2] = 255 - images[1::2]
+    params = PARAMS.model_copy(update={"radius": radius, "coreset": 60})
+    detector = train(params, images, size=64, seed=0, contexts=Designs(*["day", "night"] * 20)).detector
+    alone = {name: train(params, images[start::2], size=64, seed=0).detector for start, name in enumerate(("day", "night"))}
+    assert detector.designs == ({"day": 20, "night": 20} if radius else {"day": 30, "night": 30}) and detector.placed == ("day", "night")
+    image = drawn_images(1, seed=8).float() / 255
+    right, wrong = (float(detector.detect(image, context=Context(design=design)).score_B) for design in ("day", "night"))
+    assert wrong > 2 * right
+    if radius:  # the bank of the design is that of its images alone, in the whitening of all
+        order = detector.kept_of("night")
+        assert detector.kept_NK[:, :, order].shape[2] == alone["night"].bank.kept == 20
+    with pytest.raises(ZeromissError, match="the design 'dawn' is not among those of the training images: name one of day, night"):
+        detector.detect(image, context=Context(design="dawn"))
+
+
+def test_designs_are_stored(tmp_path):
+    detector = train(PARAMS, drawn_images(26), size=64, seed=0, contexts=Designs(*["day"] * 22, *["night"] * 4)).detector
+    save_patchknn(tmp_path, detector)
+    again, image = load_patchknn(tmp_path), drawn_images(1, seed=5).float() / 255
+    assert again.designs == {"day": 22, "night": 4} and again.placed == ("", "day")
+    for design in ("day", "night"):
+        one, other = (each.detect(image, context=Context(design=design)) for each in (detector, again))
+        assert torch.equal(one.map_BHW, other.map_BHW) and torch.equal(one.scores["gaussian"], other.scores["gaussian"])
+    config = (tmp_path / "config.json").read_text().replace('"night": 4', '"night": 5')
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(ZeromissError, match="designs and placed must name the designs of the kept images"):
         load_patchknn(tmp_path)

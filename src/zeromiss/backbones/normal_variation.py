@@ -9,7 +9,8 @@ Axes: B images, N vectors, C channels, K whitened dimensions (the one of largest
 h, w cells of the grid.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -23,6 +24,7 @@ DROP = 1e-4  # directions of less than this share of the largest eigenvalue are 
 FLOOR = 1e-6  # added to each variance of a place: one that never varied has an inverse too; usual ones are about 1
 WORST = 10  # cells of a map whose mean is its score
 MIN_IMAGES = 20  # below which no Gaussian a place is fitted
+_MEAN = ".places.mean_hwK"
 
 
 class Moments:
@@ -163,6 +165,76 @@ class PlaceGaussians:
     def of(cls, tensors: Mapping[str, Tensor]) -> Self:
         """Return the Gaussians that `tensors` holds."""
         return cls(mean_hwK=tensors["places.mean_hwK"], factor_hwJJ=tensors["places.factor_hwJJ"])
+
+
+class DesignMoments:
+    """Moments of each place's vectors for all images, and where there are several designs for those of each one."""
+
+    def __init__(self, dims: int, designs: Sequence[str]) -> None:
+        """Start with no image; `dims` is J, `designs` the design of each image to come."""
+        counts = Counter(designs)
+        self._own = {design: PlaceMoments(dims) for design in own_gaussians(counts)}
+        self._all = PlaceMoments(dims)
+        self._shared = len(self._own) < len(counts)
+
+    def include(self, vectors_hwK: Tensor, design: str = "") -> None:
+        """Add one image."""
+        if design in self._own:
+            self._own[design].include(vectors_hwK)
+        if self._shared:
+            self._all.include(vectors_hwK)
+
+    def fit(self, *, shrinkage: float | None) -> "DesignGaussians":
+        """Return the Gaussians; raises ZeromissError as `PlaceGaussians.fit`."""
+        own = {design: PlaceGaussians.fit(moments, shrinkage=shrinkage) for design, moments in self._own.items()}
+        return DesignGaussians(own | ({"": PlaceGaussians.fit(self._all, shrinkage=shrinkage)} if self._shared else {}))
+
+
+@dataclass(frozen=True)
+class DesignGaussians:
+    """One Gaussian a place of each design that had enough images; under '' one of all images, for every other design."""
+
+    of: Mapping[str, PlaceGaussians]
+
+    def __getitem__(self, design: str) -> PlaceGaussians:
+        """Return the Gaussians of a design; raises ZeromissError for one that no image had, where each has its own."""
+        found = self.of.get(design, self.of.get(""))
+        if found is None:
+            raise ZeromissError(f"the design {design!r} is not among those that normal images were learned of: {', '.join(sorted(self.of))}")
+        return found
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what is stored of them."""
+        return {f"design.{design}.{key}": value for design, places in self.of.items() for key, value in places.tensors().items()}
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, Tensor]) -> "DesignGaussians | None":
+        """Return the Gaussians that `tensors` holds, None where it holds none."""
+        names = [key.removeprefix("design.").removesuffix(_MEAN) for key in tensors if key.startswith("design.") and key.endswith(_MEAN)]
+        found = {}
+        for name in sorted(names):
+            own = {key.removeprefix(f"design.{name}."): value for key, value in tensors.items() if key.startswith(f"design.{name}.places.")}
+            found[name] = PlaceGaussians.of(own)
+        return cls(found) if found else None
+
+
+def own_gaussians(counts: Mapping[str, int]) -> list[str]:
+    """Return the designs that get Gaussians of their own, of so many images each: those with `MIN_IMAGES` at least, '' (no design) never."""
+    return sorted(design for design, count in counts.items() if design and count >= MIN_IMAGES)
+
+
+def gaussians_kept(counts: Mapping[str, int]) -> list[str]:
+    """Return the designs whose Gaussians are kept, in order; '' stands for those of all images, which designs of few images share."""
+    own = own_gaussians(counts)
+    return own if len(own) == len(counts) else ["", *own]
+
+
+def gaussians_told(counts: Mapping[str, int]) -> str:
+    """Return a clause on which designs share the Gaussians of all images, '' where there are no designs."""
+    if set(counts) <= {""}:
+        return ""
+    few = sorted(set(counts) - set(own_gaussians(counts)))
+    return f"; designs with fewer than {MIN_IMAGES} normal images share one of all images: {', '.join(few)}" if few else f", for each of {len(counts)} designs"
 
 
 def place_dims(places: int, dims: int, *, mib: float) -> int:

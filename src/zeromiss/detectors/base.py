@@ -14,6 +14,18 @@ Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Context:
+    """What comes with an image: the reference it is compared with, and the name of its design."""
+
+    reference_CHW: Tensor | None = None  # RGB in [0, 1], read as the image is; None where there is none
+    reference_sha256: str = ""  # of the reference's file: what is known of a reference is kept under it
+    design: str = ""  # '': none
+
+
+NO_CONTEXT = Context()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reconstruction:
     """What a detector made of a batch of images; None is what it has no network for."""
 
@@ -53,6 +65,15 @@ class SharingDetector(EmbeddingDetector, Protocol):
         """Inspect as `EmbeddingDetector.detect`; `maps`: all maps of a single image by the same backbone, where they are known: the same bits."""
 
 
+class ContextDetector(EmbeddingDetector, Protocol):
+    """A detector for which it matters what comes with an image."""
+
+    reads_context: bool  # true
+
+    def detect(self, image_BCHW: Tensor, maps: list[Tensor] | None = None, context: Context = NO_CONTEXT) -> Detection:
+        """Inspect as `SharingDetector.detect`, images that all have this context."""
+
+
 class ReconstructingDetector(Protocol):
     """A trained detector that repaints an image as a normal one."""
 
@@ -68,6 +89,11 @@ class ReconstructingDetector(Protocol):
 
 
 Detector = EmbeddingDetector | ReconstructingDetector
+
+
+def reads_context(detector: Detector) -> bool:
+    """Return whether it matters to a detector what comes with an image."""
+    return getattr(detector, "reads_context", False)
 
 
 def redraws(detector: Detector) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from zeromiss.detectors.base import Context
 from zeromiss.errors import ZeromissError
 
 
@@ -22,6 +23,17 @@ class Images(Protocol):
 
     def __getitem__(self, index: int) -> Tensor:
         """Return one RGB image, uint8, (3, H, W)."""
+
+
+class Contexts(Protocol):
+    """What comes with each of some images, in their order."""
+
+    @property
+    def designs(self) -> list[str]:
+        """The design of each image, '' where there is none."""
+
+    def __getitem__(self, index: int) -> Context:
+        """Return the context of one image."""
 
 
 def generator_at(seed: int, step: int, purpose: int) -> torch.Generator:

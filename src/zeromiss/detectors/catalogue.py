@@ -72,6 +72,13 @@ CATALOGUE: dict[str, System] = {
         needs="at least 2 normal images, 20 for the Gaussian a place",
         cost="1 minute",
     ),
+    "reference": System(
+        title="Image against its reference",
+        source="differences of features from a golden sample or CAD rendering, whitened",
+        kind="embeds",
+        needs="a reference of every image (column reference), at least 2 normal images, 20 for the Gaussian a place",
+        cost="1 minute",
+    ),
     "padim": System(
         title="PaDiM",
         source="Defard et al., arXiv:2011.08785, through anomalib",

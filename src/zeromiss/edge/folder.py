@@ -13,6 +13,7 @@ from zeromiss.edge.layout import ALIGN, CLASSIFIER, CONFIG, DISTANCES_FILE, GRAP
 from zeromiss.edge.shipped import modules
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file, write_json
+from zeromiss.images.references import NEEDING
 from zeromiss.inspection.bundle import MANIFEST, BundleRecord, open_bundle
 from zeromiss.inspection.inspector import load_measurer
 from zeromiss.inspection.verdict import ModelName
@@ -58,6 +59,9 @@ def write_folder(draft: Path, bundle: Path, *, model: ModelName, engine: str) ->
 def _refuse(record: BundleRecord, redrawing: bool) -> None:
     """Raise ZeromissError for parameters under which the exported networks would not measure alike."""
     params, again = record.metrics, f"and run zeromiss run {record.product} again"
+    if NEEDING in record.detectors or record.designs:
+        what = f"compares images with references (detector {NEEDING})" if NEEDING in record.detectors else "has several designs"
+        raise ZeromissError(f"this model of {record.product} {what}, which is not exported: inspect with zeromiss inspect or zeromiss serve")
     if redrawing and params.precision != "fp32":
         raise ZeromissError(
             f"this model of {record.product} measures in {params.precision}, which rounds otherwise than an exported network: its verdicts "

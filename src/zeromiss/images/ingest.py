@@ -10,6 +10,7 @@ import posixpath
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from zeromiss.errors import ZeromissError
@@ -18,6 +19,7 @@ from zeromiss.images import known as memory
 from zeromiss.images.digests import Digest
 from zeromiss.images.known import Known
 from zeromiss.images.raw import INDEX, Entry, index_text, read_index
+from zeromiss.images.references import References, check_references
 from zeromiss.images.unchanged import IngestReport, asked, remember, unchanged
 from zeromiss.images.sources.listing import drawing_recipe, list_source
 from zeromiss.images.sources.record import Listing, Record
@@ -36,7 +38,8 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
     Images that nobody has judged go to the product's incoming folder. Drawn boards are not drawn again while the raw
     folder was made from the same parameters; to have them drawn anew, delete it.
 
-    Raises ZeromissError for what the source refuses, for content that is known under another label, for a raw
+    Raises ZeromissError for what the source refuses, for content that is known under another label, with another reference
+    or design, for references and designs that only some images have or that are images of the set, for a raw
     folder that lacks files of its index, and for a full disk; the raw folder is then as before.
     """
     raw = workspace.raw(product.name)
@@ -54,6 +57,7 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
         else:
             listing = list_source(product, root=workspace.root, folder=folder, scratch=Path(scratch))
         new = _unknown(listing.records, raw, old, known)
+        check_references(product, listing.records, raw, old, known)
         if new:
             append(staging, [entry for entry, _ in old], new, known, recipe=recipe, lock=lock)
         incoming = _put_incoming(workspace.incoming(product.name), listing.incoming)
@@ -70,10 +74,10 @@ def append(
     Raises ZeromissError for a full disk and a source file that changed; the raw folder is then as before.
     """
     raw = staging.target
-    copied = sum(os.stat(file).st_size for record, _ in new for file in (record.file, record.mask) if file)
+    copied = sum(os.stat(file).st_size for record, _ in new for file in record.files)
     refuse_full_disk(raw.parent, 2 * copied, act="this ingest (the images, and the copy that DVC keeps)")
-    written = _build(staging, raw, old, new, recipe, lock)
-    known.renew(str(raw / name) for entry in old for name in (entry.path, entry.mask) if name)
+    written = _build(staging, old, new, References(raw, old, known), recipe, lock)
+    known.renew(str(raw / name) for entry in old for name in entry.files)
     known.note(written)
 
 
@@ -104,7 +108,7 @@ def existing(raw: Path, known: Known) -> list[tuple[Entry, str]]:
         return []
     entries = read_index(raw)
     for entry in entries:
-        for name in filter(None, (entry.path, entry.mask)):
+        for name in entry.files:
             if not os.path.isfile(raw / name):
                 raise ZeromissError(f"{raw / name} is missing but its index names it: restore it with dvc checkout")
     digests = known.read([str(raw / entry.path) for entry in entries], title="hash known images", md5=True)
@@ -132,14 +136,14 @@ def _unknown(
 
 
 def _build(
-    staging: Staging, raw: Path, old: list[Entry], new: list[tuple[Record, str]], recipe: str | None, lock: int
+    staging: Staging, old: list[Entry], new: list[tuple[Record, str]], references: References, recipe: str | None, lock: int
 ) -> dict[str, Digest]:
     """Put old and new files and the index into the staging folder, then swap it in; return what was written."""
+    raw = staging.target
     with staging:
-        for entry in old:
-            for name in filter(None, (entry.path, entry.mask)):
-                staging.link(raw / name, name)
-        added, jobs = _named(new, {_stem(entry.path) for entry in old})
+        for name in dict.fromkeys(name for entry in old for name in entry.files):  # a reference may be that of many images
+            staging.link(raw / name, name)
+        added, jobs = _named(new, {_stem(entry.path) for entry in old}, references)
         written = dict(zip((name for _, name, _ in jobs), staging.copy_all(jobs, keep=(lock,)), strict=True))
         written[INDEX] = staging.write(INDEX, index_text(old + added))
         if recipe is not None:
@@ -150,17 +154,17 @@ def _build(
     return {str(raw / name): digest for name, digest in written.items()}
 
 
-def _named(new: list[tuple[Record, str]], taken: set[str]) -> tuple[list[Entry], list[tuple[str, str, str]]]:
+def _named(new: list[tuple[Record, str]], taken: set[str], references: References) -> tuple[list[Entry], list[tuple[str, str, str]]]:
     """Name new images; return their entries, and what to copy: source, name in the raw folder, expected SHA-256."""
     added, jobs = [], []
     for record, sha256 in new:
-        entry = _entry(record, sha256, taken)
+        entry = replace(_entry(record, sha256, taken), reference=references.name(record.reference), design=record.design)
         taken.add(_stem(entry.path))
         added.append(entry)
         jobs.append((str(record.file), entry.path, sha256))
         if record.mask is not None:
             jobs.append((str(record.mask), entry.mask, ""))
-    return added, jobs
+    return added, jobs + references.jobs
 
 
 def _stem(path: str) -> str:

@@ -13,7 +13,8 @@ SCHEMA_VERSION = 1
 FILE = "manifest.parquet"
 SPLITS = ("train", "mask", "abnormal", "table", "threshold", "audit")
 COLUMNS = (
-    "path", "sha256", "width", "height", "label", "defect_type", "part_id", "mask", "source_split", "split", "seed",
+    "path", "sha256", "width", "height", "label", "defect_type", "part_id", "mask", "source_split", "split", "seed", "reference",
+    "design",
 )  # fmt: skip
 
 
@@ -33,7 +34,8 @@ def read_facts(raw: Path, entries: list[Entry]) -> pd.DataFrame:
 def manifest_rows(facts: pd.DataFrame, split: pd.Series, *, seed: int) -> pd.DataFrame:
     """Return the manifest's rows (columns as in COLUMNS) from checked facts and each image's split.
 
-    `path` and `mask` are relative to the raw folder; `mask` is missing where there is none.
+    `path`, `mask` and `reference` are relative to the raw folder; `mask` is missing and `reference` and `design` are empty
+    where there is none.
     """
     frame = facts.assign(split=split, seed=seed, mask=facts["mask"].where(facts["mask"] != "", None))
     return frame[list(COLUMNS)].astype({"width": "int32", "height": "int32", "seed": "int64"})

@@ -1,4 +1,4 @@
-"""A product's raw folder: `images/`, `masks/` and `index.csv`, which says what is known of each image."""
+"""A product's raw folder: `images/`, `masks/`, `references/` and `index.csv`, which says what is known of each image."""
 
 import csv
 import io
@@ -17,7 +17,8 @@ class Entry:
     """One line of the index; paths are relative to the raw folder, with forward slashes.
 
     `label` is normal or defect, `defect_type` '' for normal, `mask` '' where there is none, `source_split` train,
-    test or ''.
+    test or ''. `reference` is the picture that the part is compared with and `design` the name of its layout, '' where
+    the source gives none.
     """
 
     path: str
@@ -26,9 +27,17 @@ class Entry:
     part_id: str
     mask: str
     source_split: str
+    reference: str = ""
+    design: str = ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of the image, its mask and its reference, where there are such."""
+        return tuple(filter(None, (self.path, self.mask, self.reference)))
 
 
 COLUMNS = tuple(field.name for field in fields(Entry))
+ADDED = ("reference", "design")  # columns of an index in which an image has one of the two, and of no other
 values = attrgetter(*COLUMNS)  # of an entry, in their order
 
 
@@ -42,20 +51,22 @@ def read_index(folder: Path) -> list[Entry]:
         reader = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ZeromissError(f"{path} is missing: ingest the product's images, or fetch them with dvc pull") from None
-    if tuple(next(reader, ())) != COLUMNS:
+    columns = tuple(next(reader, ()))
+    if columns not in (COLUMNS, COLUMNS[: -len(ADDED)]):
         raise ZeromissError(f"{path} must have the columns {', '.join(COLUMNS)}: ingest into an empty folder")
     entries = []
     for row in filter(None, reader):
-        if len(row) != len(COLUMNS):
-            raise ZeromissError(f"{path}, line {reader.line_num}: expected {len(COLUMNS)} values: mend the line")
-        entries.append(Entry(**dict(zip(COLUMNS, row, strict=True))))
+        if len(row) != len(columns):
+            raise ZeromissError(f"{path}, line {reader.line_num}: expected {len(columns)} values: mend the line")
+        entries.append(Entry(**dict(zip(columns, row, strict=True))))
     return entries
 
 
 def index_text(entries: list[Entry]) -> str:
     """Return the index as text, sorted by path: the same entries give the same bytes."""
     handle = io.StringIO()
+    columns = COLUMNS if any(entry.reference or entry.design for entry in entries) else COLUMNS[: -len(ADDED)]
     writer = csv.writer(handle, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(map(values, sorted(entries, key=values)))
+    writer.writerow(columns)
+    writer.writerows(values(entry)[: len(columns)] for entry in sorted(entries, key=values))
     return handle.getvalue()

@@ -65,16 +65,57 @@ def assign_splits(images: pd.DataFrame, *, params: ManifestParams, mask: int, se
     whatever their type: a simple random sample, which is what the threshold's theorem is about. The audit set keeps its counts,
     and of its parts those that were not drawn.
 
+    Where `images` has several designs, each gives its share of every split: parts are drawn from them in turn, see `in_turn`.
+
     Raises ZeromissError, naming the key to change, when there are too few normal images, or abnormal ones are asked
-    for and too few can be had.
+    for and too few can be had; also when a design has no normal image to train on or in the table, or a part has two.
     """
     official = params.split == "official"
     keys = [(part, folder if official else "") for part, folder in zip(images["part_id"], images["source_split"])]
     if official:
         _refuse_folders(images)
     parts = _parts(keys, list(images["defect_type"].where(images["label"] == "defect")), seed=seed)
+    designs = _designs(keys, images) if "design" in images else {}
+    if len(set(designs.values())) > 1:
+        parts = in_turn(parts, designs)
     placed = (_official if official else _paper)(parts, params=params, mask=mask)
-    return pd.Series([placed[key] for key in keys], index=images.index, dtype=object)
+    split = pd.Series([placed[key] for key in keys], index=images.index, dtype=object)
+    if designs:
+        _refuse_lost_designs(images, split)
+    return split
+
+
+def in_turn(parts: list[Part], designs: Mapping[Key, str]) -> list[Part]:
+    """Return the parts ordered so that any first few, of those without a defect or with one type of it, hold each design by its share.
+
+    The order within a design and a type stays.
+    """
+    strata: dict[tuple[str, tuple[str, ...]], list[Part]] = {}
+    for part in parts:
+        strata.setdefault((designs[part.key], tuple(sorted(part.types))), []).append(part)
+    placed = [((rank + 0.5) / len(mine), stratum, part) for stratum, mine in strata.items() for rank, part in enumerate(mine)]
+    return [part for *_, part in sorted(placed, key=lambda entry: entry[:2])]
+
+
+def _designs(keys: list[Key], images: pd.DataFrame) -> dict[Key, str]:
+    """Return each part's design; raise ZeromissError for a part that has two."""
+    found: dict[Key, str] = {}
+    for key, path, design in zip(keys, images["path"], images["design"], strict=True):
+        if found.setdefault(key, design) != design:
+            raise ZeromissError(f"{path} shows the part {key[0]} with the design {design!r}, which has {found[key]!r} in another image: a part has one design")
+    return found
+
+
+def _refuse_lost_designs(images: pd.DataFrame, split: pd.Series) -> None:
+    """Raise ZeromissError when a design has no normal image in the split train or table."""
+    normal = images["label"] == "normal"
+    for design in sorted(set(images["design"])):
+        mine = split[normal & (images["design"] == design)]
+        for name in ("train", "table"):
+            if not (mine == name).any():
+                raise ZeromissError(
+                    f"the design {design!r} has {counted(len(mine), 'normal image')}, none of which is left for the split {name}: add normal images of it"
+                )
 
 
 def share(fraction: float, count: int) -> int:

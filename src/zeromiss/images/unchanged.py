@@ -69,7 +69,7 @@ def remember(known: Known, report: IngestReport, listing: Listing, request: dict
     sources = [str(record.file) for record in listing.records]
     inside = [path for path in known.digests if path.startswith(f"{report.folder}{os.sep}")]
     known.forget_all_but([*inside, *sources])
-    masks = [record.mask for record in listing.records if record.mask]
+    masks = {file for record in listing.records for file in record.files if file != record.file}  # and references
     read = {str(path): signature(os.stat(path)) for path in (*listing.read, *masks, *(file for file, _ in listing.incoming))}
     files = files_below(report.folder)
     reliable = (

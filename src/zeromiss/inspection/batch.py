@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path
+from zeromiss.inspection.companions import CompanionOf
 from zeromiss.inspection.folders import atomic_folder
 from zeromiss.inspection.inspector import Examination, Inspector
 from zeromiss.inspection.overlay import write_overlay
@@ -73,8 +74,9 @@ def inspect_paths(
     overlays: bool = True,
     boxes: int = 25,
     progress: bool = True,
+    companion_of: CompanionOf = lambda _: None,
 ) -> BatchResult:
-    """Judge every image in `paths`, files or folders of them.
+    """Judge every image in `paths`, files or folders of them; `companion_of` gives each file's reference and design.
 
     With `out`, writes verdicts.parquet there, rows.parquet for the data set of all verdicts, and, with `overlays`,
     one PNG an image that shows its `boxes` most distant patches; the folder appears when all is written. Raises ZeromissError for a missing path, a
@@ -88,7 +90,7 @@ def inspect_paths(
     kept: list[dict[str, Any]] = []
     with nullcontext() if out is None else atomic_folder(out) as draft:
         folder = draft if overlays else None
-        examined = _examined(inspector, files)
+        examined = _examined(inspector, files, companion_of)
         taken: set[str] = set()
         for file in tqdm(files, unit="image", desc="inspect", disable=not progress):
             one = next(examined)
@@ -148,14 +150,14 @@ def _cannot_list(error: OSError) -> None:
     raise ZeromissError(f"{error.filename} cannot be listed ({error.strerror}): allow reading it") from None
 
 
-def _examined(inspector: Inspector, files: Sequence[Path]) -> Iterator[Examination | ZeromissError]:
+def _examined(inspector: Inspector, files: Sequence[Path], companion_of: CompanionOf) -> Iterator[Examination | ZeromissError]:
     """Yield each file's examination or error: several files at once, one alone with all cores."""
     if len(files) > 1:
-        yield from inspector.examine_many(files)
+        yield from inspector.examine_many(files, companion_of=companion_of)
         return
     for file in files:
         try:
-            yield inspector.examine(file)
+            yield inspector.examine(file, companion=companion_of(file))
         except ZeromissError as error:
             yield error
 

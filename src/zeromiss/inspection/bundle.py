@@ -6,6 +6,7 @@
     <detector>/mask.safetensors   its normal-variation mask, where the product has one
     <detector>/variation.safetensors   what is known of normal images: levels of its maps, the covariance of its differences
     classifier.skops     preprocessing and the winning classifier, fitted
+    references/<file>    the reference of a design that has one for all its training images, where a detector compares with references
     align/               align.json and reference.png, where images are laid over a reference before they are judged
     backbone/<file>      the feature extractor's weights, only if they were given by path
     summary.json         the figures of the run; no inspection reads it, so it isn't under a hash
@@ -42,7 +43,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
 CLASSIFIER = "classifier.skops"
 SUMMARY = "summary.json"
-ALIGN = "align"
+ALIGN, REFERENCES = "align", "references"
 VQGAN = "vqgan"  # whose codebook the report and the audit speak of
 LIBRARIES = (
     "torch", "torchvision", "timm", "numpy", "opencv-python-headless", "scipy", "pandas",
@@ -88,6 +89,8 @@ class BundleRecord(_Record):
     masked: tuple[str, ...] = ()  # detectors with a mask
     varied: tuple[str, ...] = ()  # detectors with a variation of normal images; of others the paper's metrics alone are measured
     align: bool = False  # images are laid over the reference in ALIGN
+    designs: tuple[str, ...] = ()  # that normal images were learned of; an image must name one of them
+    references: dict[str, str] = {}  # file in the bundle by design ('': there are no designs)
     versions: dict[str, str]
     files: dict[str, str]  # path inside the bundle -> SHA-256
 
@@ -118,6 +121,8 @@ class Contents(_Record):
     masks: dict[str, Path]  # by detector
     variations: dict[str, Path] = Field(default_factory=dict)  # by detector
     align: Path | None = None  # folder of the reference; None: images are not aligned
+    designs: tuple[str, ...] = ()
+    references: dict[str, Path] = Field(default_factory=dict)  # files by design
 
 
 def fingerprint(module: torch.nn.Module) -> str:
@@ -145,6 +150,8 @@ def pack(target: Path, contents: Contents, *, finish: Callable[[Path], None] | N
             masked=tuple(contents.masks),
             varied=tuple(contents.variations),
             align=contents.align is not None,
+            designs=contents.designs,
+            references={design: _reference(design, file) for design, file in contents.references.items()},
             versions=library_versions(),
             files={path: sha256_file(draft / path) for path in _listing(draft)},
         )
@@ -187,7 +194,7 @@ def required_files(record: BundleRecord) -> set[str]:
         names.add(record.backbone.file)
     if record.align:
         names |= {f"{ALIGN}/{RECORD}", f"{ALIGN}/{PICTURE}"}
-    return names
+    return names | set(record.references.values())
 
 
 def bundled_aligner(folder: Path, record: BundleRecord) -> Aligner | None:
@@ -221,12 +228,20 @@ def _copy_files(draft: Path, contents: Contents) -> BackboneRecord:
         (draft / ALIGN).mkdir()
         for name in (RECORD, PICTURE):
             _copy(contents.align / name, draft / ALIGN / name)
+    for design, reference in contents.references.items():
+        (draft / REFERENCES).mkdir(exist_ok=True)
+        _copy(reference, draft / _reference(design, reference))
     given, file = contents.metrics.backbone_path, None
     if given is not None:
         file = f"backbone/{Path(given).name}"
         (draft / "backbone").mkdir()
         _copy(Path(given), draft / file)
     return BackboneRecord(name=contents.metrics.backbone, fingerprint=contents.fingerprint, file=file)
+
+
+def _reference(design: str, file: Path) -> str:
+    """Return where in a bundle the reference of a design lies."""
+    return f"{REFERENCES}/{design or 'all'}{file.suffix}"
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,11 +20,14 @@ import pandas as pd
 import torch
 
 from zeromiss.backbones.load import load_backbone
+from zeromiss.detectors.base import NO_CONTEXT, Context
+from zeromiss.detectors.images import ContextReader
 from zeromiss.detectors.load import load_detector
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
 from zeromiss.images.align import Aligner
 from zeromiss.images.reader import ImageReader
+from zeromiss.images.references import NEEDING, Companion, indexed
 from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, bundled_aligner, fingerprint, open_bundle, taught_by
 from zeromiss.inspection.calibration import CalibrationRecord
 from zeromiss.inspection.verdict import ModelName, Verdict, decide, to_patches
@@ -74,10 +77,20 @@ class Inspector:
         calibration: CalibrationRecord | None = None,
         aligner: Aligner | None = None,
         taught: Mapping[str, AbstractSet[str]] | None = None,
+        designs: tuple[str, ...] = (),
+        references: Mapping[str, Path] | None = None,
+        needs_reference: bool = False,
     ) -> None:
-        """Keep the loaded parts; `load` is the usual way here. `taught`: SHA-256 of the images that taught each detector."""
+        """Keep the loaded parts; `load` is the usual way here. `taught`: SHA-256 of the images that taught each detector.
+
+        `designs`: those that normal images were learned of, one of which each image must name; `references`: the reference of
+        a design that has one for all its images, '' where there are no designs.
+        """
+        self.designs, self.needs_reference = designs, needs_reference
+        self._references = dict(references or {})
         self.taught = taught or {}
         self._reader = ImageReader(size, reduced=measurer.params.decode == "reduced", aligner=aligner)
+        self._context_of = ContextReader(self._reader)
         self._measurer = measurer
         self._single = measurer.on_lanes(min(_cores(), _MOST_LANES))
         self._classifier = classifier
@@ -107,6 +120,9 @@ class Inspector:
             calibration=record.calibration,
             aligner=bundled_aligner(bundle, record),
             taught=taught_by(bundle, record),
+            designs=record.designs,
+            references={design: bundle / file for design, file in record.references.items()},
+            needs_reference=NEEDING in record.detectors,
         )
 
     @property
@@ -115,23 +131,24 @@ class Inspector:
         return self._measurer.params.tiles is not None
 
     def warm_up(self) -> None:
-        """Judge a grey image both ways, unaligned: libraries try out their ways on the first one, which takes a while.
+        """Judge an image of noise both ways, unaligned: libraries try out their ways on the first one, which takes a while.
 
         Raises ZeromissError when the bundle can't judge.
         """
-        grey_CHW = torch.full((3, self.size, self.size), 0.5)
+        noise_CHW = torch.rand((3, self.size, self.size), generator=torch.Generator().manual_seed(0))
+        context = Context(reference_CHW=noise_CHW, design=self.designs[0] if self.designs else "")
         for measurer in {id(one): one for one in (self._single, self._measurer)}.values():
-            self._examine(grey_CHW, measurer, path="", sha256="", began=time.perf_counter())
+            self._examine(noise_CHW, context, measurer, path="", sha256="", began=time.perf_counter())
 
-    def inspect(self, path: Path, *, alone: bool = True) -> Verdict:
+    def inspect(self, path: Path, *, alone: bool = True, companion: Companion | None = None) -> Verdict:
         """Judge one image file, `alone` with several threads, otherwise with one: the same bits.
 
         Raises ZeromissError when the file cannot be judged, or cannot be laid over the bundle's reference: no such file is
         ever called normal.
         """
-        return self.examine(path, alone=alone).verdict
+        return self.examine(path, alone=alone, companion=companion).verdict
 
-    def inspect_image(self, image_CHW: np.ndarray | torch.Tensor) -> Verdict:
+    def inspect_image(self, image_CHW: np.ndarray | torch.Tensor, *, companion: Companion = Companion()) -> Verdict:
         """Judge an RGB image (3, size, size) in [0, 1]; `path` is then empty, `sha256` that of its float32 bytes.
 
         It is laid over the bundle's reference, if there is one. Raises ZeromissError for another shape or range, or when it
@@ -141,17 +158,23 @@ class Inspector:
         digest = hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
         began = time.perf_counter()
         aligned = torch.from_numpy(self._reader.align(tensor.numpy()))
-        return self._examine(aligned, self._single, path="", sha256=digest, began=began).verdict
+        return self._examine(aligned, self._context(companion), self._single, path="", sha256=digest, began=began).verdict
 
-    def examine(self, path: Path, *, alone: bool = True) -> Examination:
-        """Judge one image file as `inspect` does, and keep metrics, reconstruction, difference and boxes with the verdict."""
-        return self._examine_file(path, self._single if alone or self.one_at_a_time else self._measurer)
+    def examine(self, path: Path, *, alone: bool = True, companion: Companion | None = None) -> Examination:
+        """Judge one image file as `inspect` does, and keep metrics, reconstruction, difference and boxes with the verdict.
 
-    def examine_many(self, paths: Iterable[Path], *, workers: int | None = None) -> Iterator[Examination | ZeromissError]:
+        `companion`: its reference and design; None: as the index says of an image that lies in a product's raw folder.
+        """
+        return self._examine_file(path, companion, self._single if alone or self.one_at_a_time else self._measurer)
+
+    def examine_many(
+        self, paths: Iterable[Path], *, workers: int | None = None, companion_of: Callable[[Path], Companion | None] = lambda _: None
+    ) -> Iterator[Examination | ZeromissError]:
         """Yield for each image file, in their order, its examination or the error that kept it from being judged.
 
         `workers` images (default: one a core) are judged at once, and at most twice as many wait, however many
         there are. Verdicts have the same bits as those of `examine`. Images judged in tiles come one at a time.
+        `companion_of` gives what comes with a file, as for `examine`.
         """
         workers = workers or _cores()
         tiled = self.one_at_a_time
@@ -159,7 +182,7 @@ class Inspector:
         def judge(path: Path) -> Examination | ZeromissError:
             """Judge one file; hand back the error instead of raising it."""
             try:
-                return self._examine_file(path, self._single if tiled else self._measurer)
+                return self._examine_file(path, companion_of(path), self._single if tiled else self._measurer)
             except ZeromissError as error:
                 return error
 
@@ -180,15 +203,34 @@ class Inspector:
                 for future in waiting:
                     future.cancel()
 
-    def _examine_file(self, path: Path, measurer: Measures) -> Examination:
+    def _examine_file(self, path: Path, companion: Companion | None, measurer: Measures) -> Examination:
         """Read, check and judge one file."""
         began = time.perf_counter()
         image_CHW = self._checked(torch.from_numpy(self._reader.read(path)))
-        return self._examine(image_CHW, measurer, path=str(path), sha256=sha256_file(path), began=began)
+        context = self._context(companion or indexed(path)) if self.designs or self.needs_reference or companion else NO_CONTEXT
+        return self._examine(image_CHW, context, measurer, path=str(path), sha256=sha256_file(path), began=began)
 
-    def _examine(self, image_CHW: torch.Tensor, measurer: Measures, *, path: str, sha256: str, began: float) -> Examination:
+    def _context(self, companion: Companion) -> Context:
+        """Return the reference and design that an image is judged with; raises ZeromissError for one that lacks what is needed."""
+        design, known = companion.design, ", ".join(self.designs)
+        if self.designs and design not in self.designs:
+            named = f"the design {design!r} is none of those" if design else "the image names no design, and must name one of those"
+            raise ZeromissError(f"{named} that this model has learned ({known}): give it with --design, or the field design")
+        if design and not self.designs:
+            raise ZeromissError(f"this model has learned one design alone, without a name: leave {design!r} out")
+        reference = companion.reference or self._references.get(design)
+        if not self.needs_reference:
+            return Context(design=design)
+        if reference is None:
+            raise ZeromissError(
+                "this model compares each image with its own reference, and none was given: name it with --reference or --references, or send "
+                "it in the field reference"
+            )
+        return self._context_of(Companion(reference=reference, design=design))
+
+    def _examine(self, image_CHW: torch.Tensor, context: Context, measurer: Measures, *, path: str, sha256: str, began: float) -> Examination:
         """Measure, score and decide."""
-        measurement = measurer.measure(image_CHW)
+        measurement = measurer.measure(image_CHW, context=context)
         score = self.score(measurement.features)
         verdict = Verdict(
             path=path,

@@ -14,6 +14,7 @@ import pyarrow.dataset as ds
 
 from zeromiss.images.words import counted
 from zeromiss.inspection.batch import inspect_paths
+from zeromiss.inspection.companions import CompanionOf
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.ledger import append, read
 from zeromiss.inspection.verdict import ABNORMAL, ERROR, NORMAL, Verdict
@@ -55,7 +56,7 @@ class ShadowCount:
         )
 
 
-def judge_shadow(folder: Path, champion: Sequence[Verdict], challenger: Inspector) -> ShadowCount:
+def judge_shadow(folder: Path, champion: Sequence[Verdict], challenger: Inspector, *, companion_of: CompanionOf = lambda _: None) -> ShadowCount:
     """Let the challenger judge the images of the champion's verdicts, keep both below `folder`, and return how these images were judged.
 
     An image that this pair of versions has judged before is not judged again, and counts with what was said then.
@@ -65,7 +66,7 @@ def judge_shadow(folder: Path, champion: Sequence[Verdict], challenger: Inspecto
     known = set(rows["sha256"].to_pylist()) if rows.num_rows else set()
     fresh = list({one.sha256: one for one in champion if one.sha256 not in known}.values())
     if fresh:
-        append(folder, pa.Table.from_pylist(list(_judge(fresh, challenger)), schema=_SCHEMA), key=KEY)
+        append(folder, pa.Table.from_pylist(list(_judge(fresh, challenger, companion_of)), schema=_SCHEMA), key=KEY)
     return _counted(_rows(folder, *pair, images=[one.sha256 for one in champion]), *pair)
 
 
@@ -75,9 +76,9 @@ def count(folder: Path, champion: str, challenger: str) -> ShadowCount | None:
     return _counted(rows, champion, challenger) if rows.num_rows else None
 
 
-def _judge(champion: Sequence[Verdict], challenger: Inspector) -> Iterable[dict[str, object]]:
+def _judge(champion: Sequence[Verdict], challenger: Inspector, companion_of: CompanionOf) -> Iterable[dict[str, object]]:
     """Yield a row an image; one that changed between the two verdicts is left out."""
-    result = inspect_paths(challenger, [Path(one.path) for one in champion], out=None, progress=False)
+    result = inspect_paths(challenger, [Path(one.path) for one in champion], out=None, progress=False, companion_of=companion_of)
     theirs = {one.path: one for one in result.verdicts}
     failed = {one.path: one.error for one in result.errors}
     now = datetime.now(UTC)

@@ -17,7 +17,7 @@ from torch.nn import functional
 from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.faster import faster
 from zeromiss.backbones.normal_variation import worst_mean
-from zeromiss.detectors.base import Detection, Reconstruction, ReconstructingDetector
+from zeromiss.detectors.base import NO_CONTEXT, Context, Detection, Reconstruction, ReconstructingDetector
 from zeromiss.errors import ZeromissError
 from zeromiss.memory import keep_freed_memory
 from zeromiss.metrics.columns import OWN_METRICS, feature_columns, named, variation_columns
@@ -108,15 +108,17 @@ class Measurer:
 
     @one_thread()
     @torch.inference_mode()
-    def look(self, image_CHW: Tensor) -> dict[str, Tensor]:
+    def look(self, image_CHW: Tensor, context: Context = NO_CONTEXT) -> dict[str, Tensor]:
         """Return the maps (h, w) of the variation alone, by name: of normal images, whose levels are not known yet."""
         tiles = self._tiles(image_CHW)
-        return self._perceive(self._pair(image_CHW, self._reconstruct(image_CHW, tiles)), (), tiles, None).maps
+        return self._perceive(self._pair(image_CHW, self._reconstruct(image_CHW, tiles)), (), tiles, None, context.design).maps
 
     @one_thread()
     @torch.inference_mode()
-    def measure(self, image_CHW: Tensor, features: Features | None = None) -> Measurement:
+    def measure(self, image_CHW: Tensor, features: Features | None = None, context: Context = NO_CONTEXT) -> Measurement:
         """Measure one float32 RGB image (3, H, W) in [0, 1]; `features`: its backbone's maps, where others read them too.
+
+        Of `context` the design counts: whose normal differences its own are compared with.
 
         Boxes, native score and map rest on the variation of normal images, where it is known: candidates lie around the
         largest pixels of its map, and a box's distance is the map's mean in it. Raises ZeromissError when the mask has
@@ -130,7 +132,7 @@ class Measurer:
         searches = [partial(self._candidates, pair, weight) for weight in weights]  # one after the other where images are large
         found = [search() for search in searches] if tiles else self._lanes.together(*searches)
         pixels, boxes = zip(*found, strict=True)
-        perceived = self._perceive(pair, boxes, tiles, features)
+        perceived = self._perceive(pair, boxes, tiles, features, context.design)
         level, *localised = self._lanes.together(
             partial(self._image_level, pair, perceived, reconstruction),
             *(partial(self._localised, pair, *found) for found in zip(pixels, boxes, perceived.distances, strict=True)),
@@ -208,14 +210,14 @@ class Measurer:
         pixels_1P, boxes_N4 = candidates(weighted_HW.cpu().numpy(), self.params)
         return pixels_1P, torch.from_numpy(boxes_N4).to(weighted_HW.device)
 
-    def _perceive(self, pair: _Pair, boxes: tuple[Tensor, ...], tiles: list[Tile], features: Features | None) -> Perceived:
+    def _perceive(self, pair: _Pair, boxes: tuple[Tensor, ...], tiles: list[Tile], features: Features | None, design: str) -> Perceived:
         """Return the perceptual differences; the boxes' distances in the mode of the parameters."""
         dense = boxes if self.params.mode == "dense" else ()
         x_CHW, x_hat_CHW = pair.x_CHW, pair.x_hat_CHW
         if tiles:
             perceived = self._perceiver.tiled(x_CHW, x_hat_CHW, dense, tiles)
         else:
-            perceived = self._perceiver.whole(x_CHW, x_hat_CHW, dense, self._lanes, features)
+            perceived = self._perceiver.whole(x_CHW, x_hat_CHW, dense, self._lanes, features, design)
         if self.params.mode == "dense":
             return perceived
         side = CROP_SIDES.get(self.params.backbone, CROP_SIDE)

@@ -3,14 +3,14 @@
 Axes: C channels, H, W pixels, N boxes (x0, y0, x1, y1) half open, P pixels.
 """
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from zeromiss.backbones.base import Backbone
-from zeromiss.detectors.base import Detection, EmbeddingDetector
+from zeromiss.detectors.base import NO_CONTEXT, Context, Detection, EmbeddingDetector, reads_context
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.columns import map_columns, named, variation_columns
 from zeromiss.metrics.levels import map_values, variation_values
@@ -44,13 +44,16 @@ class MapMeasurer:
 
     @one_thread()
     @torch.inference_mode()
-    def measure(self, image_CHW: Tensor, features: Features | None = None) -> Measurement:
+    def measure(self, image_CHW: Tensor, features: Features | None = None, context: Context = NO_CONTEXT) -> Measurement:
         """Measure one float32 RGB image (3, H, W) in [0, 1]; `features`: its backbone's maps, where others read them too.
 
         Boxes lie around the map's largest pixels as they do around a reconstruction's largest differences; a box's
-        distance is the mean of the map in it. Raises ZeromissError when any value is not finite.
+        distance is the mean of the map in it. Raises ZeromissError when any value is not finite, or the detector needs a
+        reference or design that `context` lacks.
         """
-        shared = {"maps": features.maps()} if features is not None and self.shares else {}
+        shared: dict[str, Any] = {"context": context} if reads_context(self.detector) else {}
+        if features is not None and self.shares:
+            shared["maps"] = features.maps()
         detection = self.detector.detect(image_CHW[None], **shared)
         map_HW, params = detection.map_BHW[0], self.params
         if not bool(torch.isfinite(map_HW).all()):

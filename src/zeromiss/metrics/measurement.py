@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from torch import Tensor
 
+from zeromiss.detectors.base import NO_CONTEXT, Context
 from zeromiss.metrics.perceive import Features
 from zeromiss.stage_params import MetricsParams
 
@@ -43,8 +44,8 @@ class Measures(Protocol):
     def on_lanes(self, count: int) -> Self:
         """Return one with the same networks that shares each image's work among `count` threads."""
 
-    def measure(self, image_CHW: Tensor, features: Features | None = None) -> Measurement:
-        """Measure one float32 RGB image (3, H, W) in [0, 1]; the same image gives the same bits every time.
+    def measure(self, image_CHW: Tensor, features: Features | None = None, context: Context = NO_CONTEXT) -> Measurement:
+        """Measure one float32 RGB image (3, H, W) in [0, 1]; the same image and context give the same bits every time.
 
-        `features`: its backbone's maps, where several read them.
+        `features`: its backbone's maps, where several read them; `context`: its reference and design.
         """

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from zeromiss.backbones.base import Backbone
+from zeromiss.backbones.differences import WHITENED, Differences
 from zeromiss.backbones.local_features import cell_vectors
 from zeromiss.backbones.normal_variation import WORST, worst_vector
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.features import anomaly_map, context_levels, dense_distances, dense_levels, level_difference
 from zeromiss.metrics.threads import Lanes
 from zeromiss.metrics.tiles import Tile
-from zeromiss.metrics.variation import WHITENED, Differences
 
 EVERY = 2  # of a tile's cells each way are enough to fit a variation on
 
@@ -63,10 +63,12 @@ class Perceiver:
                 raise ZeromissError(f"the backbone has no map at stride {stride}: choose metrics.strides among {found}, or another metrics.backbone")
         return tuple(self.backbone.strides.index(stride) for stride in sorted(strides))
 
-    def whole(self, x_CHW: Tensor, x_hat_CHW: Tensor, boxes: Sequence[Tensor], lanes: Lanes, features: "Features | None" = None) -> Perceived:
+    def whole(
+        self, x_CHW: Tensor, x_hat_CHW: Tensor, boxes: Sequence[Tensor], lanes: Lanes, features: "Features | None" = None, design: str = ""
+    ) -> Perceived:
         """Look at both images at once and measure every box of `boxes`; `features`: those of x, where others read them too."""
         size = {"height": x_CHW.shape[1], "width": x_CHW.shape[2]}
-        looks = self.differences(x_CHW, x_hat_CHW, lanes, features)
+        looks = self.differences(x_CHW, x_hat_CHW, lanes, features, design)
         return Perceived(
             map_HW=anomaly_map(looks.fine, **size),
             context_HW=anomaly_map(looks.coarse, **size),
@@ -76,12 +78,12 @@ class Perceiver:
             residual_K=looks.residual_K,
         )
 
-    def differences(self, x_CHW: Tensor, x_hat_CHW: Tensor, lanes: Lanes, features: "Features | None" = None) -> Looks:
+    def differences(self, x_CHW: Tensor, x_hat_CHW: Tensor, lanes: Lanes, features: "Features | None" = None, design: str = "") -> Looks:
         """Return how the maps of both images differ."""
         of_x = (lambda: self.maps(x_CHW)) if features is None else features.maps
         maps, maps_hat = lanes.together(of_x, lambda: self.maps(x_hat_CHW))
         fine, coarse = ([level_difference(maps[level], maps_hat[level]) for level in levels] for levels in (self.fine, self.coarse))
-        varied, residual_K = ({}, None) if self._variation is None else self._variation.look(_vectors(maps, maps_hat, self._varied))
+        varied, residual_K = ({}, None) if self._variation is None else self._variation.look(_vectors(maps, maps_hat, self._varied), design)
         last = (maps[-1] - maps_hat[-1]).square().mean()
         return Looks(fine=fine, coarse=coarse, perceptual_mse=last, maps=varied, residual_K=residual_K)
 

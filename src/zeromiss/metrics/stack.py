@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.faster import faster
-from zeromiss.detectors.base import Detector, redraws
+from zeromiss.detectors.base import NO_CONTEXT, Context, Detector, redraws
 from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.measure_map import MapMeasurer
 from zeromiss.metrics.measurement import Measurement, Measures
@@ -34,11 +34,11 @@ class Stack:
 
     @one_thread()
     @torch.inference_mode()
-    def measure(self, image_CHW: Tensor, features: Features | None = None) -> Measurement:
+    def measure(self, image_CHW: Tensor, features: Features | None = None, context: Context = NO_CONTEXT) -> Measurement:
         """Measure one float32 RGB image (3, H, W) in [0, 1] by every member, sent through the shared backbone once; raises what a member raises."""
         if features is None and self._backbone is not None:
             features = Features(image_CHW, self._backbone)
-        found = tuple(member.measure(image_CHW, features) for member in self.members)
+        found = tuple(member.measure(image_CHW, features, context) for member in self.members)
         features = {name: value for one in found for name, value in one.features.items()}
         return replace(found[0], features=features, members=found)
 

@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from zeromiss.detectors.images import ContextReader
 from zeromiss.files import atomic_path
 from zeromiss.images.reader import ImageReader
+from zeromiss.images.references import companion_of
 from zeromiss.metrics.columns import KEY_COLUMNS
 from zeromiss.metrics.measurement import Measurement, Measures
 from zeromiss.tables import stamp
@@ -59,13 +61,13 @@ def measured(
 
     Images judged in tiles are measured one at a time by as many threads as there are workers, others as `in_order` does.
     """
-    workers = workers or cores()
+    workers, context_of = workers or cores(), ContextReader(reader)
     if measurer.params.tiles is not None:
         measurer, workers = measurer.on_lanes(workers), 0
 
     def measure(row: dict[str, Any]) -> tuple[dict[str, Any], Measurement]:
         """Read and measure one row's image."""
-        return row, measurer.measure(read_tensor(raw / row["path"], reader))
+        return row, measurer.measure(read_tensor(raw / row["path"], reader), context=context_of(companion_of(row, raw)))
 
     yield from in_order(measure, manifest.to_dict(orient="records"), workers=workers)
 

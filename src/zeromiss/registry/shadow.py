@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from zeromiss.errors import ZeromissError
+from zeromiss.inspection.companions import CompanionOf
 from zeromiss.inspection.shadow import judge_shadow
 from zeromiss.inspection.verdict import Verdict
 from zeromiss.registry.publish import CHALLENGER, CHAMPION, find_alias, load_inspector
@@ -10,7 +11,7 @@ from zeromiss.registry.store import prepare
 from zeromiss.workspace import Workspace
 
 
-def cast_shadow(product: str, workspace: Workspace, judged: Sequence[Verdict]) -> str | None:
+def cast_shadow(product: str, workspace: Workspace, judged: Sequence[Verdict], *, companion_of: CompanionOf = lambda _: None) -> str | None:
     """Let the challenger judge the images of the champion's verdicts and return how they compare in a sentence.
 
     None where there is no other challenger, or nothing was judged by the champion. What the challenger cannot do never
@@ -22,7 +23,7 @@ def cast_shadow(product: str, workspace: Workspace, judged: Sequence[Verdict]) -
     if challenger is None or challenger == champion or not live:
         return None
     try:
-        counted = judge_shadow(workspace.shadow(product), live, load_inspector(product, workspace, version=challenger))
+        counted = judge_shadow(workspace.shadow(product), live, load_inspector(product, workspace, version=challenger), companion_of=companion_of)
     except ZeromissError as error:
         return f"the challenger, version {challenger}, could not judge in the champion's shadow: {error}"
     return counted.sentence()

@@ -176,7 +176,7 @@ def make_app(service: Service) -> FastAPI:
 
     @app.post("/inspect")
     async def inspect(request: Request) -> Judged:
-        """Judge one image: JSON {"image": base64, "name": text}, or a form with the file in the field image."""
+        """Judge one image: JSON {"image": base64, "name": text}, or a form with the file in the field image; reference and design beside it."""
         return await service.one(request)
 
     @app.post("/inspect/batch")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
@@ -30,6 +30,8 @@ class _Image(BaseModel):
 
     image: str  # base64 of an image file
     name: str = Field(default="", max_length=255)
+    reference: str | None = None  # base64 of the picture that it is compared with
+    design: str = Field(default="", max_length=40)
 
 
 class _Images(BaseModel):
@@ -42,10 +44,12 @@ class _Images(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """An image file's bytes as sent; `refusal` where they are none that can be tried."""
+    """An image file's bytes as sent, and what comes with it; `refusal` where they are none that can be tried."""
 
     name: str
     data: bytes = b""
+    reference: bytes | None = None  # of the file of the picture that it is compared with
+    design: str = ""
     refusal: Refusal | None = None
 
 
@@ -129,9 +133,10 @@ def _from_json(body: bytes, *, batch: bool) -> list[Given]:
 def _decoded(entry: _Image) -> Given:
     """Return the bytes that base64 stands for."""
     try:
-        return Given(name=entry.name, data=base64.b64decode(entry.image, validate=True))
+        reference = None if entry.reference is None else base64.b64decode(entry.reference, validate=True)
+        return Given(name=entry.name, data=base64.b64decode(entry.image, validate=True), reference=reference, design=entry.design)
     except (binascii.Error, ValueError):
-        return Given(name=entry.name, refusal=Refusal(400, f"{entry.name or 'the image'} is not base64: send the file's bytes in base64"))
+        return Given(name=entry.name, refusal=Refusal(400, f"{entry.name or 'the image'} or its reference is not base64: send the file's bytes in base64"))
 
 
 async def _from_form(request: Request, body: bytes, *, batch: bool) -> list[Given]:
@@ -148,9 +153,20 @@ async def _from_form(request: Request, body: bytes, *, batch: bool) -> list[Give
             raise Refusal(400, f"the field {MANY if batch else ONE} is text: send it as a file, with curl as -F {MANY if batch else ONE}=@PATH")
         named = form.get("name", "")
         name = named if isinstance(named, str) and not batch else ""
-        return [Given(name=(name or file.filename or "")[:255], data=await file.read()) for file in files if isinstance(file, UploadFile)]
+        beside = await _beside(form)
+        return [Given(name=(name or file.filename or "")[:255], data=await file.read(), **beside) for file in files if isinstance(file, UploadFile)]
     finally:
         await form.close()
+
+
+async def _beside(form: FormData) -> dict[str, Any]:
+    """Return the reference and design of a form, which are those of all its images."""
+    references, design = form.getlist("reference"), form.get("design", "")
+    if len(references) > 1 or any(not isinstance(one, UploadFile) for one in references) or not isinstance(design, str):
+        asked = "send them so, with curl as -F reference=@PATH -F design=NAME"
+        raise Refusal(400, f"the form may have one file in the field reference and one text in the field design: {asked}")
+    files = [one for one in references if isinstance(one, UploadFile)]
+    return {"reference": await files[0].read() if files else None, "design": design}
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

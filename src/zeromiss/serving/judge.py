@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 
 from zeromiss.errors import ZeromissError
+from zeromiss.images.references import Companion
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.rows import verdict_row
 from zeromiss.serving.answers import Judged, judged
@@ -104,14 +105,19 @@ def judge_bytes(inspector: Inspector, given: Given, params: ServingParams, *, al
     if given.refusal is not None:
         raise given.refusal
     refuse_pixels(given, params.max_megapixels)
+    if given.reference is not None:
+        refuse_pixels(Given(name="the reference", data=given.reference), params.max_megapixels)
     started = time.perf_counter()
-    with tempfile.NamedTemporaryFile(prefix="zeromiss-") as file:
-        file.write(given.data)
-        file.flush()
+    with tempfile.TemporaryDirectory(prefix="zeromiss-") as folder:
+        file, reference = Path(folder) / "image", None if given.reference is None else Path(folder) / "reference"
+        file.write_bytes(given.data)
+        if reference is not None:
+            reference.write_bytes(given.reference)
         try:
-            examined = inspector.examine(Path(file.name), alone=alone)
+            examined = inspector.examine(file, alone=alone, companion=Companion(reference=reference, design=given.design))
         except ZeromissError as error:
-            raise Refusal(422, str(error).replace(file.name, given.name or "the image")) from None
+            told = str(error).replace(str(file), given.name or "the image").replace(f"{folder}/reference", "of the request")
+            raise Refusal(422, told) from None
     answer = judged(examined.verdict, name=given.name, boxes=params.boxes, seconds=time.perf_counter() - started)
     return Found(answer=answer, row=verdict_row(examined, inspector.features, name=given.name))
 

@@ -9,6 +9,7 @@ from zeromiss.backbones.load import load_backbone
 from zeromiss.files import read_json, write_json
 from zeromiss.images import manifest as manifests
 from zeromiss.images.reference import alignment_digest
+from zeromiss.images.references import NEEDING, Companion, companion_of
 from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, SUMMARY, Contents, ThresholdRecord
 from zeromiss.inspection.calibration import CalibrationRecord
 from zeromiss.inspection.bundle import fingerprint, pack
@@ -51,7 +52,8 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     """
     found = _read(product.name, workspace)
     table = read_table(workspace.metrics(product.name) / tables.FILE, schema_version=tables.SCHEMA_VERSION)
-    contents = _contents(product, workspace, found)
+    manifest = read_table(workspace.manifest(product.name) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION)
+    contents = _contents(product, workspace, found, manifest)
     summary: dict[str, Any] = {}
 
     def finish(draft: Path) -> None:
@@ -59,7 +61,6 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         inspector = Inspector.load(draft)
         rows = handful(table, CHECKED)
         check = check_against_table(inspector, rows, features=contents.features, raw=workspace.raw(product.name))
-        manifest = read_table(workspace.manifest(product.name) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION)
         summary.update(summarise(product.name, found, manifest=manifest, check=check).model_dump(mode="json"))
         write_json(draft / SUMMARY, summary, schema_version=SUMMARY_SCHEMA)
 
@@ -118,10 +119,12 @@ def _read(name: str, workspace: Workspace) -> dict[str, dict[str, Any]]:
     return found | {"training": training}
 
 
-def _contents(product: Product, workspace: Workspace, found: dict[str, dict[str, Any]]) -> Contents:
+def _contents(product: Product, workspace: Workspace, found: dict[str, dict[str, Any]], manifest: pd.DataFrame) -> Contents:
     """Return what is to be packed."""
     name, params, threshold = product.name, product.metrics, found["threshold"]
     align = workspace.alignment(name)
+    taught = manifest[(manifest["split"] == "train") & (manifest["label"] == "normal")]
+    training = [companion_of(row, workspace.raw(name)) for row in taught.to_dict(orient="records")]
     features = tuple(found["features"]["columns"])
     members = dict.fromkeys(column.split(".")[0] for column in features)
     masked = dict.fromkeys(column.split(".")[0] for column in features if column.endswith(MASKED))
@@ -139,7 +142,18 @@ def _contents(product: Product, workspace: Workspace, found: dict[str, dict[str,
         masks={detector: workspace.metrics(name) / tables.mask_file(detector) for detector in masked},
         variations={detector: workspace.metrics(name) / tables.variation_file(detector) for detector in members},
         align=align if alignment_digest(align) else None,
+        designs=tuple(sorted({one.design for one in training} - {""})),
+        references=_references(training) if NEEDING in members else {},
     )
+
+
+def _references(training: list[Companion]) -> dict[str, Path]:
+    """Return the reference of each design whose training images all have the same one; under '' where there are no designs."""
+    files: dict[str, set[Path]] = {}
+    for one in training:
+        if one.reference is not None:
+            files.setdefault(one.design, set()).add(one.reference)
+    return {design: next(iter(found)) for design, found in sorted(files.items()) if len(found) == 1}
 
 
 def _calibration(found: dict[str, Any], line_share: float | None) -> CalibrationRecord | None:

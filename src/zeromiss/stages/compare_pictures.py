@@ -13,14 +13,16 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
+from zeromiss.detectors.base import Context
 from zeromiss.detectors.batches import Images
 from zeromiss.detectors.cpcae.baselines import baseline_scores
 from zeromiss.detectors.cpcae.cpcae import Cpcae
 from zeromiss.detectors.cpcae.embeddings import error_embeddings, latent_embeddings, tsne_points
 from zeromiss.detectors.ganodip.golden import GROUP_SIZE, golden_samples
-from zeromiss.detectors.images import ImageFiles
+from zeromiss.detectors.images import ContextReader, ImageFiles
 from zeromiss.errors import ZeromissError
 from zeromiss.images.reader import ImageReader, open_reader
+from zeromiss.images.references import companion_of
 from zeromiss.metrics.stack import Stack
 from zeromiss.metrics.table import read_tensor
 from zeromiss.params import GanodipParams
@@ -44,9 +46,12 @@ def draw_maps(
     if normals.empty:
         raise ZeromissError("the table has too few normal images to scale maps by: add normal images or lower compare.maps")
     drawn = normals.sort_values("path").sample(n=min(MAP_NORMALS, len(normals)), random_state=seed)["path"]
-    seen = {path: maps_of(stack, read_tensor(raw / path, reader)) for path in tqdm([*drawn, *(path for path, _ in chosen)], desc="maps", unit="image")}
+    known, shown, context_of = rows.set_index("path"), [], ContextReader(reader)
+    seen = {
+        path: maps_of(stack, read_tensor(raw / path, reader), context_of(companion_of(known.loc[path], raw)))
+        for path in tqdm([*drawn, *(path for path, _ in chosen)], desc="maps", unit="image")
+    }
     scales = {name: full_scale([seen[path][name] for path in drawn]) for name in seen[drawn.iloc[0]]}
-    known, shown = rows.set_index("path"), []
     for number, (path, why) in enumerate(chosen):
         row = known.loc[path]
         mask_HW = None if pd.isna(row["mask"]) else reader.read_mask(raw / row["mask"], of=raw / path)
@@ -59,9 +64,9 @@ def draw_maps(
     return shown
 
 
-def maps_of(stack: Stack, image_CHW: Tensor) -> dict[str, np.ndarray]:
+def maps_of(stack: Stack, image_CHW: Tensor, context: Context) -> dict[str, np.ndarray]:
     """Return each detector's map of an image, (H, W) >= 0."""
-    return {one.detector: one.map_HW.numpy() for one in stack.measure(image_CHW).each()}
+    return {one.detector: one.map_HW.numpy() for one in stack.measure(image_CHW, context=context).each()}
 
 
 def draw_embeddings(cpcae: Cpcae, images: Images, y_N: np.ndarray, seed: int) -> Figure:

@@ -5,7 +5,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from zeromiss.detectors.base import Detector, redraws
+from zeromiss.detectors.base import NO_CONTEXT, Context, Detector, reads_context, redraws
 from zeromiss.detectors.batches import Images
 from zeromiss.detectors.images import floats
 from zeromiss.detectors.loop import Curves, Trained
@@ -38,9 +37,9 @@ class Train(Protocol):
     """A detector's own way to learn: `train` of its folder."""
 
     def __call__(
-        self, params: Any, images: Images, *, size: int, seed: int, log: Curves | None, checkpoint: Path | None, workers: int, **others: Images
+        self, params: Any, images: Images, *, size: int, seed: int, log: Curves | None, checkpoint: Path | None, workers: int, **others: Any
     ) -> Trained:
-        """Fit on uint8 images (3, size, size); `others` holds `abnormal`, images of defects, where the detector needs such."""
+        """Fit on uint8 images (3, size, size); `others` holds `abnormal`, images of defects, or `contexts` where the detector needs such."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +52,7 @@ class Fit:
     save: Callable[[Path, Any], None]  # writes what `train` gave into a folder
     load: Callable[[Path], Detector]
     needs_abnormal: bool = False
+    needs_context: bool = False  # the reference or design of each image
 
 
 def fit_detector(fit: Fit, product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
@@ -62,7 +62,9 @@ def fit_detector(fit: Fit, product: Product, workspace: Workspace, log: RunLog) 
     abnormal ones where they are needed, or when the training refuses.
     """
     teaching = open_teaching(fit.name, fit.params, product, workspace, needs_abnormal=fit.needs_abnormal)
-    others = {"abnormal": teaching.abnormal} if fit.needs_abnormal else {}
+    others: dict[str, Any] = {"abnormal": teaching.abnormal} if fit.needs_abnormal else {}
+    if fit.needs_context:
+        others["contexts"] = teaching.contexts
     how = {"log": log, "checkpoint": teaching.checkpoint, "workers": teaching.workers}
     trained = fit.train(fit.params, teaching.normal, size=product.size, seed=product.seed, **how, **others)
     folder = workspace.detector(product.name, fit.name)
@@ -77,7 +79,9 @@ def fit_detector(fit: Fit, product: Product, workspace: Workspace, log: RunLog) 
 def _write(fit: Fit, trained: Trained, teaching: Teaching, target: Path) -> dict[str, Any]:
     """Write the folder as a whole and return what the training took; what is shown is the detector as read back from it."""
     facts = {"seconds": trained.seconds, "images": len(teaching.normal), "peak_mib": peak_mib()}
-    shown = [floats(image) for image in islice(teaching.unseen, _SAMPLES)] or [floats(teaching.normal[0])]
+    unseen = len(teaching.unseen) > 0
+    images, contexts = (teaching.unseen, teaching.unseen_contexts) if unseen else (teaching.normal, teaching.contexts)
+    shown = [(floats(images[index]), contexts[index] if fit.needs_context else NO_CONTEXT) for index in range(min(len(images), _SAMPLES if unseen else 1))]
     staging = Staging(target)
     staging.recover()
     with staging:
@@ -92,13 +96,13 @@ def _write(fit: Fit, trained: Trained, teaching: Teaching, target: Path) -> dict
     return training
 
 
-def write_samples(path: Path, detector: Detector, images_CHW: list[Tensor]) -> None:
-    """Write a PNG: one column an image; rows are original, reconstruction (if the detector redraws) and anomaly map.
+def write_samples(path: Path, detector: Detector, shown: list[tuple[Tensor, Context]]) -> None:
+    """Write a PNG: one column an image (3, H, W), each with its context; rows are original, reconstruction (if the detector redraws) and anomaly map.
 
     Maps are scaled together, the largest value white.
     """
     columns, maps = [], []
-    for image_CHW in images_CHW:
+    for image_CHW, context in shown:
         image_BCHW = image_CHW[None]
         rows = [image_CHW]
         if redraws(detector):
@@ -106,7 +110,7 @@ def write_samples(path: Path, detector: Detector, images_CHW: list[Tensor]) -> N
             rows.append(reconstruction.image_hat_BCHW[0])
             detection = detector.score(image_BCHW, reconstruction)
         else:
-            detection = detector.detect(image_BCHW)
+            detection = detector.detect(image_BCHW, **({"context": context} if reads_context(detector) else {}))
         maps.append(detection.map_BHW[0])
         columns.append(torch.cat(rows, dim=1))
     highest = max(max(float(map_HW.max()) for map_HW in maps), 1e-12)

@@ -11,6 +11,7 @@ from zeromiss.images import alignable, labels, shortcuts
 from zeromiss.images.manifest import FILE, SCHEMA_VERSION, SPLITS, manifest_rows, read_facts
 from zeromiss.images.raw import INDEX, LABELS, read_index
 from zeromiss.images.reference import write_alignment
+from zeromiss.images.references import refuse_gaps
 from zeromiss.images.split import assign_splits
 from zeromiss.images.validate import check_images
 from zeromiss.params import Product
@@ -25,13 +26,14 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     """Read the raw index and label changes; write manifest, labels.json, shortcuts.json, properties.parquet and align/; return the counts by split and label.
 
     Raises ZeromissError, with where the page of all checks lies, when an image cannot be judged or split; also when one
-    cannot be laid over the reference.
+    cannot be laid over the reference, or lacks the reference or design that others have.
     """
     raw = workspace.raw(product.name)
     docs, folder = workspace.quality(product.name) / "manifest", raw.relative_to(workspace.root)
     entries = read_index(raw)
     if not entries:
         raise ZeromissError(f"{raw / INDEX} names no images: ingest some")
+    refuse_gaps([(entry.path, entry.reference, entry.design) for entry in entries], product)
     facts, relabelled = labels.apply_changes(
         read_facts(raw, entries), labels.read_changes(workspace.labels(product.name)), file=workspace.labels(product.name)
     )

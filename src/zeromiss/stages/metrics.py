@@ -18,6 +18,7 @@ from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.load import load_backbone
 from zeromiss.cluster import active_session
 from zeromiss.detectors.base import Detector, redraws
+from zeromiss.detectors.images import ContextReader
 from zeromiss.detectors.load import load_detector
 from zeromiss.detectors.taught import refuse_taught_images
 from zeromiss.errors import ZeromissError
@@ -25,6 +26,7 @@ from zeromiss.files import write_json
 from zeromiss.images import defect_size
 from zeromiss.images import manifest as manifests
 from zeromiss.images.reader import ImageReader, open_reader
+from zeromiss.images.references import companion_of
 from zeromiss.images.staging import Staging
 from zeromiss.metrics.checks import check_table
 from zeromiss.metrics.chunks import Counted, count, measured_there, write_recipe
@@ -239,11 +241,13 @@ def _pixel_rankings(table: pd.DataFrame, stack: Stack, reader: ImageReader, *, r
 
 def _seconds_alone(stack: Stack, table: pd.DataFrame, reader: ImageReader, *, raw: Path) -> dict[str, float]:
     """Return the median seconds that each detector alone takes to measure an image on one thread, reading it not counted."""
-    images = [read_tensor(raw / path, reader) for path in table["path"].iloc[:TIMED_IMAGES]]
+    context_of = ContextReader(reader)
+    rows = table.iloc[:TIMED_IMAGES].to_dict(orient="records")
+    images = [(read_tensor(raw / row["path"], reader), context_of(companion_of(row, raw))) for row in rows]
     spent: dict[str, list[float]] = {}
     for member in stack.members:
-        for image_CHW in images:
+        for image_CHW, context in images:
             started = time.perf_counter()
-            measurement = member.measure(image_CHW)
+            measurement = member.measure(image_CHW, context=context)
             spent.setdefault(measurement.detector, []).append(time.perf_counter() - started)
     return {name: float(np.median(seconds)) for name, seconds in spent.items()}

@@ -17,5 +17,5 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     strides = product.patchknn.strides or product_strides(product, workspace, build_backbone(product.patchknn.backbone).strides)
     radius = product.patchknn.radius if product.metrics.fixed_position else None
     params = product.patchknn.model_copy(update={"strides": strides, "radius": radius})
-    fit = Fit(name="patchknn", params=params, train=train, save=save_patchknn, load=load_patchknn)
+    fit = Fit(name="patchknn", params=params, train=train, save=save_patchknn, load=load_patchknn, needs_context=True)
     return fit_detector(fit, product, workspace, log)

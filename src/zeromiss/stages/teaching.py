@@ -9,12 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from zeromiss.detectors.checkpoint import checkpoint_key
-from zeromiss.detectors.images import LOADERS, MEMORY, ImageFiles
+from zeromiss.detectors.images import LOADERS, MEMORY, ContextFiles, ImageFiles
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
 from zeromiss.images import manifest as manifests
 from zeromiss.images.reader import open_reader
 from zeromiss.images.reference import alignment_digest
+from zeromiss.images.references import companion_of
 from zeromiss.params import Product
 from zeromiss.sections import Section
 from zeromiss.tables import read_table
@@ -28,6 +29,8 @@ class Teaching:
     normal: ImageFiles  # of the split train
     abnormal: ImageFiles  # of the split abnormal; empty where the detector needs none
     unseen: ImageFiles  # normal ones of the split mask, of which nothing is learned
+    contexts: ContextFiles  # references and designs of `normal`
+    unseen_contexts: ContextFiles  # and of `unseen`
     sources: dict[str, list[str]]  # SHA-256 of each image that teaches, under `normal` and `abnormal`
     workers: int  # processes that read images; none where all stay in memory
     checkpoint: Path  # of this very fitting: other parameters, images or seed have another
@@ -56,6 +59,8 @@ def open_teaching(
         normal=taught,
         abnormal=defects,
         unseen=ImageFiles([raw / path for path in unseen["path"]], reader),
+        contexts=ContextFiles([companion_of(row, raw) for row in normal.to_dict(orient="records")], reader),
+        unseen_contexts=ContextFiles([companion_of(row, raw) for row in unseen.to_dict(orient="records")], reader),
         sources={"normal": normal["sha256"].tolist(), "abnormal": abnormal["sha256"].tolist()},
         workers=0 if fits else LOADERS,
         checkpoint=checkpoint_file(name, params, product, workspace),

@@ -4,9 +4,12 @@ Features are two maps of a frozen backbone, each averaged over 3 x 3 cells, the 
 arXiv:2011.08785, and PatchCore, arXiv:2106.08265, take them), whitened. Two distances: to the nearest normal patch
 within `radius` cells of the same place (anywhere where parts do not lie alike), and from one Gaussian a place.
 
-Axes: B images, C channels, H, W pixels, h, w cells, N kept images, M kept cells, K whitened dimensions.
+Where a product has several designs, an image is compared with normal images of its own design alone.
+
+Axes: B images, C channels, D sets of Gaussians, H, W pixels, h, w cells, N kept images, M kept cells, K whitened dimensions.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +19,9 @@ from torch.nn import functional
 from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.faster import faster
 from zeromiss.backbones.local_features import cell_vectors
-from zeromiss.backbones.normal_variation import PlaceGaussians, Whitening, worst_mean, worst_vector
+from zeromiss.backbones.normal_variation import DesignGaussians, PlaceGaussians, Whitening, worst_mean, worst_vector
 from zeromiss.detector_params import PatchknnParams
-from zeromiss.detectors.base import Detection
+from zeromiss.detectors.base import NO_CONTEXT, Context, Detection
 from zeromiss.detectors.patchknn.nearest import nearest_anywhere, nearest_by_place
 from zeromiss.errors import ZeromissError
 
@@ -39,10 +42,16 @@ class Patchknn(nn.Module):
     """Backbone, whitening, kept normal cells and, where parts lie alike, Gaussians of places."""
 
     name = "patchknn"
+    reads_context = True
     score_names: tuple[str, ...]
 
-    def __init__(self, params: PatchknnParams, backbone: Backbone, bank: Bank) -> None:
+    def __init__(
+        self, params: PatchknnParams, backbone: Backbone, bank: Bank, *, designs: Mapping[str, int] | None = None, placed: Sequence[str] = ("",)
+    ) -> None:
         """Make room for what `bank` describes; `params.strides` must be set.
+
+        `designs`: how many of the kept images or cells each design has, in the order in which they lie (None: there are no
+        designs); `placed`: the designs with Gaussians of their own, '' standing for those of all images.
 
         Raises ZeromissError when the backbone has no map at one of the strides.
         """
@@ -52,6 +61,7 @@ class Patchknn(nn.Module):
             found = ", ".join(map(str, backbone.strides))
             raise ZeromissError(f"patchknn.strides: {params.backbone} has no map at stride {(*absent, None)[0]}: choose among {found}")
         self.params, self.backbone, self.bank = params, backbone, bank
+        self.designs, self.placed = dict(designs or {"": bank.kept}), tuple(placed)
         self.levels = tuple(backbone.strides.index(stride) for stride in sorted(params.strides))
         self._looks = (faster(backbone, fold_norms=True).to(memory_format=torch.channels_last),)  # not stored: made of the backbone
         grid, places = (bank.rows, bank.columns), bank.place_dims
@@ -60,8 +70,9 @@ class Patchknn(nn.Module):
         self.register_buffer("matrix_CK", torch.zeros(channels, bank.dims))
         kept = (bank.kept, bank.bank_dims) if params.radius is None else (*grid, bank.kept, bank.bank_dims)
         self.register_buffer("kept_NK", torch.zeros(kept, dtype=torch.float16))  # rounded to half: moves a distance by some 1e-3 of itself
-        self.register_buffer("place_mean_hwK", torch.zeros(*grid, bank.dims) if places else None)
-        self.register_buffer("place_factor_hwJJ", torch.zeros(*grid, places, places) if places else None)
+        sets = len(self.placed)
+        self.register_buffer("place_mean_DhwK", torch.zeros(sets, *grid, bank.dims) if places else None)
+        self.register_buffer("place_factor_DhwJJ", torch.zeros(sets, *grid, places, places) if places else None)
         self.score_names = ("gaussian",) if places else ()
         self.requires_grad_(False).eval()
 
@@ -76,11 +87,22 @@ class Patchknn(nn.Module):
         return Whitening(mean_C=self.mean_C, matrix_CK=self.matrix_CK)
 
     @property
-    def places(self) -> PlaceGaussians | None:
+    def places(self) -> DesignGaussians | None:
         """The Gaussians a place, None where there are none."""
-        if self.place_mean_hwK is None:
+        if self.place_mean_DhwK is None:
             return None
-        return PlaceGaussians(mean_hwK=self.place_mean_hwK, factor_hwJJ=self.place_factor_hwJJ)
+        sets = zip(self.placed, self.place_mean_DhwK, self.place_factor_DhwJJ, strict=True)
+        return DesignGaussians({design: PlaceGaussians(mean_hwK=mean_hwK, factor_hwJJ=factor_hwJJ) for design, mean_hwK, factor_hwJJ in sets})
+
+    def kept_of(self, design: str) -> slice:
+        """Return where the kept images (or cells) of a design lie; raises ZeromissError for one that no training image had."""
+        if "" in self.designs:
+            return slice(None)
+        if design not in self.designs:
+            raise ZeromissError(f"the design {design!r} is not among those of the training images: name one of {', '.join(sorted(self.designs))}")
+        names = list(self.designs)
+        start = sum(self.designs[name] for name in names[: names.index(design)])
+        return slice(start, start + self.designs[design])
 
     def vectors(self, maps: list[Tensor]) -> Tensor:
         """Return the features of each cell, (h, w, C), from all of the backbone's maps of one image."""
@@ -91,13 +113,14 @@ class Patchknn(nn.Module):
         return self._looks[0](image_1CHW.contiguous(memory_format=torch.channels_last))
 
     @torch.no_grad()
-    def detect(self, image_BCHW: Tensor, maps: list[Tensor] | None = None) -> Detection:
+    def detect(self, image_BCHW: Tensor, maps: list[Tensor] | None = None, context: Context = NO_CONTEXT) -> Detection:
         """Inspect RGB images in [0, 1], one after the other; `maps`: the backbone's of a single image, where they are known.
 
-        Raises ZeromissError for images of another size than those it was fitted on.
+        Of `context` the design counts, where the training images had designs. Raises ZeromissError for a design that is not
+        among them, and for images of another size than those it was fitted on.
         """
         image_BCHW = image_BCHW.float()
-        each = [self._inspect(maps or self.maps(image_CHW[None])) for image_CHW in image_BCHW]
+        each = [self._inspect(maps or self.maps(image_CHW[None]), context.design) for image_CHW in image_BCHW]
         found = {name: torch.stack([one[name] for one in each]) for name in each[0]}
         residual_BK = found.pop("residual")
         scores = {name: worst_mean(map_Bhw) for name, map_Bhw in found.items()}
@@ -110,22 +133,23 @@ class Patchknn(nn.Module):
             residual_BK=residual_BK,
         )
 
-    def _inspect(self, maps: list[Tensor]) -> dict[str, Tensor]:
+    def _inspect(self, maps: list[Tensor], design: str) -> dict[str, Tensor]:
         """Return the maps (h, w) of one image by name, and its residual vector (K,)."""
         white_hwK = self.whitening(self.vectors(maps))
         grid = (self.bank.rows, self.bank.columns)
-        query_hwK, radius, places = white_hwK[..., : self.bank.bank_dims], self.params.radius, self.places
+        query_hwK, radius, kept = white_hwK[..., : self.bank.bank_dims], self.params.radius, self.kept_of(design)
         if radius is None:
-            nearest_hw = nearest_anywhere(query_hwK.flatten(0, 1), self.kept_NK).view(white_hwK.shape[:2])
+            nearest_hw = nearest_anywhere(query_hwK.flatten(0, 1), self.kept_NK[kept]).view(white_hwK.shape[:2])
             return {"nearest": nearest_hw, "residual": worst_vector(nearest_hw, white_hwK)}
         if tuple(white_hwK.shape[:2]) != grid:
             raise ZeromissError(
                 f"patchknn learned images of {grid[0]} x {grid[1]} cells, this one has {white_hwK.shape[0]} x {white_hwK.shape[1]}: "
                 "inspect it at the product's size"
             )
-        nearest_hw = nearest_by_place(query_hwK, self.kept_NK, radius=radius)
-        if places is None:
+        nearest_hw = nearest_by_place(query_hwK, self.kept_NK[:, :, kept], radius=radius)
+        if self.places is None:
             return {"nearest": nearest_hw, "residual": worst_vector(nearest_hw, white_hwK)}
+        places = self.places[design]
         away_hwK = places.away(white_hwK)
         return {"nearest": nearest_hw, "gaussian": places.distances(away_hwK), "residual": worst_vector(nearest_hw, away_hwK)}
 

@@ -1,6 +1,8 @@
 """Fit patchknn: two looks at the normal images, for the whitening and for what is kept; nothing is learned by steps."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Unpack
 
@@ -9,9 +11,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zeromiss.backbones.load import load_backbone
-from zeromiss.backbones.normal_variation import MIN_IMAGES, Moments, PlaceGaussians, PlaceMoments, Whitening, place_dims
+from zeromiss.backbones.normal_variation import MIN_IMAGES, DesignMoments, Moments, Whitening, gaussians_kept, gaussians_told, place_dims
 from zeromiss.detector_params import PatchknnParams
-from zeromiss.detectors.batches import Images, generator_at
+from zeromiss.detectors.batches import Contexts, Images, generator_at
 from zeromiss.detectors.images import floats
 from zeromiss.detectors.loop import How, Trained
 from zeromiss.detectors.patchknn.nearest import coreset
@@ -23,11 +25,14 @@ POOL = 40_000  # cells that the coreset is chosen from, most
 _WHITENING, _KEPT, _POOL = 0, 1, 2  # what is drawn with the seed
 
 
-def train(params: PatchknnParams, images: Images, *, size: int, seed: int, **_how: Unpack[How]) -> Trained:
+def train(
+    params: PatchknnParams, images: Images, *, size: int, seed: int, contexts: Contexts | None = None, **_how: Unpack[How]
+) -> Trained:
     """Fit on uint8 images (3, size, size); the same seed gives the same numbers. `params.strides` must be set.
 
     With `params.radius` None cells are sought anywhere and no Gaussian a place is fitted; nor is one with fewer than
-    `MIN_IMAGES` images. Of `_how` it uses nothing (see `How`). Raises ZeromissError for fewer than two images, or without
+    `MIN_IMAGES` images. Where `contexts` name designs, cells are kept of each by its share of the images, and each with
+    `MIN_IMAGES` images has Gaussians of its own; the whitening is one for all. Of `_how` it uses nothing (see `How`). Raises ZeromissError for fewer than two images, or without
     the backbone's weights or maps.
     """
     started = monotonic()
@@ -43,17 +48,24 @@ def train(params: PatchknnParams, images: Images, *, size: int, seed: int, **_ho
 
     whitening = _whitening(vectors, drawn(len(images), WHITENED, seed, _WHITENING))
     grid = vectors(0).shape[:2]
-    plan = plan_bank(params, grid, dims=whitening.dims, images=len(images))
-    print(describe(plan, len(images), anywhere=params.radius is None))
-    detector = Patchknn(params, backbone, plan)
+    designs = contexts.designs if contexts is not None else [""] * len(images)
+    counts = Counter(designs)
+    plan = plan_bank(params, grid, dims=whitening.dims, images=len(images), gaussians=len(gaussians_kept(counts)))
+    kept = {design: max(1, plan.kept * count // len(images)) for design, count in sorted(counts.items())}
+    plan = replace(plan, kept=sum(kept.values()))
+    print(describe(plan, len(images), anywhere=params.radius is None) + (gaussians_told(counts) if plan.place_dims else ""))
+    detector = Patchknn(params, backbone, plan, designs=kept, placed=gaussians_kept(counts))
     detector.mean_C.copy_(whitening.mean_C)
     detector.matrix_CK.copy_(whitening.matrix_CK)
-    _keep(detector, lambda index: whitening(vectors(index)), len(images), seed)
+    _keep(detector, lambda index: whitening(vectors(index)), designs, seed)
     return Trained(detector=detector, history=[], seconds=monotonic() - started)
 
 
-def plan_bank(params: PatchknnParams, grid: tuple[int, int], *, dims: int, images: int) -> Bank:
-    """Return what is kept of so many images with `grid` cells each: as many of them as `params.bank_mib` has room for."""
+def plan_bank(params: PatchknnParams, grid: tuple[int, int], *, dims: int, images: int, gaussians: int = 1) -> Bank:
+    """Return what is kept of so many images with `grid` cells each: as many of them as `params.bank_mib` has room for.
+
+    `gaussians`: sets of Gaussians a place, which share `params.places_mib`.
+    """
     rows, columns = grid
     bank_dims = min(params.bank_dims, dims)
     budget = int(params.bank_mib * 2**20 / (2 * bank_dims))  # cells, in half precision
@@ -62,7 +74,7 @@ def plan_bank(params: PatchknnParams, grid: tuple[int, int], *, dims: int, image
     kept = min(images, budget // (rows * columns))
     if not kept:
         raise ZeromissError(f"patchknn.bank_mib {params.bank_mib:g} has no room for one image of {rows} x {columns} cells: raise it or lower size")
-    places = place_dims(rows * columns, min(params.place_dims, dims), mib=params.places_mib) if images >= MIN_IMAGES else 0
+    places = place_dims(rows * columns, min(params.place_dims, dims), mib=params.places_mib / gaussians) if images >= MIN_IMAGES else 0
     return Bank(rows=rows, columns=columns, dims=dims, bank_dims=bank_dims, kept=kept, place_dims=places)
 
 
@@ -90,29 +102,35 @@ def _whitening(vectors: Callable[[int], Tensor], indices: list[int]) -> Whitenin
     return Whitening.fit(moments)
 
 
-def _keep(detector: Patchknn, white: Callable[[int], Tensor], images: int, seed: int) -> None:
-    """Fill the detector's bank and its Gaussians."""
-    bank, radius = detector.bank, detector.params.radius
-    bar = tqdm(range(images), desc="patchknn", unit="image", dynamic_ncols=True)
+def _keep(detector: Patchknn, white: Callable[[int], Tensor], designs: Sequence[str], seed: int) -> None:
+    """Fill the detector's bank, one design after the other, and its Gaussians."""
+    bank, radius, images = detector.bank, detector.params.radius, len(designs)
+    mine = {design: [index for index in range(images) if designs[index] == design] for design in detector.designs}
     if radius is None:
         each = -(-POOL // images)  # cells of an image
-        pool_NK = torch.cat([_some(white(index), each, generator_at(seed, index, _POOL))[:, : bank.bank_dims] for index in bar])
-        chosen = coreset(pool_NK, bank.kept, generator_at(seed, 0, _KEPT))
-        detector.kept_NK.copy_(pool_NK[chosen])
+        bar = tqdm(total=images, desc="patchknn", unit="image", dynamic_ncols=True)
+        for design, indices in mine.items():
+            pool_NK = torch.cat([_some(white(index), each, generator_at(seed, index, _POOL))[:, : bank.bank_dims] for index in indices])
+            bar.update(len(indices))
+            chosen = coreset(pool_NK, detector.designs[design], generator_at(seed, 0, _KEPT))
+            detector.kept_NK[detector.kept_of(design)] = pool_NK[chosen].half()
+        bar.close()
         return
-    rows = {index: row for row, index in enumerate(drawn(images, bank.kept, seed, _KEPT))}
-    moments = PlaceMoments(bank.place_dims)
-    for index in bar:
+    order = [mine[design][rank] for design, count in detector.designs.items() for rank in drawn(len(mine[design]), count, seed, _KEPT)]
+    rows = {index: row for row, index in enumerate(order)}
+    moments = DesignMoments(bank.place_dims, designs)
+    for index in tqdm(range(images), desc="patchknn", unit="image", dynamic_ncols=True):
         white_hwK = white(index)
         if bank.place_dims:
-            moments.include(white_hwK)
+            moments.include(white_hwK, designs[index])
         if index in rows:
             detector.kept_NK[:, :, rows[index]] = white_hwK[..., : bank.bank_dims].half()
     if not bank.place_dims:
         return
-    places = PlaceGaussians.fit(moments, shrinkage=detector.params.shrinkage)
-    detector.place_mean_hwK.copy_(places.mean_hwK)
-    detector.place_factor_hwJJ.copy_(places.factor_hwJJ)
+    places = moments.fit(shrinkage=detector.params.shrinkage)
+    for rank, design in enumerate(detector.placed):
+        detector.place_mean_DhwK[rank] = places[design].mean_hwK
+        detector.place_factor_DhwJJ[rank] = places[design].factor_hwJJ
 
 
 def _some(white_hwK: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -12,7 +12,7 @@ from zeromiss.images.pcba.camera import develop, expose, noise, shade
 from zeromiss.images.pcba.defects import DEFECTS, SMALLEST_PX, spoil
 from zeromiss.images.pcba.layout import PRODUCT
 from zeromiss.images.pcba.plate import bare_board
-from zeromiss.images.pcba.scene import Scene, good_scene
+from zeromiss.images.pcba.scene import Scene, good_scene, nominal_scene
 from zeromiss.images.pcba.solder import draw_bridge, draw_label, draw_scratch, draw_solder
 
 TOLERANCE = 7.0  # grey levels: a pixel that differs by more, before noise, belongs to the defect
@@ -37,7 +37,7 @@ def render(scene: Scene, side: int) -> np.ndarray:
     """Return the picture of a scene before noise, (side, side, 3) float32 in 0..255."""
     supersampling = max(2, math.ceil(360 / side))
     margin = 2 * supersampling
-    canvas = bare_board(side, supersampling, margin, scene.light)
+    canvas = bare_board(side, supersampling, margin, scene.light, scene.layout)
     draw_label(canvas, scene)
     for scratch in scene.scratches:
         draw_scratch(canvas, scratch)
@@ -50,8 +50,8 @@ def render(scene: Scene, side: int) -> np.ndarray:
     return expose(shade(canvas, scene.light), scene.light, side=side, margin=margin, supersampling=supersampling)
 
 
-def draw_board(*, seed: int, side: int, defect: str | None) -> Board:
-    """Draw the board of this seed, good or with one defect; the same arguments give the same bytes.
+def draw_board(*, seed: int, side: int, defect: str | None, layout: int = 0) -> Board:
+    """Draw the board of this seed and layout, good or with one defect; the same arguments give the same bytes.
 
     `side` is the picture's height and width in pixels, 64 or more. A defect's mask holds every
     pixel that differs from the good board of the same seed by more than TOLERANCE grey levels
@@ -64,13 +64,18 @@ def draw_board(*, seed: int, side: int, defect: str | None) -> Board:
         raise ZeromissError(f"a board needs a side of {SMALLEST_SIDE} px or more, not {side}")
     if defect is not None and defect not in DEFECTS:
         raise ZeromissError(f"unknown defect {defect!r}: choose one of {', '.join(DEFECTS)}")
-    scene = good_scene(seed)
+    scene = good_scene(seed, layout)
     picture = render(scene, side)
     mask = np.zeros((side, side), dtype=bool)
     if defect is not None:
         picture, mask = _defective(scene, picture, seed=seed, defect=defect)
     grains = noise(np.random.default_rng(np.random.SeedSequence([PRODUCT, seed, 2])), side)
     return Board(image_HWC=develop(picture, grains), mask_HW=mask, serial=scene.serial)
+
+
+def draw_reference(*, layout: int, side: int) -> np.ndarray:
+    """Return the picture of a layout as designed, (side, side, 3) uint8, RGB: no part off its place, no noise, no defect of lens or lamp."""
+    return np.clip(np.rint(render(nominal_scene(layout), side)), 0, 255).astype(np.uint8)
 
 
 def _defective(scene: Scene, good: np.ndarray, *, seed: int, defect: str) -> tuple[np.ndarray, np.ndarray]:

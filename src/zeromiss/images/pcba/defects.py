@@ -11,7 +11,6 @@ import numpy as np
 
 from zeromiss.images.pcba.bodies import Look
 from zeromiss.images.pcba.canvas import WORLD, Colour
-from zeromiss.images.pcba.layout import PARTS
 from zeromiss.images.pcba.scene import Placed, Scene, Scratch, joint_table
 
 SMALLEST_PX = 6.0
@@ -98,13 +97,13 @@ def _other_look(rng: np.random.Generator, look: Look, *, moulded: bool) -> Look:
 
 def _missing_solder(scene: Scene, rng: np.random.Generator, smallest: float) -> Scene:
     """One pad, or a run of neighbouring ones, stays bare; on small pictures a whole region."""
-    owners, pad = joint_table()
+    owners, pad = joint_table(scene.layout)
     amount = scene.amount_J.copy()
     if smallest > _REGION:
         centre = pad[int(rng.integers(len(pad))), :2]
         amount[np.hypot(*(pad[:, :2] - centre).T) < 0.75 * smallest] = 0.0
         return replace(scene, amount_J=amount)
-    solderable = [np.flatnonzero(owners == i) for i, part in enumerate(PARTS) if part.kind != "header"]
+    solderable = [np.flatnonzero(owners == i) for i, placed in enumerate(scene.placed) if placed.part.kind != "header"]
     pool = [mine for mine in solderable if _reach(pad[mine]) >= smallest]
     mine = pool[int(rng.integers(len(pool)))] if pool else max(solderable, key=len)
     gaps = np.abs(pad[mine, :2] - pad[mine[int(rng.integers(len(mine)))], :2]).sum(axis=1)
@@ -123,11 +122,11 @@ def _reach(rows: np.ndarray) -> float:
 
 def _solder_bridge(scene: Scene, rng: np.random.Generator, smallest: float) -> Scene:
     """A smooth ridge from a pin's pad to a near one, of the same part or of a neighbour, thin or thick."""
-    owners, pad = joint_table()
-    pinned = np.flatnonzero([PARTS[i].kind in _BRIDGED for i in owners])
+    owners, pad = joint_table(scene.layout)
+    pinned = np.flatnonzero([scene.placed[i].part.kind in _BRIDGED for i in owners])
     first = int(pinned[int(rng.integers(len(pinned)))])
     gaps = np.abs(pad[:, :2] - pad[first, :2]).max(axis=1)
-    outside = np.array([PARTS[i].kind != "header" for i in owners]) & (gaps >= smallest)
+    outside = np.array([scene.placed[i].part.kind != "header" for i in owners]) & (gaps >= smallest)
     order = np.argsort(np.where(outside, gaps, np.inf), kind="stable")
     other = int(order[int(rng.integers(2))])
     slide = pad[first, 2:4] * float(rng.uniform(-0.3, 0.3)) * pad[first, 4]

@@ -1,10 +1,13 @@
-"""The one product: which part stands where on the board, in world units (1000 a side).
+"""The product's layouts: which part stands where on the board, in world units (1000 a side).
 
-The layout is fixed; nothing here depends on a board's seed. A part's own axes: x along its length
+Layouts are fixed; nothing here depends on a board's seed. Layout 0 is the one that is drawn where there is only one. A part's own axes: x along its length
 (for an IC: along its rows of pins), y across.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
 
 from zeromiss.images.pcba.canvas import Pose
 
@@ -108,6 +111,22 @@ PARTS: tuple[Part, ...] = (
 )
 
 CHIPS = ("resistor", "capacitor", "led")
+
+
+@cache
+def parts(layout: int) -> tuple[Part, ...]:
+    """Return the parts of a layout, in the order of `PARTS`: those of the same size and heading have changed places.
+
+    Tracks run from pad to pad by reference, so that they change with them. Layout 0 is `PARTS`.
+    """
+    if not layout:
+        return PARTS
+    rng = np.random.default_rng(np.random.SeedSequence([PRODUCT, 13, layout]))
+    groups: dict[tuple[float, ...], list[int]] = {}
+    for index, part in enumerate(PARTS):
+        groups.setdefault((part.length, part.width, part.pose.angle, part.pins), []).append(index)
+    poses = {index: PARTS[other].pose for group in groups.values() for index, other in zip(group, rng.permutation(group), strict=True)}
+    return tuple(replace(part, pose=poses[index]) for index, part in enumerate(PARTS))
 
 
 def pads(part: Part) -> tuple[tuple[float, float, float, float], ...]:

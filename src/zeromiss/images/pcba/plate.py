@@ -1,4 +1,4 @@
-"""The bare board, the same on every example: laminate, copper under solder mask, pads, silk screen."""
+"""The bare board, the same on every example of a layout: laminate, copper under solder mask, pads, silk screen."""
 
 from functools import lru_cache
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from zeromiss.images.pcba.canvas import WORLD, Canvas, Material, ellipse, rectangle, rounded
 from zeromiss.images.pcba.font import text_strokes
-from zeromiss.images.pcba.layout import CHIPS, EDGE, FIDUCIALS, HOLES, PARTS, PRODUCT, Part, extent, pads
+from zeromiss.images.pcba.layout import CHIPS, EDGE, FIDUCIALS, HOLES, PRODUCT, Part, extent, pads, parts
 from zeromiss.images.pcba.scene import Light
 from zeromiss.images.pcba.tracks import tracks, vias
 
@@ -19,7 +19,7 @@ FINISH = Material(colour=(216, 178, 104), height=5, gloss=220, metal=210)  # gol
 SILK = (216, 220, 212)
 
 
-def _ground(canvas: Canvas) -> None:
+def _ground(canvas: Canvas, _: int) -> None:
     canvas.fill([rectangle(500, 500, 1200, 1200)], FIXTURE)
     side = WORLD - 2 * EDGE
     canvas.fill([rounded(500, 500, side, side, 24)], Material(colour=(150, 146, 104), height=3, gloss=40))
@@ -27,22 +27,22 @@ def _ground(canvas: Canvas) -> None:
     canvas.fill([rounded(500, 500, side - 24, side - 24, 16)], POUR)
 
 
-def _copper(canvas: Canvas) -> None:
-    for line, width in tracks():
+def _copper(canvas: Canvas, layout: int) -> None:
+    for line, width in tracks(layout):
         canvas.track([line], width + 11.0, LAMINATE)
-    for part in PARTS:
+    for part in parts(layout):
         canvas.fill([part.pose.place(rectangle(x, y, w + 12, h + 12)) for x, y, w, h in pads(part)], LAMINATE)
     canvas.fill([ellipse(x, y, 34, 34, 32) for x, y in FIDUCIALS], LAMINATE)
-    for line, width in tracks():
+    for line, width in tracks(layout):
         canvas.track([line], width, TRACK)
-    for x, y in vias():
+    for x, y in vias(layout):
         canvas.fill([ellipse(x, y, 9, 9, 16)], TRACK)
         canvas.fill([ellipse(x, y, 6, 6, 16)], Material(colour=(120, 128, 84), height=8, gloss=190, metal=90))
         canvas.fill([ellipse(x, y, 3, 3, 12)], Material(colour=(14, 26, 20)))
 
 
-def _metal(canvas: Canvas) -> None:
-    for part in PARTS:
+def _metal(canvas: Canvas, layout: int) -> None:
+    for part in parts(layout):
         canvas.fill([part.pose.place(rounded(x, y, w, h, 3)) for x, y, w, h in pads(part)], FINISH)
     for x, y in HOLES:
         canvas.fill([ellipse(x, y, 41, 41, 40)], FINISH)
@@ -52,7 +52,7 @@ def _metal(canvas: Canvas) -> None:
     canvas.fill([ellipse(x, y, 8.5, 8.5, 24) for x, y in test_points], FINISH)
 
 
-def _outline(canvas: Canvas, part: Part) -> None:
+def _outline(canvas: Canvas, part: Part, others: tuple[Part, ...]) -> None:
     """The frame around a part, its mark for pin 1 or polarity, its reference."""
     grown = 16.0 if part.kind in CHIPS else 8.0
     length, width = part.length + grown + (16 if part.kind in CHIPS else 0), part.width + grown
@@ -68,38 +68,38 @@ def _outline(canvas: Canvas, part: Part) -> None:
     if part.kind in ("can", "tantalum", "diode"):
         plus = part.pose.place(np.array([(part.length / 2 + 30, 0.0)]))[0]
         canvas.stroke([s + plus for s in text_strokes("+" if part.kind != "diode" else "K", height=15)], 2.4, SILK)
-    at = _reference_place(part)
+    at = _reference_place(part, others)
     if at is not None:
         canvas.stroke([s + at for s in text_strokes(part.ref, height=13)], 2.0, SILK)
 
 
-def _reference_place(part: Part) -> tuple[float, float] | None:
+def _reference_place(part: Part, others: tuple[Part, ...]) -> tuple[float, float] | None:
     """Return where a part's reference is printed: above it, or nowhere when a neighbour is in the way."""
     if part.kind == "connector":
         return part.pose.x - part.length / 2.0 - 22.0, part.pose.y
     x, y = part.pose.x, part.pose.y - extent(part)[1] - 17.0
-    for other in PARTS:
+    for other in others:
         half = extent(other)
         if other is not part and abs(other.pose.x - x) < half[0] + 8 * len(part.ref) and abs(other.pose.y - y) < half[1] + 9:
             return None
     return x, y
 
 
-def _silk(canvas: Canvas) -> None:
-    for part in PARTS:
-        _outline(canvas, part)
+def _silk(canvas: Canvas, layout: int) -> None:
+    for part in parts(layout):
+        _outline(canvas, part, parts(layout))
     for text, size, at in ((f"ZM-{PRODUCT} GEARBOX CONTROL", 15.0, (560.0, 968.0)), ("REV C", 17.0, (660.0, 744.0)), ("94V-0", 13.0, (88.0, 452.0))):
         canvas.stroke([s + at for s in text_strokes(text, height=size)], 2.3, SILK)
     triangle = np.array([(606, 730), (628, 766), (584, 766), (606, 730)], dtype=np.float64)
     canvas.stroke([triangle], 2.4, SILK)
 
 
-@lru_cache(maxsize=2)
-def plate(side: int, supersampling: int, margin: int) -> Canvas:
+@lru_cache(maxsize=4)
+def plate(side: int, supersampling: int, margin: int, layout: int) -> Canvas:
     """Return the bare board for a picture of `side` pixels; copy it before drawing on it."""
     canvas = Canvas.blank(side=side, supersampling=supersampling, margin=margin)
     for layer in (_ground, _copper, _metal, _silk):
-        layer(canvas)
+        layer(canvas, layout)
     return canvas
 
 
@@ -126,9 +126,9 @@ def weave(pixels: int, scale: float) -> np.ndarray:
     return cv2.merge([single, single, single])
 
 
-def bare_board(side: int, supersampling: int, margin: int, light: Light) -> Canvas:
+def bare_board(side: int, supersampling: int, margin: int, light: Light, layout: int) -> Canvas:
     """Return a bare board with a grain of its own, to draw on."""
-    blank = plate(side, supersampling, margin)
+    blank = plate(side, supersampling, margin, layout)
     size = len(blank.albedo)
     grain = weave(size, blank.scale)
     x, y = (int(share * (len(grain) - size)) for share in light.grain)

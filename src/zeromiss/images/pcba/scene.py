@@ -11,7 +11,7 @@ import numpy as np
 
 from zeromiss.images.pcba.bodies import Look
 from zeromiss.images.pcba.canvas import Colour, Pose
-from zeromiss.images.pcba.layout import LABEL, PARTS, PRODUCT, Part, pads
+from zeromiss.images.pcba.layout import LABEL, PRODUCT, Part, pads, parts
 
 MAX_SHIFT = 3.5  # world units that a good part may stand off its place, along x and along y
 MAX_TURN = 1.4  # degrees that a good part may be turned
@@ -67,17 +67,18 @@ class Scene:
     light: Light
     bridges: tuple[np.ndarray, ...] = ()  # outlines (N, 2) of solder between pads
     scratches: tuple[Scratch, ...] = ()
+    layout: int = 0
 
 
 @cache
-def joint_table() -> tuple[np.ndarray, np.ndarray]:
+def joint_table(layout: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (owner_J, pad_J7): the index of each pad's part, and x, y, cos, sin, length, width, inward.
 
     `inward` is the sign along the pad's own length towards the part's middle, 0 where the
     solder does not climb (through-hole pins).
     """
     owners, rows = [], []
-    for index, part in enumerate(PARTS):
+    for index, part in enumerate(parts(layout)):
         for x, y, length, width in pads(part):
             along_x = abs(x) > part.length / 2.0 - 10.0 and abs(y) < part.width / 2.0 + 1.0
             turned = part.pose if along_x else part.pose.moved(0, 0, 90.0)
@@ -106,8 +107,7 @@ def _serial(seed: int) -> str:
     return f"ZM{PRODUCT}{digits:0>6}"
 
 
-def _placed(rng: np.random.Generator, index: int, lots: dict[str, str]) -> Placed:
-    part = PARTS[index]
+def _placed(rng: np.random.Generator, part: Part, lots: dict[str, str]) -> Placed:
     dx, dy = np.clip(rng.normal(0.0, 1.3, 2), -MAX_SHIFT, MAX_SHIFT)
     turn = float(np.clip(rng.normal(0.0, 0.55), -MAX_TURN, MAX_TURN))
     if part.kind in ("connector", "header"):
@@ -136,13 +136,13 @@ def _light(rng: np.random.Generator) -> Light:
     )
 
 
-def good_scene(seed: int) -> Scene:
+def good_scene(seed: int, layout: int = 0) -> Scene:
     """Return the board of this seed without a defect."""
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence([PRODUCT, seed]).spawn(5)]
-    kinds = sorted({part.kind for part in PARTS})
+    kinds = sorted({part.kind for part in parts(layout)})
     lots = {kind: _lot(streams[0]) for kind in kinds}
-    placed = tuple(_placed(streams[1], i, lots) for i in range(len(PARTS)))
-    joints = len(joint_table()[0])
+    placed = tuple(_placed(streams[1], part, lots) for part in parts(layout))
+    joints = len(joint_table(layout)[0])
     rng = streams[2]
     stick = streams[3]
     return Scene(
@@ -154,4 +154,25 @@ def good_scene(seed: int) -> Scene:
         glint_J2=rng.uniform(-0.28, 0.28, (joints, 2)),
         label=LABEL.moved(*(float(v) for v in stick.uniform(-3.5, 3.5, 2)), float(stick.uniform(-1.5, 1.5))),
         light=_light(streams[4]),
+        layout=layout,
+    )
+
+
+def nominal_scene(layout: int) -> Scene:
+    """Return the board as it is designed: every part in its place, every joint alike, evenly lit, with a serial number of zeros."""
+    joints = len(joint_table(layout)[0])
+    placed = tuple(Placed(part=part, pose=part.pose, look=Look(gain=1.0, value=part.value, lot="")) for part in parts(layout))
+    light = Light(
+        azimuth=225.0, key=1.0, exposure=1.0, warmth=0.0, gradient=(0.0, 0.0), vignette=0.0, offset=(0.0, 0.0), grain=(0.5, 0.5), blur=0.5
+    )
+    return Scene(
+        serial=f"ZM{PRODUCT}{0:06d}",
+        placed=placed,
+        amount_J=np.ones(joints),
+        drift_J2=np.zeros((joints, 2)),
+        gloss_J=np.full(joints, 0.5),
+        glint_J2=np.zeros((joints, 2)),
+        label=LABEL,
+        light=light,
+        layout=layout,
     )

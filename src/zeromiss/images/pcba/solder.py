@@ -21,7 +21,7 @@ def _blob() -> np.ndarray:
 
 def _shapes(scene: Scene, *, along: float, across: float, inward: float) -> np.ndarray:
     """Return one outline a joint, (J, 16, 2), in the world."""
-    _, pad = joint_table()
+    _, pad = joint_table(scene.layout)
     length, width = pad[:, 4], pad[:, 5]
     swell = 0.5 + 0.5 * scene.amount_J
     x = (inward * pad[:, 6] + scene.drift_J2[:, 0]) * length
@@ -39,7 +39,7 @@ def draw_solder(canvas: Canvas, scene: Scene) -> None:
     for along, across, inward, height in _LEVELS:
         shapes = _shapes(scene, along=along, across=across, inward=inward)[wet]
         canvas.fill(list(shapes), ALLOY.at(height))
-    _, pad = joint_table()
+    _, pad = joint_table(scene.layout)
     small = _shapes(scene, along=0.3, across=0.3, inward=0.0)
     offset = scene.glint_J2 * pad[:, 4:6]
     turned = np.stack([pad[:, 2] * offset[:, 0] - pad[:, 3] * offset[:, 1], pad[:, 3] * offset[:, 0] + pad[:, 2] * offset[:, 1]], axis=-1)

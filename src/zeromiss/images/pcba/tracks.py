@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from zeromiss.images.pcba.layout import PARTS, Part, pads
+from zeromiss.images.pcba.layout import Part, pads, parts
 
 _BUSES = (  # from pads of one part to pads of another, in order: (ref, pads), (ref, pads)
     (("U2", (15, 14, 13, 12, 11, 10, 9, 8)[::-1]), ("U1", tuple(range(18, 26)))),
@@ -40,13 +40,13 @@ def _route(a: np.ndarray, b: np.ndarray, lead: float) -> np.ndarray:
 
 
 @cache
-def pad_centres() -> dict[str, np.ndarray]:
+def pad_centres(layout: int) -> dict[str, np.ndarray]:
     """Return the world centres (P, 2) of every part's pads, by reference."""
-    return {part.ref: part.pose.place(np.array(pads(part))[:, :2]) for part in PARTS}
+    return {part.ref: part.pose.place(np.array(pads(part))[:, :2]) for part in parts(layout)}
 
 
-def _bus_lines() -> list[tuple[np.ndarray, float]]:
-    centres = pad_centres()
+def _bus_lines(layout: int) -> list[tuple[np.ndarray, float]]:
+    centres = pad_centres(layout)
     lines = []
     for (left, ours), (right, theirs) in _BUSES:
         count = len(ours)
@@ -70,24 +70,24 @@ def _escapes(part: Part) -> list[np.ndarray]:
 
 
 @cache
-def tracks() -> tuple[tuple[np.ndarray, float], ...]:
+def tracks(layout: int) -> tuple[tuple[np.ndarray, float], ...]:
     """Return all tracks as (path (N, 2), width) in world units."""
-    centres = pad_centres()
-    lines = _bus_lines()
+    centres = pad_centres(layout)
+    lines = _bus_lines(layout)
     for one, i, other, j, width in _LINKS:
         lines.append((_route(centres[one][i], centres[other][j], 0.5), width))
-    for part in PARTS:
+    for part in parts(layout):
         if part.kind in ("ic", "quad"):
             lines += [(line, 6.0) for k, line in enumerate(_escapes(part)) if k % 3 != 1 or part.kind == "ic"]
     return tuple(lines)
 
 
 @cache
-def vias() -> tuple[tuple[float, float], ...]:
+def vias(layout: int) -> tuple[tuple[float, float], ...]:
     """Return the centres of all vias: ends of escapes, and stitching of the ground plane."""
-    ends = [tuple(line[-1]) for part in PARTS if part.kind in ("ic", "quad") for k, line in enumerate(_escapes(part)) if k % 3 == 0]
+    ends = [tuple(line[-1]) for part in parts(layout) if part.kind in ("ic", "quad") for k, line in enumerate(_escapes(part)) if k % 3 == 0]
     rng = np.random.default_rng(np.random.SeedSequence([407, 7]))
-    corners = np.array([(p.pose.x, p.pose.y, max(p.length, p.width) / 2 + 26) for p in PARTS])
+    corners = np.array([(p.pose.x, p.pose.y, max(p.length, p.width) / 2 + 26) for p in parts(layout)])
     for _ in range(160):
         x, y = (float(v) for v in rng.uniform(40, 960, 2))
         clear = (np.maximum(np.abs(corners[:, 0] - x), np.abs(corners[:, 1] - y)) > corners[:, 2]).all()

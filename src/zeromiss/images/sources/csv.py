@@ -1,15 +1,17 @@
-"""A CSV file of path,label[,part_id][,mask]; paths are relative to the file."""
+"""A CSV file of path,label[,part_id][,mask][,reference][,design]; paths are relative to the file."""
 
 import csv
 import os
+import re
 from itertools import zip_longest
 from pathlib import Path
 
 from zeromiss.errors import ZeromissError
 from zeromiss.images.load import SUFFIXES
-from zeromiss.images.sources.record import Listing, Record, check_mask, known_kinds
+from zeromiss.images.sources.record import Listing, Record, check_mask, check_reference, known_kinds
 
-COLUMNS = ("path", "label", "part_id", "mask")
+COLUMNS = ("path", "label", "part_id", "mask", "reference", "design")
+DESIGN = re.compile(r"[\w.-]{1,40}", re.ASCII)  # becomes part of file names
 _NORMAL = frozenset({"normal", "good", "0"})
 _DEFECT = frozenset({"defect", "1"})
 _UNCLEAR = frozenset({"", "ok", "pass", "true", "false", "none", "null", "nan", "unknown", "?"})
@@ -20,7 +22,8 @@ def list_csv(path: Path) -> Listing:
 
     A label is `normal`, `good` or `0`; `defect` or `1`; or the name of a defect type. Capitals don't matter.
 
-    Raises ZeromissError naming the line for an unknown column or label, or a missing image or mask.
+    Raises ZeromissError naming the line for an unknown column or label, a missing image, mask or reference, a name that is
+    none for a design, or a part of two designs.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -34,6 +37,7 @@ def list_csv(path: Path) -> Listing:
     records = [_record(path, reader.line_num, _row(path, reader.line_num, columns, row)) for row in reader if row]
     if not records:
         raise ZeromissError(f"{path} names no images: add a line for each")
+    _check_references(path, records)
     return Listing(records=records, read=[path])
 
 
@@ -76,7 +80,27 @@ def _record(table: Path, line: int, value: dict[str, str]) -> Record:
         mask=mask,
         source_split="",
         name=_name(given),
+        reference=table.parent / value["reference"] if value.get("reference") else None,
+        design=_design(table, line, value.get("design", "")),
     )
+
+
+def _design(table: Path, line: int, name: str) -> str:
+    """Return the name of a design if it is one."""
+    if name and not DESIGN.fullmatch(name):
+        raise ZeromissError(f"{table}, line {line}: the design {name!r} is no name: use up to 40 letters, digits, dots, dashes and underscores")
+    return name
+
+
+def _check_references(table: Path, records: list[Record]) -> None:
+    """Raise ZeromissError for a reference that cannot be read, each looked at once, and for a part that has two designs."""
+    designs: dict[str, str] = {}
+    for record in records:
+        known = designs.setdefault(record.part_id, record.design)
+        if record.part_id and known != record.design:
+            raise ZeromissError(f"{table}: the part {record.part_id} has the designs {known!r} and {record.design!r}: a part has one, mend the lines")
+    for reference, record in {record.reference: record for record in records if record.reference}.items():
+        check_reference(reference, of=f"{table}, image {record.name}")
 
 
 def _defect_type(table: Path, line: int, label: str) -> str:

@@ -40,7 +40,8 @@ def drawing_recipe(product: Product) -> str | None:
     """Return, as JSON text, all that decides what a product's own source draws; None where it draws nothing."""
     if product.source.kind != "pcba" or product.source.path:
         return None
-    source = product.source.model_dump(include={"kind", "normals", "defects", "side", "incoming"})
+    drawn = {"kind", "normals", "defects", "side", "incoming"} | ({"layouts"} if product.source.layouts > 1 else set())
+    source = product.source.model_dump(include=drawn)
     return json.dumps({"schema_version": 1, "seed": product.seed, **source}, indent=2) + "\n"
 
 

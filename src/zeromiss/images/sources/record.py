@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zeromiss.errors import ZeromissError
-from zeromiss.images.load import SUFFIXES, UnreadableImage, open_image, read_mask
+from zeromiss.images.load import MODES, SUFFIXES, UnreadableImage, open_image, read_mask
 
 BESIDE = frozenset({".txt", ".md", ".csv", ".json", ".xml", ".yaml", ".yml", ".pdf", ".db", ".ini"})  # no images
 
@@ -15,7 +15,8 @@ class Record:
 
     `label` is normal or defect, `defect_type` its name ('' for a normal image), `part_id` the part it shows ('' :
     a part of its own), `mask` the file that marks the defect's pixels, `source_split` the folder the source keeps
-    it in (train, test or ''), `name` the path suggested for it below the product's images.
+    it in (train, test or ''), `name` the path suggested for it below the product's images. `reference` is the picture
+    that this part is compared with (a golden sample, a CAD rendering), `design` the name of its layout.
     """
 
     file: Path
@@ -25,6 +26,13 @@ class Record:
     mask: Path | None
     source_split: str
     name: str
+    reference: Path | None = None
+    design: str = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The image, its mask and its reference, where there are such."""
+        return tuple(file for file in (self.file, self.mask, self.reference) if file is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,3 +91,12 @@ def check_mask(image: Path, mask: Path) -> None:
         )
     if not marked_HW.any():
         raise ZeromissError(f"the mask {mask} of {image} marks no pixel: mark the defect or remove the mask")
+
+
+def check_reference(file: Path, *, of: str) -> None:
+    """Raise ZeromissError when a reference is missing, or no picture that can be compared; `of` names what asks for it."""
+    if not file.is_file():
+        raise ZeromissError(f"{of}: the reference {file} is missing: add the file or mend its path")
+    mode = open_image(file)[1]
+    if mode not in MODES:
+        raise ZeromissError(f"{of}: the reference {file} has the mode {mode}: save it as 8-bit grey or RGB")
