@@ -30,6 +30,7 @@ from zeromiss.detectors import taught
 from zeromiss.detectors.store import FILES
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file, write_json
+from zeromiss.image_size import ImageSize
 from zeromiss.images.align import Aligner
 from zeromiss.images.reference import PICTURE, RECORD, open_aligner
 from zeromiss.inspection.calibration import CalibrationRecord
@@ -77,7 +78,7 @@ class BundleRecord(_Record):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     product: str
-    size: int = Field(ge=32)  # pixels of the square image that is judged
+    size: ImageSize  # of the image that is inspected
     seed: int
     metrics: MetricsParams
     features: tuple[str, ...] = Field(min_length=1)  # columns in the order the classifier reads them
@@ -106,7 +107,7 @@ class Contents(_Record):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     product: str
-    size: int
+    size: ImageSize
     seed: int
     metrics: MetricsParams
     features: tuple[str, ...]

@@ -23,11 +23,12 @@ from zeromiss.backbones.load import load_backbone
 from zeromiss.detectors.load import load_detector
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
+from zeromiss.image_size import ImageSize, Size
 from zeromiss.images.align import Aligner
 from zeromiss.images.reader import ImageReader
 from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, bundled_aligner, fingerprint, open_bundle, taught_by
 from zeromiss.inspection.calibration import CalibrationRecord
-from zeromiss.inspection.verdict import ModelName, Verdict, decide, to_patches
+from zeromiss.inspection.verdict import ModelName, Verdict, decide, plain_matrix, to_patches
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measurement import Measurement, Measures
 from zeromiss.metrics.stack import Stack, stack_of
@@ -69,7 +70,7 @@ class Inspector:
         classifier: Classifier,
         features: tuple[str, ...],
         threshold: float,
-        size: int,
+        size: Size,
         model: ModelName,
         calibration: CalibrationRecord | None = None,
         aligner: Aligner | None = None,
@@ -84,7 +85,7 @@ class Inspector:
         self.features = features
         self._calibration = calibration
         self.threshold = threshold
-        self.size = size
+        self.size = ImageSize.of(size)
         self.model = model
 
     @classmethod
@@ -119,7 +120,7 @@ class Inspector:
 
         Raises ZeromissError when the bundle can't judge.
         """
-        grey_CHW = torch.full((3, self.size, self.size), 0.5)
+        grey_CHW = torch.full((3, *self.size.shape), 0.5)
         for measurer in {id(one): one for one in (self._single, self._measurer)}.values():
             self._examine(grey_CHW, measurer, path="", sha256="", began=time.perf_counter())
 
@@ -132,16 +133,18 @@ class Inspector:
         return self.examine(path, alone=alone).verdict
 
     def inspect_image(self, image_CHW: np.ndarray | torch.Tensor) -> Verdict:
-        """Judge an RGB image (3, size, size) in [0, 1]; `path` is then empty, `sha256` that of its float32 bytes.
+        """Judge an RGB image (3, H, W) in [0, 1] of the product's size; `path` is then empty, `sha256` that of its float32 bytes.
+
+        Where the bundle turns parts at any angle, the image is the whole picture, of any size.
 
         It is laid over the bundle's reference, if there is one. Raises ZeromissError for another shape or range, or when it
         cannot be aligned.
         """
-        tensor = self._checked(torch.as_tensor(image_CHW, dtype=torch.float32))
+        tensor = self._checked(torch.as_tensor(image_CHW, dtype=torch.float32), any_size=self._reader.takes_any_size)
         digest = hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
         began = time.perf_counter()
-        aligned = torch.from_numpy(self._reader.align(tensor.numpy()))
-        return self._examine(aligned, self._single, path="", sha256=digest, began=began).verdict
+        laid = self._reader.lay_image(tensor.numpy())
+        return self._examine(torch.from_numpy(laid.image_CHW), self._single, path="", sha256=digest, began=began, to_file=laid.to_file).verdict
 
     def examine(self, path: Path, *, alone: bool = True) -> Examination:
         """Judge one image file as `inspect` does, and keep metrics, reconstruction, difference and boxes with the verdict."""
@@ -183,10 +186,13 @@ class Inspector:
     def _examine_file(self, path: Path, measurer: Measures) -> Examination:
         """Read, check and judge one file."""
         began = time.perf_counter()
-        image_CHW = self._checked(torch.from_numpy(self._reader.read(path)))
-        return self._examine(image_CHW, measurer, path=str(path), sha256=sha256_file(path), began=began)
+        laid = self._reader.lay(path)
+        image_CHW = self._checked(torch.from_numpy(laid.image_CHW))
+        return self._examine(image_CHW, measurer, path=str(path), sha256=sha256_file(path), began=began, to_file=laid.to_file)
 
-    def _examine(self, image_CHW: torch.Tensor, measurer: Measures, *, path: str, sha256: str, began: float) -> Examination:
+    def _examine(
+        self, image_CHW: torch.Tensor, measurer: Measures, *, path: str, sha256: str, began: float, to_file: np.ndarray | None = None
+    ) -> Examination:
         """Measure, score and decide."""
         measurement = measurer.measure(image_CHW)
         score = self.score(measurement.features)
@@ -199,7 +205,9 @@ class Inspector:
             patches=to_patches(torch.as_tensor(measurement.boxes_Q4).tolist(), measurement.distances_Q.tolist()),
             model=self.model,
             sha256=sha256,
-            side=self.size,
+            width=self.size.width,
+            height=self.size.height,
+            to_file=None if to_file is None else plain_matrix(to_file),
         )
         return Examination(verdict=verdict, image_CHW=image_CHW, measurement=measurement, seconds=time.perf_counter() - began)
 
@@ -217,12 +225,11 @@ class Inspector:
             raise ZeromissError(f"the measurement {self.features[strays[0]]} is not a finite number: the image cannot be judged")
         return float(defect_probability(self._classifier, pd.DataFrame(row_1F, columns=list(self.features)))[0])
 
-    def _checked(self, image_CHW: torch.Tensor) -> torch.Tensor:
+    def _checked(self, image_CHW: torch.Tensor, *, any_size: bool = False) -> torch.Tensor:
         """Return the image if it has the right shape and values."""
-        if tuple(image_CHW.shape) != (3, self.size, self.size):
-            raise ZeromissError(
-                f"an image of shape {tuple(image_CHW.shape)} cannot be judged: it must be (3, {self.size}, {self.size})"
-            )
+        shape = tuple(image_CHW.shape)
+        if len(shape) != 3 or shape[0] != 3 or (shape[1:] != self.size.shape and not any_size):
+            raise ZeromissError(f"an image of shape {shape} cannot be judged: it must be {(3, *self.size.shape)}")
         low, high = image_CHW.numpy().min(), image_CHW.numpy().max()  # numpy: on one thread, and nan stays nan
         if not (low >= 0.0 and high <= 1.0):
             raise ZeromissError("an image with values outside [0, 1] cannot be judged: scale it first")

@@ -19,6 +19,7 @@ from zeromiss.detectors.images import floats
 from zeromiss.detectors.loop import Curves, Trained
 from zeromiss.detectors.taught import write_taught
 from zeromiss.files import write_json
+from zeromiss.image_size import Size
 from zeromiss.images.staging import Staging
 from zeromiss.memory import peak_mib
 from zeromiss.params import Product
@@ -38,9 +39,9 @@ class Train(Protocol):
     """A detector's own way to learn: `train` of its folder."""
 
     def __call__(
-        self, params: Any, images: Images, *, size: int, seed: int, log: Curves | None, checkpoint: Path | None, workers: int, **others: Images
+        self, params: Any, images: Images, *, size: Size, seed: int, log: Curves | None, checkpoint: Path | None, workers: int, **others: Images
     ) -> Trained:
-        """Fit on uint8 images (3, size, size); `others` holds `abnormal`, images of defects, where the detector needs such."""
+        """Fit on uint8 images (3, H, W); `others` holds `abnormal`, images of defects, where the detector needs such."""
 
 
 @dataclass(frozen=True, kw_only=True)

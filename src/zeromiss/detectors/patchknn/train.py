@@ -17,14 +17,15 @@ from zeromiss.detectors.loop import How, Trained
 from zeromiss.detectors.patchknn.nearest import coreset
 from zeromiss.detectors.patchknn.patchknn import Bank, Patchknn
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import Size
 
 WHITENED = 100  # images that the whitening is fitted on, most: their cells are many times more than its numbers
 POOL = 40_000  # cells that the coreset is chosen from, most
 _WHITENING, _KEPT, _POOL = 0, 1, 2  # what is drawn with the seed
 
 
-def train(params: PatchknnParams, images: Images, *, size: int, seed: int, **_how: Unpack[How]) -> Trained:
-    """Fit on uint8 images (3, size, size); the same seed gives the same numbers. `params.strides` must be set.
+def train(params: PatchknnParams, images: Images, *, size: Size, seed: int, **_how: Unpack[How]) -> Trained:
+    """Fit on uint8 images (3, H, W) of `size`; the same seed gives the same numbers. `params.strides` must be set.
 
     With `params.radius` None cells are sought anywhere and no Gaussian a place is fitted; nor is one with fewer than
     `MIN_IMAGES` images. Of `_how` it uses nothing (see `How`). Raises ZeromissError for fewer than two images, or without
