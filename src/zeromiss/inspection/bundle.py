@@ -32,6 +32,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file, write_json
 from zeromiss.image_size import ImageSize
 from zeromiss.images.align import Aligner
+from zeromiss.images.orientation import Orienter
 from zeromiss.images.reference import PICTURE, RECORD, open_aligner
 from zeromiss.inspection.calibration import CalibrationRecord
 from zeromiss.inspection.folders import atomic_folder
@@ -191,7 +192,7 @@ def required_files(record: BundleRecord) -> set[str]:
     return names
 
 
-def bundled_aligner(folder: Path, record: BundleRecord) -> Aligner | None:
+def bundled_aligner(folder: Path, record: BundleRecord) -> Aligner | Orienter | None:
     """Return what lays images over the reference of an opened bundle, None where images are not aligned."""
     return open_aligner(folder / ALIGN, record.size) if record.align else None
 

@@ -25,6 +25,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
 from zeromiss.image_size import ImageSize, Size
 from zeromiss.images.align import Aligner
+from zeromiss.images.orientation import Orienter
 from zeromiss.images.reader import ImageReader
 from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, bundled_aligner, fingerprint, open_bundle, taught_by
 from zeromiss.inspection.calibration import CalibrationRecord
@@ -73,7 +74,7 @@ class Inspector:
         size: Size,
         model: ModelName,
         calibration: CalibrationRecord | None = None,
-        aligner: Aligner | None = None,
+        aligner: Aligner | Orienter | None = None,
         taught: Mapping[str, AbstractSet[str]] | None = None,
     ) -> None:
         """Keep the loaded parts; `load` is the usual way here. `taught`: SHA-256 of the images that taught each detector."""
