@@ -62,7 +62,7 @@ def judge(bundle: Path, file: Path) -> None:
     inspector = Inspector.load(bundle)
     started = time.perf_counter()
     verdict = inspector.inspect(file)
-    print(json.dumps([verdict.verdict, verdict.side, time.perf_counter() - started, own_peak()]))
+    print(json.dumps([verdict.verdict, verdict.width, time.perf_counter() - started, own_peak()]))
 
 
 def _alone(bundle: Path, file: Path) -> tuple[str, int, float, int]:

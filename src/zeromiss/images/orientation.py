@@ -19,7 +19,7 @@ import numpy as np
 from zeromiss.errors import ZeromissError
 from zeromiss.image_size import ImageSize
 from zeromiss.images.align import KEPT, Motion
-from zeromiss.images.registration import find_motion, local_contrast
+from zeromiss.images.registration import degrees_of, find_motion, local_contrast, shift_of
 from zeromiss.images.segmentation import NoClearPart, Part, find_part, rotation
 from zeromiss.images.turns import angular_deviation, turns_around, turns_of_spectra
 from zeromiss.stage_params import AlignParams
@@ -30,6 +30,7 @@ FIT_SIDE, TRY_SIDE = 512, 128  # pixels of the longer side on which the motion i
 ROOM = 0.08  # share of the part's length and breadth around it that the motion is refined on
 AREA = 0.25  # share by which a part's area may differ from the reference's
 _NEAR, _TURN = 0.08, 6.0  # how far a candidate may be off: share of the longer side, degrees
+_BEYOND = 1.5  # times as far as that, where refining has lost the part
 _PLAIN = 0.01  # change of grey values around a round part's centre below which nothing says how it is turned
 _TIE = 0.05  # difference in correlation below which two candidates are both refined
 
@@ -202,10 +203,10 @@ class Orienter:
         return best
 
     def _fitted(self, grey_HW: np.ndarray, matrix: np.ndarray, fit: np.ndarray, reference_HW: np.ndarray) -> tuple[np.ndarray, float] | None:
-        """Return a candidate refined on a picture of the reference, and the correlation; None where that does not converge."""
+        """Return a candidate refined on a picture of the reference, and the correlation; None where that does not converge nearby."""
         seen_HW = local_contrast(sample(grey_HW, _chain(matrix, fit), reference_HW.shape))
         found = find_motion(reference_HW, seen_HW, kind="euclidean", shift=_NEAR, degrees=_TURN)
-        if found is None:
+        if found is None or shift_of(found[0], reference_HW.shape) > _BEYOND * _NEAR or abs(degrees_of(found[0])) > _BEYOND * _TURN:
             return None
         motion, correlation = found
         return _chain(matrix, fit, motion, _inverse(fit)), correlation
