@@ -50,7 +50,7 @@ def test_a_decoder_that_adds_nothing_returns_the_template(params: VqganParams):
 
 
 def test_an_image_of_another_size_is_refused(params: VqganParams):
-    with pytest.raises(ZeromissError, match="template has 48 pixels a side, the image 64: judge images at the product's size"):
+    with pytest.raises(ZeromissError, match="template has 48 x 48 pixels, the image 64 x 64: judge images at the product's size"):
         Vqgan(params, size=48).reconstruct(torch.zeros(1, 3, 64, 64))
 
 
