@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from zeromiss.files import atomic_path
+from zeromiss.images.enlarge import enlarge
 from zeromiss.inspection.inspector import Examination
 from zeromiss.inspection.verdict import ABNORMAL, Patch, Verdict
 
@@ -94,17 +95,6 @@ def to_pixels(image_CHW: np.ndarray) -> np.ndarray:
     """Return an RGB image in [0, 1], (3, H, W), as uint8 (H, W, 3)."""
     scaled = np.asarray(image_CHW, dtype=np.float32).transpose(1, 2, 0) * 255.0
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-
-
-def enlarge(picture: np.ndarray, side: int) -> np.ndarray:
-    """Return uint8 (H, W, 3) with a longer side of `side` pixels: cubic when enlarging, area averages when shrinking."""
-    return cv2.resize(picture, panel_size(picture, side), interpolation=cv2.INTER_AREA if side < max(picture.shape[:2]) else cv2.INTER_CUBIC)
-
-
-def panel_size(picture: np.ndarray, side: int) -> tuple[int, int]:
-    """Return width and height of a picture (H, W, ...) whose longer side is brought to `side` pixels."""
-    height, width = picture.shape[:2]
-    return tuple(max(1, round(length * side / max(height, width))) for length in (width, height))
 
 
 def colour_difference(difference_HW: np.ndarray, *, full_scale: float = FULL_SCALE) -> np.ndarray:

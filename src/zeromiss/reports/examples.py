@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
+from zeromiss.images.enlarge import enlarge
 from zeromiss.inspection.inspector import Examination
-from zeromiss.inspection.overlay import draw_panels, draw_patches, enlarge, plain_panels
+from zeromiss.inspection.overlay import draw_panels, draw_patches, plain_panels
 from zeromiss.inspection.verdict import Patch
 from zeromiss.reports.pictures import save_jpeg
 

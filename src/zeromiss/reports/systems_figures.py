@@ -13,7 +13,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve as curve_of
 
-from zeromiss.inspection.overlay import enlarge, panel_size
+from zeromiss.images.enlarge import enlarge, shown_size
 from zeromiss.reports.figures import DEFECT, FAINT, INK, NORMAL, STYLE, WIDTH, plot_area
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
@@ -102,7 +102,7 @@ def outlined(image_CHW: np.ndarray, mask_HW: np.ndarray | None, side: int = SIDE
     pixels = np.clip(np.rint(np.moveaxis(image_CHW, 0, -1) * 255.0), 0, 255).astype(np.uint8)
     picture = enlarge(pixels, side)
     if mask_HW is not None:
-        shown = cv2.resize(mask_HW.astype(np.uint8), panel_size(mask_HW, side), interpolation=cv2.INTER_NEAREST)
+        shown = cv2.resize(mask_HW.astype(np.uint8), shown_size(mask_HW, side), interpolation=cv2.INTER_NEAREST)
         edges, _ = cv2.findContours(shown, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             picture = cv2.drawContours(picture, edges, -1, colour, width)
