@@ -112,7 +112,8 @@ def _add_product_command(product: argparse.ArgumentParser, common: argparse.Argu
     add.add_argument("name")
     add.add_argument("--source", required=True, choices=("mvtec", "csv", "elpv", "pcba"))
     add.add_argument("--path", help="folder (mvtec) or CSV file (csv)")
-    add.add_argument("--size", type=_size, metavar="PIXELS|WIDTHxHEIGHT", help="of the image that is inspected: a square's side, or both sides (default: the profile's)")
+    size = "of the image that is inspected: a square's side, or both sides (default: the profile's)"
+    add.add_argument("--size", type=_size, metavar="PIXELS|WIDTHxHEIGHT", help=size)
     add.add_argument("--profile", default="quick", help="quick or paper (default: quick)")
     add.add_argument("--split", choices=("paper", "official"))
     add.add_argument("--detectors", default="vqgan,patchknn", metavar="NAME,NAME", help="see zeromiss detectors (default: vqgan,patchknn)")

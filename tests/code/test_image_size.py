@@ -16,7 +16,11 @@ class Sized(Section):
 
 @pytest.mark.parametrize(
     ("value", "size", "shape", "pixels", "text"),
-    [(64, ImageSize(64, 64), (64, 64), 4096, "64"), ([96, 64], ImageSize(96, 64), (64, 96), 6144, "96 x 64"), ((64, 96), ImageSize(64, 96), (96, 64), 6144, "64 x 96")],
+    [
+        (64, ImageSize(64, 64), (64, 64), 4096, "64"),
+        ([96, 64], ImageSize(96, 64), (64, 96), 6144, "96 x 64"),
+        ((64, 96), ImageSize(64, 96), (96, 64), 6144, "64 x 96"),
+    ],
 )
 def test_a_number_is_a_square_and_a_pair_is_width_and_height(value, size, shape, pixels, text):
     found = ImageSize.of(value)

@@ -142,7 +142,8 @@ def test_the_region_of_an_image_that_is_no_square_stays_inside(x, window):
 
 
 def test_a_wide_image_and_a_tall_one_are_shown_in_their_own_shape():
-    wide, tall = (columns(examination(Patch(x=4, y=4, size=4, distance=1.0), side=side, width=width), boxes=1)["original"] for side, width in ((60, 120), (120, 60)))
+    patch = Patch(x=4, y=4, size=4, distance=1.0)
+    wide, tall = (columns(examination(patch, side=side, width=width), boxes=1)["original"] for side, width in ((60, 120), (120, 60)))
     assert wide.shape == (SIDE // 2 + GAP + SIDE, SIDE, 3) and tall.shape == (SIDE + GAP + SIDE, SIDE, 3)
     assert tall[:SIDE, : SIDE // 4].min() == 255 and tall[SIDE - 5, SIDE // 2].max() == 0  # white beside a narrow picture
 

@@ -152,11 +152,11 @@ def test_another_part_is_refused_by_its_name() -> None:
     aligned = orienter(arrow)
     larger = [(1.3 * x, 1.3 * y) for x, y in ARROW]
     square = [(-48, -48), (48, -48), (48, 48), (-48, 48)]
-    bar = [(-85, -29), (85, -29), (85, 29), (-85, 29)]
+    bar, grid = [(-85, -29), (85, -29), (85, 29), (-85, 29)], [(x, y, 8) for x in range(-70, 80, 20) for y in (-15, 15)]
     cases = [
         (picture(10.0, shapes=[larger]), r"^the part in b\.png has 1\.[67]\d times the area of the reference's"),
         (picture(10.0, shapes=[square]), r"^the part in b\.png is nearly round and the reference's is 3\.\d times as long as broad"),
-        (picture(10.0, shapes=[bar], shades=((190, 190, 190), (60, 60, 60)), discs=[(x, y, 8) for x in range(-70, 80, 20) for y in (-15, 15)]), r"^b\.png (agrees with|could not be laid)"),
+        (picture(10.0, shapes=[bar], shades=((190, 190, 190), (60, 60, 60)), discs=grid), r"^b\.png (agrees with|could not be laid)"),
     ]
     for image, sentence in cases:
         with pytest.raises(ZeromissError, match=sentence):
@@ -211,7 +211,8 @@ def turned(make_product: Callable[..., Product], tmp_path) -> tuple[Product, Wor
             Image.fromarray(marked).save(raw / mask)
         path = f"images/{number}.png"
         Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(raw / path)
-        entries.append(Entry(path=path, label="defect" if defect else "normal", defect_type="scratch" if defect else "", part_id=f"p{number}", mask=mask, source_split=""))
+        label, kind = ("defect", "scratch") if defect else ("normal", "")
+        entries.append(Entry(path=path, label=label, defect_type=kind, part_id=f"p{number}", mask=mask, source_split=""))
     (raw / "index.csv").write_text(index_text(entries))
     return product, workspace
 

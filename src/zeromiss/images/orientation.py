@@ -162,7 +162,10 @@ class Orienter:
             )
         if frame.method == "axis":
             if part.is_round:
-                raise ZeromissError(f"the part in {name} is nearly round and the reference's is {frame.length / frame.breadth:.1f} times as long as broad: check that it is this part")
+                raise ZeromissError(
+                    f"the part in {name} is nearly round and the reference's is {frame.length / frame.breadth:.1f} times as long as broad: check "
+                    "that it is this part"
+                )
             turns = [part.degrees - frame.degrees, part.degrees - frame.degrees + 180.0]
         else:
             matrix, shape = fit_matrix(frame)
@@ -176,7 +179,9 @@ class Orienter:
         frame = self.frame
         if grey_HW.shape != (frame.height, frame.width):
             shape = f"{grey_HW.shape[1]} x {grey_HW.shape[0]}"
-            raise ZeromissError(f"a picture of {shape} pixels cannot be laid over a reference of {frame.width} x {frame.height} without a background: take both alike")
+            raise ZeromissError(
+                f"a picture of {shape} pixels cannot be laid over a reference of {frame.width} x {frame.height} without a background: take both alike"
+            )
         room = math.hypot(frame.width, frame.height) - frame.length
         step = _scale(self._try)
         wide = tuple(side + 2 * round(room / 2 / step / 2) for side in self._small)

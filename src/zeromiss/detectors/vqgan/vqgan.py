@@ -86,7 +86,8 @@ class Vqgan(nn.Module):
         template_BCHW = self.fit(self.template_CHW[None])
         if template_BCHW.shape[-2:] != image_BCHW.shape[-2:]:
             raise ZeromissError(
-                f"the network's template has {_sides(self.template_CHW)} pixels, the image {_sides(image_BCHW)}: judge images at the product's size, or train it anew"
+                f"the network's template has {_sides(self.template_CHW)} pixels, the image {_sides(image_BCHW)}: "
+                "judge images at the product's size, or train it anew"
             )
         return template_BCHW
 
