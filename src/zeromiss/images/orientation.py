@@ -30,6 +30,7 @@ FIT_SIDE, TRY_SIDE = 512, 128  # pixels of the longer side on which the motion i
 ROOM = 0.08  # share of the part's length and breadth around it that the motion is refined on
 AREA = 0.25  # share by which a part's area may differ from the reference's
 _NEAR, _TURN = 0.08, 6.0  # how far a candidate may be off: share of the longer side, degrees
+_SHARP = 0.02  # more than a pixel that a pixel stands for, up to which nothing is smoothed
 _BEYOND = 1.5  # times as far as that, where refining has lost the part
 _PLAIN = 0.01  # change of grey values around a round part's centre below which nothing says how it is turned
 _TIE = 0.05  # difference in correlation below which two candidates are both refined
@@ -236,7 +237,7 @@ def part_or_none(picture_HWC: np.ndarray) -> Part | None:
 def sample(picture: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return a picture (H, W) or (H, W, 3) seen through a matrix as float32 of `shape` (H, W); cubic, smoothed first where it shrinks.
 
-    Only what is seen is smoothed; beyond the picture's edge the edge goes on.
+    Smoothed is only what is seen, by means of whole pixels and a Gaussian for the rest; beyond the picture's edge the edge goes on.
     """
     rows, columns = shape
     scale = _scale(matrix)
@@ -245,10 +246,15 @@ def sample(picture: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) -> n
     limits = np.array(picture.shape[1::-1])
     low = np.clip(np.floor(corners.min(axis=0)).astype(int) - room, 0, limits - 1)
     high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + room, low + 1, limits)
-    seen = picture[low[1] : high[1], low[0] : high[0]]
-    if scale > 1.0:
-        seen = cv2.GaussianBlur(seen, (0, 0), max((scale - 1.0) / 2.0, 0.01), borderType=cv2.BORDER_REPLICATE)
-    moved = matrix - np.array([[0.0, 0.0, low[0]], [0.0, 0.0, low[1]]])
+    seen, moved = picture[low[1] : high[1], low[0] : high[0]], matrix - np.array([[0.0, 0.0, low[0]], [0.0, 0.0, low[1]]])
+    whole = int(scale)
+    if whole > 1:
+        height, width = seen.shape[:2]
+        seen = cv2.copyMakeBorder(seen, 0, -height % whole, 0, -width % whole, cv2.BORDER_REPLICATE)
+        seen = cv2.resize(seen, (seen.shape[1] // whole, seen.shape[0] // whole), interpolation=cv2.INTER_AREA)
+        moved, scale = moved / whole + np.array([[0.0, 0.0, 0.5 / whole - 0.5]]), scale / whole
+    if scale > 1.0 + _SHARP:
+        seen = cv2.GaussianBlur(seen, (0, 0), (scale - 1.0) / 2.0, borderType=cv2.BORDER_REPLICATE)
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(np.ascontiguousarray(seen), moved, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
