@@ -18,6 +18,8 @@ from PIL import Image
 from benchmarks.measure import Figure, own_peak
 from benchmarks.parts import draw_images, make_bundle, quick_product
 
+from zeromiss.image_size import ImageSize
+
 WIDTH, HEIGHT = 4500, 4340
 GIB = 2**30
 MOST = 1.5  # GiB
@@ -37,9 +39,9 @@ def run() -> list[Figure]:
         figures = []
         for number, (what, product) in enumerate(ways.items()):
             # The classifier is fitted on small images: tiles only change where measurements come from, not their number.
-            small = product.model_copy(update={"size": 256}) if product.size > 256 else product
+            small = product.model_copy(update={"size": ImageSize(256, 256)}) if product.size.longer > 256 else product
             images = draw_images(folder / "images", 6, side=300)
-            bundle = make_bundle(folder / str(number), small, images, size=product.size)
+            bundle = make_bundle(folder / str(number), small, images, size=product.size.width)
             figures.append(_figure(what, *_alone(bundle, file)))
     return figures
 
@@ -62,7 +64,7 @@ def judge(bundle: Path, file: Path) -> None:
     inspector = Inspector.load(bundle)
     started = time.perf_counter()
     verdict = inspector.inspect(file)
-    print(json.dumps([verdict.verdict, verdict.side, time.perf_counter() - started, own_peak()]))
+    print(json.dumps([verdict.verdict, verdict.width, time.perf_counter() - started, own_peak()]))
 
 
 def _alone(bundle: Path, file: Path) -> tuple[str, int, float, int]:

@@ -62,7 +62,7 @@ def make_bundle(folder: Path, product: Product, images: list[Path], *, size: int
 
     The classifier is fitted at the product's size; the bundle judges at `size`, where that is another.
     """
-    mask_HW = torch.rand(product.size, product.size, generator=torch.Generator().manual_seed(0))
+    mask_HW = torch.rand(product.size.shape, generator=torch.Generator().manual_seed(0))
     measurer = measurer_of(product, mask_HW)
     reader = ImageReader(product.size, reduced=product.metrics.decode == "reduced")
     rows = [measurer.measure(read_tensor(path, reader)).features for path in images[:TABLE]]

@@ -21,6 +21,7 @@ ORDER = (
     "localisation",
     "agreement",
     "simplenet",
+    "orientation",
     "patch_distances",
     "inspection",
     "edge",

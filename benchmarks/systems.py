@@ -46,7 +46,7 @@ def table(product: str, workspace: Workspace) -> dict[str, Any]:
     settings, rows, natives, figures = _measured(product, workspace)
     detectors = {name: with_spread([_detector(name, figures[name], natives, workspace.detector(product, name))]) for name in figures}
     y_N = natives["label"] == "defect"
-    content = {"product": product, "size": settings.size, "n_normals": int((~y_N).sum()), "n_defects": int(y_N.sum()), "detectors": detectors}
+    content = {"product": product, "size": settings.size.plain, "n_normals": int((~y_N).sum()), "n_defects": int(y_N.sum()), "detectors": detectors}
     return _without_folds(content | composites(settings, _seconds(figures), rows, natives, workspace.checkpoints / product / "compare"))
 
 
@@ -64,7 +64,7 @@ def slices(product: str, workspace: Workspace) -> dict[str, Any]:
         judged = composites(settings, _seconds(figures), part, native, workspace.checkpoints / product / "slices" / kind)
         found[kind] = _slice(native, judged["composites"])
         print(f"{kind}: {len(part)} images")
-    return {"kinds": found, "size": settings.size, "detectors": list(figures)}
+    return {"kinds": found, "size": settings.size.plain, "detectors": list(figures)}
 
 
 def _measured(product: str, workspace: Workspace) -> tuple[Product, pd.DataFrame, pd.DataFrame, dict[str, Any]]:

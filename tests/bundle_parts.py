@@ -3,6 +3,10 @@
 import numpy as np
 from PIL import Image
 
+from zeromiss.image_size import ImageSize
+
+SIZE = ImageSize(96, 64)  # no square, so that rows and columns are never taken for each other
+
 THRESHOLD = {
     "value": 0.4, "rule": "zfn", "n_defects": 63, "n_candidates": 12,
     "miss_rate_bound_95": 0.046, "next_defect_miss_bound": 0.0156, "bound_is": "descriptive",
@@ -10,8 +14,8 @@ THRESHOLD = {
 
 
 def draw(path, seed, bar=False):
-    """Write a 64-pixel grey image with grain, and a bright bar where wanted."""
-    pixels = np.linspace(80, 120, 64)[None].repeat(64, 0) + np.random.default_rng(seed).normal(0, 2, (64, 64))
+    """Write a grey image with grain, and a bright bar where wanted."""
+    pixels = np.linspace(80, 120, SIZE.width)[None].repeat(SIZE.height, 0) + np.random.default_rng(seed).normal(0, 2, SIZE.shape)
     if bar:
         pixels[20:30, 30:34] = 230
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, format="PNG")
@@ -45,16 +49,16 @@ def write_real_bundle(folder, images, *, threshold=THRESHOLD, family="nb", maske
     save_vqgan(folder / "vqgan", network)
     write_taught(folder / "vqgan", normal=["ab" * 32], abnormal=[])
     params, backbone = MetricsParams(pixels=10, patches=20, fixed_position=masked), load_backbone("efficientnet_lite0")
-    mask_HW = torch.rand(64, 64, generator=torch.Generator().manual_seed(1)) if masked else None
+    mask_HW = torch.rand(SIZE.shape, generator=torch.Generator().manual_seed(1)) if masked else None
     if masked:
         save_mask(folder / "mask.safetensors", mask_HW)
     measurer = Measurer(detector=network, backbone=backbone, params=params, mask_HW=mask_HW)
-    rows = pd.DataFrame([measurer.measure(torch.from_numpy(load_image(path, 64))).features for path in images]).filter(regex=reads)
+    rows = pd.DataFrame([measurer.measure(torch.from_numpy(load_image(path, SIZE))).features for path in images]).filter(regex=reads)
     labels = np.repeat([0, 1], len(images) // 2)
     recipe = Recipe(correlation=0.95, smote_neighbours=None, seed=0)
     save_classifier(folder / "classifier.skops", fit_pipeline(family, {}, rows, labels, recipe))
     contents = Contents(
-        product="tiny", size=64, seed=7, metrics=params, features=tuple(rows.columns), fingerprint=fingerprint(backbone),
+        product="tiny", size=SIZE, seed=7, metrics=params, features=tuple(rows.columns), fingerprint=fingerprint(backbone),
         threshold=ThresholdRecord(value=threshold["value"], rule="zfn", statement="what it guarantees"),
         detectors={"vqgan": folder / "vqgan"}, classifier=folder / "classifier.skops", masks={"vqgan": folder / "mask.safetensors"} if masked else {},
     )  # fmt: skip

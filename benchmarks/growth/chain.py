@@ -112,7 +112,7 @@ def products_seconds(numbers: Iterable[int], images: int) -> list[tuple[int, flo
 
 def step_seconds(params: VqganParams, side: int, rounds: int) -> float:
     """Return the least time of a training step at its full work, on images of `side` pixels."""
-    vqgan_network = Vqgan(params, side=side).train()
+    vqgan_network = Vqgan(params, size=side).train()
     trainer = Trainer(vqgan_network, build_backbone(params.backbone), seed=0)
     batch_BCHW = torch.randint(0, 256, (params.batch, 3, side, side), dtype=torch.uint8)
     last, found = params.steps - 1, []

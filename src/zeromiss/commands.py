@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from zeromiss import commands_deploy, commands_edge, commands_labels, commands_monitor, commands_promotion, commands_serve
 
 if TYPE_CHECKING:
+    from zeromiss.image_size import ImageSize
     from zeromiss.workspace import Workspace
 
 
@@ -115,12 +116,24 @@ def _add_product_command(product: argparse.ArgumentParser, common: argparse.Argu
     add.add_argument("name")
     add.add_argument("--source", required=True, choices=("mvtec", "csv", "elpv", "pcba"))
     add.add_argument("--path", help="folder (mvtec) or CSV file (csv)")
-    add.add_argument("--size", type=int, help="pixels of the square image that is judged (default: the profile's)")
+    size = "of the image that is inspected: a square's side, or both sides (default: the profile's)"
+    add.add_argument("--size", type=_size, metavar="PIXELS|WIDTHxHEIGHT", help=size)
     add.add_argument("--profile", default="quick", help="quick or paper (default: quick)")
     add.add_argument("--split", choices=("paper", "official"))
     add.add_argument("--detectors", default="vqgan,patchknn", metavar="NAME,NAME", help="see zeromiss detectors (default: vqgan,patchknn)")
     add.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. selection.draws=20")
     add.set_defaults(command=_product_add)
+
+
+def _size(text: str) -> "ImageSize":
+    """Return the size that `256` or `384x128` stands for."""
+    from zeromiss.image_size import ImageSize
+
+    try:
+        sides = [int(side) for side in text.lower().split("x")]
+        return ImageSize.of(sides[0] if len(sides) == 1 else sides)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: write 256 for a square, or WIDTHxHEIGHT such as 384x128") from None
 
 
 def _run(options: argparse.Namespace) -> int:

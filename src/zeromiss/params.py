@@ -28,6 +28,7 @@ from zeromiss.detector_params import (
     VqganParams,
 )
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import ImageSize
 from zeromiss.sections import Section, first_fault
 from zeromiss.stage_params import (
     AlignParams,
@@ -53,7 +54,7 @@ class Product(Section):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")
     profile: str
     seed: int = Field(default=0, ge=0)
-    size: int = Field(default=256, ge=32)  # pixels of the square image that is judged
+    size: ImageSize = ImageSize(256, 256)  # of the image that is inspected: pixels of a square's side, or [width, height]
     source: SourceParams
     ingest: IngestParams = IngestParams()
     manifest: ManifestParams
@@ -107,10 +108,17 @@ class Product(Section):
         """A template belongs to whole images; the maps of all tiles must meet cell by cell."""
         if self.metrics.tiles is not None and self.vqgan.template:
             raise ValueError("metrics.tiles and vqgan.template exclude each other: set one of them to null or false")
-        if self.metrics.tiles is not None and self.size % 32:
+        if self.metrics.tiles is not None and (self.size.width % 32 or self.size.height % 32):
             raise ValueError(f"metrics.tiles needs a size that is a multiple of 32, not {self.size}")
         if self.metrics.tiles is not None and self.detectors != ("vqgan",):
             raise ValueError("metrics.tiles works with the detector vqgan alone: set it to null or detectors to [vqgan]")
+        return self
+
+    @model_validator(mode="after")
+    def _turned_pictures_are_read_whole(self) -> "Product":
+        """A picture that is turned is sampled once, from the pixels of its file."""
+        if self.align.mode == "orientation" and self.metrics.decode == "reduced":
+            raise ValueError("align.mode orientation samples the pixels of the file and metrics.decode is reduced: set it to whole")
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from ruamel.yaml.error import YAMLError
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path
 from zeromiss.fits import follow_params
+from zeromiss.image_size import ImageSize, Size
 from zeromiss.params import SECTIONS, Product, load_product, read_params, resolve_product
 from zeromiss.stage_params import CompareParams
 from zeromiss.workspace import Workspace
@@ -25,7 +26,7 @@ def add_product(
     *,
     source: str,
     path: str | None,
-    size: int | None = None,
+    size: Size | None = None,
     profile: str = "quick",
     split: str | None = None,
     detectors: Sequence[str] = ("vqgan", "patchknn"),
@@ -83,11 +84,11 @@ def _checked_path(source: str, path: str | None) -> str | None:
     return str(found)
 
 
-def _new_entry(source: str, path: str | None, size: int | None, profile: str, detectors: Sequence[str]) -> dict[str, Any]:
+def _new_entry(source: str, path: str | None, size: Size | None, profile: str, detectors: Sequence[str]) -> dict[str, Any]:
     """Return a product's mapping with every section present: DVC tracks each of them by name."""
     sections: dict[str, Any] = {section: {} for section in (*detectors, *SECTIONS)}
     origin = {"kind": source} if path is None else {"kind": source, "path": path}
-    return {"profile": profile, "seed": 0, "size": size, "detectors": list(detectors), "source": origin, **sections} | _stacked(detectors, {})
+    return {"profile": profile, "seed": 0, "size": None if size is None else ImageSize.of(size).plain, "detectors": list(detectors), "source": origin, **sections} | _stacked(detectors, {})
 
 
 def _stacked(detectors: Sequence[str], selection: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

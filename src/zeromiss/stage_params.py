@@ -70,7 +70,8 @@ class ManifestParams(Section):
 class AlignParams(Section):
     """Laying each image over a reference before anything is learned or judged (GanoDIP, sections 3 and 6.1; CPCAE, section 3)."""
 
-    mode: Literal["none", "fiducial", "reference"] = "none"  # by nothing, by marks of the part, by all that is seen
+    # by nothing; by marks of the part; by all that is seen, where parts lie nearly alike; or parts at any angle, turned to lie as the reference's
+    mode: Literal["none", "fiducial", "reference", "orientation"] = "none"
     motion: Literal["translation", "euclidean"] = "euclidean"  # a shift, or a shift and a turn
     reference: str | None = None  # image to align to, its path as in index.csv; null: the training image nearest to their mean
     # fiducial: places (x, y) in the reference, shares of its width and height from the upper left corner
@@ -78,17 +79,25 @@ class AlignParams(Section):
     mark_side: float = Field(default=0.06, gt=0.0, le=0.3)  # fiducial: of the square patch that is a mark, share of the picture's longer side
     max_shift: float = Field(default=0.1, gt=0.0, le=0.25)  # of the picture's middle, share of its longer side; beyond it an image is refused
     max_rotation: float = Field(default=5.0, gt=0.0, le=20.0)  # euclidean: degrees; beyond them an image is refused
+    # orientation: what an image shows: as much as the whole picture does, or the part with a margin (without a background: what is seen at any angle)
+    crop: Literal["full", "part"] = "full"
+    margin: float = Field(default=0.05, ge=0.0, le=0.5)  # orientation with crop part: on every side, share of the part's length or breadth
     min_correlation: float = Field(default=0.6, ge=0.0, lt=1.0)  # of local contrast with the reference's once aligned (fiducial: of every mark); below it an image is refused
 
     @model_validator(mode="after")
     def _says_nothing_in_vain(self) -> "AlignParams":
         """A key that the mode does not read is refused, and so is a mark that is missing."""
-        unread = {"none": AlignParams.model_fields.keys() - {"mode"}, "reference": {"marks", "mark_side"}, "fiducial": set()}[self.mode]
+        placed, marked, turned = {"motion", "max_shift", "max_rotation"}, {"marks", "mark_side"}, {"crop", "margin"}
+        every = AlignParams.model_fields.keys() - {"mode"}
+        unread = {"none": every, "reference": marked | turned, "fiducial": turned, "orientation": placed | marked}[self.mode]
         if self.motion == "translation":
             unread = unread | {"max_rotation"}
+        if self.crop == "full":
+            unread = unread | {"margin"}
         for key in sorted(unread & self.model_fields_set):
             if getattr(self, key) != AlignParams.model_fields[key].default:
-                raise ValueError(f"align.{key} is set, but align.mode {self.mode} with align.motion {self.motion} does not read it: remove it or change the mode")
+                others = f"align.motion {self.motion}" if self.mode != "orientation" else f"align.crop {self.crop}"
+                raise ValueError(f"align.{key} is set, but align.mode {self.mode} with {others} does not read it: remove it or change the mode")
         if self.mode == "fiducial" and (len(set(self.marks)) < 2 or self.reference is None):
             raise ValueError("align.mode fiducial needs align.reference and two different align.marks in it or more: name them")
         if any(not 0.0 < share < 1.0 for mark in self.marks for share in mark):

@@ -9,6 +9,7 @@ from zeromiss.ablation.compare import judge
 from zeromiss.ablation.text import render
 from zeromiss.ablation.variants import kept_columns, pick, varied, variants, why_not
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import ImageSize
 from zeromiss.metrics.aggregates import AGGREGATES
 from zeromiss.metrics.columns import PATCH_METRICS, feature_columns, variation_columns
 from zeromiss.params import Product
@@ -96,7 +97,7 @@ def test_the_parameters_that_each_variant_changes():
     assert varied(own, named("no_smote", own)).selection.smote_below == 0.0
     assert varied(own, named("half_codes", own)).vqgan.codes == 32
     assert varied(own, named("double_codes", own)).vqgan.codes == 128
-    assert varied(own, named("half_size", own)).size == 96
+    assert varied(own, named("half_size", own)).size == ImageSize(96, 96)
     assert varied(own, named("crops", own)).metrics.mode == "crops"
     assert varied(own, named("other_seed", own)) == own and named("other_seed", own).network_seed == 1
     assert varied(own, named("half_codes", own)).model_copy(update={"vqgan": own.vqgan}) == own  # and nothing else
@@ -107,9 +108,9 @@ def test_a_product_of_crops_is_compared_with_dense():
     assert varied(product(metrics={"mode": "crops"}), named("dense", product(metrics={"mode": "crops"}))).metrics.mode == "dense"
 
 
-@pytest.mark.parametrize(("size", "half"), [(256, 128), (384, 192), (224, 128), (100, 64), (64, 32)])
+@pytest.mark.parametrize(("size", "half"), [(256, 128), (384, 192), (224, 128), (100, 64), (64, 32), ([256, 100], [128, 64])])
 def test_half_the_size_is_a_multiple_of_32(size, half):
-    assert varied(product(size=size), named("half_size", product(size=size))).size == half
+    assert varied(product(size=size), named("half_size", product(size=size))).size == ImageSize.of(half)
 
 
 def test_the_smallest_size_has_no_half():

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from tests.inspection_parts import SIZE, grey_file, mean_inspector
+from zeromiss.images.enlarge import enlarge
 from zeromiss.inspection.overlay import (
     CAPTION,
     GAP,
@@ -15,7 +16,6 @@ from zeromiss.inspection.overlay import (
     draw_overlay,
     draw_panels,
     draw_patches,
-    enlarge,
     panel_side,
     to_pixels,
     write_overlay,

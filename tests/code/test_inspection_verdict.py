@@ -54,7 +54,9 @@ def test_a_verdict_as_json(tmp_path):
         "patches": [{"x": 8, "y": 12, "size": 8, "distance": 2.5}, {"x": 0, "y": 4, "size": 8, "distance": 0.25}],
         "model": {"name": "zeromiss-toy", "version": "7"},
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        "side": 32,
+        "width": 32,
+        "height": 32,
+        "to_file": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
     }
 
 

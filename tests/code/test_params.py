@@ -3,6 +3,7 @@
 import pytest
 
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import ImageSize
 from zeromiss.params import load_product
 
 TEXT = """\
@@ -23,8 +24,8 @@ def write(tmp_path, *, size="null", folds="4", more=""):
 def test_a_products_values_lie_over_its_profiles_and_those_over_the_defaults(tmp_path):
     product = load_product(write(tmp_path), "board")
     assert (product.selection.folds, product.selection.draws, product.selection.correlation) == (4, 7, 0.95)
-    assert product.size == 128
-    assert load_product(write(tmp_path, size="96"), "board").size == 96
+    assert product.size == ImageSize(128, 128)
+    assert load_product(write(tmp_path, size="[96, 64]"), "board").size == ImageSize(96, 64)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,8 @@ def test_a_products_values_lie_over_its_profiles_and_those_over_the_defaults(tmp
         ({"more": ", threshold: {rul: zfn}"}, r"products\.board\.threshold\.rul: extra inputs"),
         ({"folds": "1"}, r"products\.board\.selection\.folds: input should be greater than or equal to 2"),
         ({"more": ", seed: -1"}, r"products\.board\.seed: input should be greater than or equal to 0"),
+        ({"size": "[96, 16]"}, r"products\.board\.size: value error, every side should be greater than or equal to 32, not 16"),
+        ({"size": "[96, 64, 3]"}, r"products\.board\.size: value error, a size is a whole number of pixels or a pair \[width, height\]"),
         ({"folds": "[}"}, "cannot be read"),
     ],
 )
@@ -72,7 +75,7 @@ def test_the_paper_profile_holds_the_papers_figures(repository, tmp_path):
     path.write_text((repository / "params.yaml").read_text().replace("profile: quick", "profile: paper"))
     product = load_product(path, "solar_cell")
     network, metrics = product.vqgan, product.metrics
-    assert (product.size, network.channels[0], network.codes, network.code_dim) == (1024, 128, 2048, 512)
+    assert (product.size, network.channels[0], network.codes, network.code_dim) == (ImageSize(1024, 1024), 128, 2048, 512)
     assert 2 ** (len(network.channels) - 1) == 16
     assert (metrics.pixels, metrics.scales, metrics.alpha, metrics.patches) == (100, 4, 4, 250)
     assert (product.manifest.mask, product.selection.draws, product.selection.folds) == (30, 500, 5)

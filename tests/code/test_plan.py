@@ -8,6 +8,7 @@ import pytest
 from tests.workspace_parts import PROFILE
 from zeromiss import cli
 from zeromiss.detector_params import VqganParams
+from zeromiss.image_size import ImageSize
 from zeromiss.params import Product
 from zeromiss.planning import plan as plans
 from zeromiss.planning.counts import Counts
@@ -103,7 +104,7 @@ def test_the_page_shows_the_rest_of_the_pipeline_and_every_warning():
     )
     memory = {False: of_gib(1, 60).memory, True: of_gib(1, 9).memory}
     training = plans.Training(
-        parameters={"generator": 68_849_283}, side=96, memory=memory, flops={False: 1, True: 2}, fits={False: False, True: True},
+        parameters={"generator": 68_849_283}, size=ImageSize(96, 96), memory=memory, flops={False: 1, True: 2}, fits={False: False, True: True},
         stretches=(plans.Stretch(first=0, steps=1000, flops=2 * 10**13, seconds=0.5),), hours=50.0, reached=0.31,
         advice=("A step needs 61.0 GiB and a6000 has 42.8 GiB for it.",),
     )  # fmt: skip

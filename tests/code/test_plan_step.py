@@ -20,7 +20,7 @@ SMALL = VqganParams(
 def real_step(params, size, step):
     """Count one step of the trainer on real tensors, after one that made the optimisers' state."""
     with Tally() as tally:
-        vqgan = Vqgan(params, side=size).train()
+        vqgan = Vqgan(params, size=size).train()
         vqgan.codebook.start = lambda latent, generator: None
         vqgan.codebook.learn = lambda latent, codes, generator: 0
         trainer = Trainer(vqgan, build_backbone(params.backbone), seed=0)

@@ -3,6 +3,7 @@
 import pytest
 
 from zeromiss.cli import main
+from zeromiss.image_size import ImageSize
 from zeromiss.params import load_product
 
 PARAMS = """\
@@ -29,10 +30,10 @@ def add(*arguments):
 
 
 def test_adding_a_product_writes_its_lines_and_keeps_the_rest(workspace):
-    arguments = ["--source", "mvtec", "--path", "photos", "--size", "96", "--split", "official"]
+    arguments = ["--source", "mvtec", "--path", "photos", "--size", "96x64", "--split", "official"]
     assert add("bolt", *arguments, "--set", "selection.draws=20", "--set", "metrics.fixed_position=false") == 0
     product = load_product(workspace / "params.yaml", "bolt")
-    assert (product.size, product.selection.draws, product.metrics.fixed_position) == (96, 20, False)
+    assert (product.size, product.selection.draws, product.metrics.fixed_position) == (ImageSize(96, 64), 20, False)
     assert product.manifest.split == "official"
     assert product.source.path == str(workspace / "photos")
     text = (workspace / "params.yaml").read_text()

@@ -115,14 +115,14 @@ def test_normals_are_drawn_by_the_seed_and_not_shown_twice():
     assert [choice.path for choice in random_normals(POOLED, 9, seed=0, skip=set())] == ["n1", "n2", "n3"]
 
 
-def examination(*patches, side=60):
+def examination(*patches, side=60, width=60):
     """A black image, reconstructed white, whose difference is its left half."""
     import torch
 
-    image, difference = torch.zeros(3, side, side), np.zeros((side, side), dtype=np.float32)
-    difference[:, : side // 2] = 1.0
-    measurement = SimpleNamespace(image_hat_CHW=torch.ones(3, side, side), difference_HW=difference)
-    return SimpleNamespace(verdict=SimpleNamespace(side=side, patches=patches), image_CHW=image, measurement=measurement)
+    image, difference = torch.zeros(3, side, width), np.zeros((side, width), dtype=np.float32)
+    difference[:, : width // 2] = 1.0
+    measurement = SimpleNamespace(image_hat_CHW=torch.ones(3, side, width), difference_HW=difference)
+    return SimpleNamespace(verdict=SimpleNamespace(width=width, height=side, patches=patches), image_CHW=image, measurement=measurement)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +132,20 @@ def examination(*patches, side=60):
 def test_the_worst_region_lies_around_the_most_distant_patch_and_inside(x, y, size, window):
     found = worst_window(examination(Patch(x=x, y=y, size=size, distance=2.0), Patch(x=1, y=1, size=4, distance=1.0)))
     assert (found.x, found.y, found.side) == window
+
+
+@pytest.mark.parametrize(("x", "window"), [(100, (90, 20, 24)), (0, (0, 20, 24))])
+def test_the_region_of_an_image_that_is_no_square_stays_inside(x, window):
+    """A sixth of the shorter side, 60, is less than three times the patch, 24."""
+    found = worst_window(examination(Patch(x=x, y=28, size=8, distance=2.0), width=114))
+    assert (found.x, found.y, found.side) == window
+
+
+def test_a_wide_image_and_a_tall_one_are_shown_in_their_own_shape():
+    patch = Patch(x=4, y=4, size=4, distance=1.0)
+    wide, tall = (columns(examination(patch, side=side, width=width), boxes=1)["original"] for side, width in ((60, 120), (120, 60)))
+    assert wide.shape == (SIDE // 2 + GAP + SIDE, SIDE, 3) and tall.shape == (SIDE + GAP + SIDE, SIDE, 3)
+    assert tall[:SIDE, : SIDE // 4].min() == 255 and tall[SIDE - 5, SIDE // 2].max() == 0  # white beside a narrow picture
 
 
 def test_each_panel_stands_above_its_worst_region():

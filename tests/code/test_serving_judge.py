@@ -68,7 +68,7 @@ def test_a_verdict_by_hand(tmp_path):
     """A grey of 102 in 255 has a mean of 0.4, which is the threshold: abnormal."""
     service = make_service(mean_inspector(threshold=102 / 255), boxes=1)
     answer = ask(service, grey_file(tmp_path / "a.png", 102), [("/inspect", "image", 1)])[0].json()
-    assert (answer["verdict"], answer["side"], answer["probability"]) == ("abnormal", 32, None)
+    assert (answer["verdict"], answer["width"], answer["height"], answer["probability"]) == ("abnormal", 32, 32, None)
     assert answer["score"] == pytest.approx(0.4, abs=1e-7)
     assert answer["boxes"] == [{"x": 8, "y": 12, "size": 8, "distance": 2.5}]
 

@@ -97,7 +97,7 @@ def test_what_is_written_opens_as_it_was(tmp_path: Path) -> None:
         "picture": sha256_file(tmp_path / "align/reference.png"),
         "aspect": 1.0,
     }
-    assert record["params"]["mode"] == "reference" and record["schema_version"] == 1
+    assert record["params"]["mode"] == "reference" and record["schema_version"] == 2
 
 
 def test_the_reference_serves_other_sizes_too(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
         open_aligner(folder, SIDE)
     for broken, sentence in (
         ({**record, "reference": None}, "is not as it was written"),
-        ({"schema_version": 1}, "is not as it was written"),
+        ({"schema_version": 2}, "is not as it was written"),
         ({**record, "params": {**record["params"], "max_shift": 7}}, "max_shift: input should be less than or equal to 0.25: run the manifest stage anew"),
     ):
         (folder / "align.json").write_text(json.dumps(broken))

@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.data.align_parts import motion_of, photo
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import ImageSize
 from zeromiss.images.align import Aligner
 from zeromiss.images.load import load_image, load_mask
 from zeromiss.images.pcba.board import draw_board
@@ -42,7 +43,7 @@ def test_without_a_reference_images_are_read_to_the_same_bits(tmp_path: Path, re
     assert np.array_equal(reader.read(path), load_image(path, 48, reduced=reduced))
     assert not np.array_equal(reader.read(path), load_image(path, 48, reduced=not reduced))
     image = np.zeros((3, 48, 48), dtype=np.float32)
-    assert reader.align(image) is image
+    assert reader.lay_image(image).image_CHW is image
     with pytest.raises(ValueError, match="not aligned"):
         reader.find(path)
 
@@ -63,7 +64,19 @@ def test_an_image_and_its_mask_come_back_together(shifted: tuple[Path, Path, np.
     read = reader.read(image)
     assert np.abs(read - good)[:, ~back & np.pad(np.ones((SIDE - 16,) * 2, bool), 8)].max() < 0.1
     assert np.abs(read - good)[:, back].max() > 0.1
-    assert np.array_equal(read, reader.align(load_image(image, SIDE)))
+    assert np.array_equal(read, reader.lay_image(load_image(image, SIDE)).image_CHW)
+
+
+def test_places_of_an_image_lead_back_to_its_file(tmp_path: Path) -> None:
+    """Of 256 x 128 pixels brought to 64 x 64 each pixel stands for 4 x 2, its middle between the second and the third; turned upright by EXIF too."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    Image.new("RGB", (256, 128)).save(tmp_path / "a.png")
+    Image.new("RGB", (128, 256)).save(tmp_path / "b.jpg", exif=exif)
+    for name in ("a.png", "b.jpg"):
+        assert np.allclose(ImageReader(64).lay(tmp_path / name).to_file, [[4, 0, 1.5], [0, 2, 0.5]])
+    wide = ImageReader(ImageSize(96, 64)).lay(tmp_path / "a.png")
+    assert wide.image_CHW.shape == (3, 64, 96) and np.allclose(wide.to_file @ [95.5, 63.5, 1], [255.5, 127.5])
 
 
 def test_a_reader_goes_to_another_process(shifted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
@@ -81,4 +94,4 @@ def test_what_cannot_be_aligned_is_refused_by_its_name(tmp_path: Path) -> None:
         with pytest.raises(ZeromissError, match=r"far\.png lies 12\.0% of its side off the reference and align\.max_shift allows 10\.0%"):
             call()
     with pytest.raises(ZeromissError, match=r"^the image lies 12\.0%"):
-        reader.align(load_image(path, SIDE))
+        reader.lay_image(load_image(path, SIDE))

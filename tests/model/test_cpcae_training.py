@@ -184,7 +184,7 @@ def test_it_refuses_what_it_cannot_learn_from_or_judge(cpcae: Cpcae):
         train(PARAMS, drawn(2, seed=0), size=SIDE, seed=0)
     with pytest.raises(ZeromissError, match="cpcae.patch is 16 but images of 24 pixels, downsized 2 times, have 12: lower one of the two"):
         train(PARAMS, drawn(3, seed=0)[..., :24, :24], size=24, seed=0)
-    with pytest.raises(ZeromissError, match="learned images of 64 pixels a side and is given 48: judge images at the product's size"):
+    with pytest.raises(ZeromissError, match="learned images of 64 pixels and is given 48 x 48: judge images at the product's size"):
         cpcae.reconstruct(torch.zeros(1, 3, 48, 48))
     with pytest.raises(ZeromissError, match=r"training of cpcae lost its way at step \d+ .*: lower cpcae.learning_rate"):
         train(PARAMS.model_copy(update={"learning_rate": 1e30}), drawn(3, seed=0), size=SIDE, seed=0)

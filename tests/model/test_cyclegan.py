@@ -166,7 +166,7 @@ def test_generators_and_discriminators_learn_from_their_own_losses_alone():
     [
         ({"images": NORMAL[:0]}, "no normal image for cyclegan to train on: ingest some, or raise manifest.train"),
         ({"abnormal": ABNORMAL[:0]}, "no abnormal image for cyclegan to train on: ingest some, or raise manifest.abnormal"),
-        ({"size": 16}, "cyclegan.side is 32 but the images have 16 pixels a side: lower it or raise size"),
+        ({"size": 16}, "cyclegan.side is 32 but the images have 16 pixels: lower it or raise size"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused(change: dict, message: str):

@@ -127,7 +127,7 @@ def test_the_papers_parameters_build_and_take_a_step_of_each_phase(repository: P
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path, trained: FAnogan):
-    with pytest.raises(ZeromissError, match="f_anogan.tile is 40 but the images have 32 pixels a side: lower it or raise size"):
+    with pytest.raises(ZeromissError, match="f_anogan.tile is 40 but the images have 32 pixels: lower it or raise size"):
         train(TINY.model_copy(update={"tile": 40}), sheets(2, 0), size=SIZE, seed=0)
     with pytest.raises(ZeromissError, match="f_anogan works on 18 pixels a side, which 2 entries of f_anogan.channels"):
         train(TINY.model_copy(update={"tile": 18}), sheets(2, 0), size=SIZE, seed=0)

@@ -55,12 +55,12 @@ def test_detection_is_what_it_promises(padim):
 
 def test_same_seed_gives_the_same_statistics_and_another_seed_other_channels(padim):
     assert_same(padim, train(TINY, parts(10), size=SIDE, seed=5).detector)
-    assert not torch.equal(padim.model.idx, Padim(TINY, side=SIDE, seed=6).model.idx)
+    assert not torch.equal(padim.model.idx, Padim(TINY, size=SIDE, seed=6).model.idx)
 
 
 def test_building_leaves_the_global_generator_alone():
     before = torch.random.get_rng_state()
-    Padim(TINY, side=SIDE, seed=3)
+    Padim(TINY, size=SIDE, seed=3)
     assert torch.equal(before, torch.random.get_rng_state())
 
 
@@ -112,7 +112,7 @@ def test_a_damaged_or_missing_file_is_named(padim, tmp_path: Path):
 )
 def test_what_it_cannot_be_built_with_is_told(change, words):
     with pytest.raises(ZeromissError, match=words):
-        Padim(TINY.model_copy(update=change), side=SIDE)
+        Padim(TINY.model_copy(update=change), size=SIDE)
 
 
 def test_layers_must_rise():
@@ -123,7 +123,7 @@ def test_layers_must_rise():
 def test_one_image_is_too_few_and_another_size_is_refused(padim):
     with pytest.raises(ZeromissError, match="two normal images at least"):
         train(TINY, parts(1), size=SIDE, seed=5)
-    with pytest.raises(ZeromissError, match="padim learned images of 64 pixels a side, this one has 48 x 64"):
+    with pytest.raises(ZeromissError, match="padim learned images of 64 pixels, this one has 64 x 48"):
         padim.detect(torch.zeros(1, 3, 48, 64))
 
 

@@ -115,7 +115,7 @@ def test_what_it_cannot_do_is_told(patchcore):
     with pytest.raises(ZeromissError, match="no normal image"):
         train(TINY, parts(1)[:0], size=SIDE, seed=5)
     with pytest.raises(ZeromissError, match="building patchcore failed .*: check patchcore.backbone and patchcore.layers"):
-        Patchcore(TINY.model_copy(update={"layers": (2, 9)}), side=SIDE)
+        Patchcore(TINY.model_copy(update={"layers": (2, 9)}), size=SIDE)
     with pytest.raises(ZeromissError, match="patchcore learned images of 64 pixels"):
         patchcore.detect(torch.zeros(1, 3, 48, 64))
 

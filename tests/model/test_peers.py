@@ -117,8 +117,11 @@ def test_images_are_normalised_as_the_backbone_was_taught():
 
 @pytest.mark.parametrize("value", [None, 0, "64", True])
 def test_a_fact_that_is_missing_or_wrong_is_named(tmp_path: Path, value: object):
-    config = {"schema_version": 1, "detector": "patchcore", "params": PatchcoreParams().model_dump(mode="json"), "side": value}
+    config = {"schema_version": 1, "detector": "patchcore", "params": PatchcoreParams().model_dump(mode="json"), "size": 64, "kept": value}
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(ZeromissError, match="side is .* not a whole number above 0"):
-        load_fitted(tmp_path, PatchcoreParams, torch.nn.Linear, facts=("side",))
+    with pytest.raises(ZeromissError, match="kept is .* not a whole number above 0"):
+        load_fitted(tmp_path, PatchcoreParams, torch.nn.Linear, facts=("size", "kept"))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"size": value, "kept": 5}), encoding="utf-8")
+    with pytest.raises(ZeromissError, match="config.json: a size (is|has) .*: train the product anew"):
+        load_fitted(tmp_path, PatchcoreParams, torch.nn.Linear, facts=("size", "kept"))

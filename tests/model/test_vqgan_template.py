@@ -41,7 +41,7 @@ def test_the_template_is_the_mean_of_the_training_images(params: VqganParams, ti
 
 
 def test_a_decoder_that_adds_nothing_returns_the_template(params: VqganParams):
-    vqgan = Vqgan(params, side=48).eval()
+    vqgan = Vqgan(params, size=48).eval()
     vqgan.template_CHW.copy_(torch.rand(3, 48, 48, generator=torch.Generator().manual_seed(0)))
     torch.nn.init.zeros_(vqgan.decoder.out.weight)
     torch.nn.init.zeros_(vqgan.decoder.out.bias)
@@ -50,8 +50,8 @@ def test_a_decoder_that_adds_nothing_returns_the_template(params: VqganParams):
 
 
 def test_an_image_of_another_size_is_refused(params: VqganParams):
-    with pytest.raises(ZeromissError, match="template has 48 pixels a side, the image 64: judge images at the product's size"):
-        Vqgan(params, side=48).reconstruct(torch.zeros(1, 3, 64, 64))
+    with pytest.raises(ZeromissError, match="template has 48 x 48 pixels, the image 64 x 64: judge images at the product's size"):
+        Vqgan(params, size=48).reconstruct(torch.zeros(1, 3, 64, 64))
 
 
 def test_killed_training_goes_on_to_the_same_weights(

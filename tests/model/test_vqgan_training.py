@@ -188,7 +188,7 @@ def test_crops_reach_the_ends_of_an_image_more_often(drawn_images: Tensor):
 def test_impossible_params_and_no_images_are_refused(tiny_params: VqganParams, tiny_backbone: Backbone, drawn_images: Tensor):
     with pytest.raises(ZeromissError, match="vqgan.crop is 30: it must be a multiple of f = 8"):
         train(tiny_params.model_copy(update={"crop": 30}), drawn_images, tiny_backbone, seed=0)
-    with pytest.raises(ZeromissError, match="vqgan.crop is 64 but the images have 48 pixels a side: lower it"):
+    with pytest.raises(ZeromissError, match="vqgan.crop is 64 but the images' shorter side has 48 pixels: lower it"):
         train(tiny_params.model_copy(update={"crop": 64}), drawn_images, tiny_backbone, seed=0)
     with pytest.raises(ZeromissError, match="vqgan.codebook_start is 8: it must be below vqgan.steps = 8, or no code is ever"):
         train(tiny_params.model_copy(update={"codebook_start": 8}), drawn_images, tiny_backbone, seed=0)

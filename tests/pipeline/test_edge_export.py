@@ -93,7 +93,7 @@ def test_the_folder_judges_as_the_model_does_without_torch(made, images, tmp_pat
 
 def test_every_column_is_measured_alike(made, images):
     bundle, edge = Inspector.load(made[2]), EdgeInspector(made[0])
-    ours = pd.DataFrame([edge.measure(path)[0].features for path in images])
+    ours = pd.DataFrame([edge.measure(edge.read(path))[0].features for path in images])
     torchs = pd.DataFrame([bundle.examine(path).measurement.features for path in images])
     assert list(ours) == list(torchs) and any(name.endswith(".masked") for name in ours)
     apart = (ours - torchs).abs().median() / torchs.abs().max().clip(lower=1e-2)

@@ -46,8 +46,8 @@ def inspector(made):
 def same(answer, verdict):
     """Whether an answer has every bit of a verdict."""
     boxes = [vars(patch) for patch in verdict.patches[:3]]
-    found = [answer[key] for key in ("score", "verdict", "threshold", "probability", "sha256", "side", "boxes", "model")]
-    return found == [verdict.score, verdict.verdict, verdict.threshold, verdict.probability, verdict.sha256, verdict.side, boxes, vars(verdict.model)]
+    found = [answer[key] for key in ("score", "verdict", "threshold", "probability", "sha256", "width", "height", "boxes", "model")]
+    return found == [verdict.score, verdict.verdict, verdict.threshold, verdict.probability, verdict.sha256, verdict.width, verdict.height, boxes, vars(verdict.model)]
 
 
 def test_json_and_form_give_the_bits_of_the_inspector(client, made, inspector):

@@ -89,7 +89,7 @@ def _prepare(product: Product, variant: Variant, workspace: Workspace) -> Worksp
 
 def _key(stage: str, settings: Product, variant: Variant, inside: Workspace) -> str:
     """Return what a stage's output depends on, as one digest."""
-    values = {"size": settings.size, "manifest": sha256_file(inside.manifest(settings.name) / manifests.FILE)}
+    values = {"size": settings.size.plain, "manifest": sha256_file(inside.manifest(settings.name) / manifests.FILE)}
     if stage == "vqgan":
         own = {"vqgan": settings.vqgan.model_dump(mode="json"), "seed": _network_seed(settings, variant)}
     else:

@@ -179,7 +179,7 @@ def result(bench: Bench, shown: Sequence[Variant]) -> dict[str, Any]:
             "outer_folds": params.outer_folds,
             "outer_repeats": repeats(params),
             "seed": bench.product.seed,
-            "size": bench.product.size,
+            "size": bench.product.size.plain,
             "codes": bench.product.vqgan.codes,
             "steps": bench.product.vqgan.steps,
             "mode": bench.product.metrics.mode,

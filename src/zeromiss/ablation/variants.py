@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import ImageSize
 from zeromiss.params import Product
 from zeromiss.sections import first_fault
 from zeromiss.selection.resample import is_imbalanced
@@ -171,11 +172,11 @@ def _other_table(product: Product) -> list[Variant]:
         ),
         Variant(name="half_codes", change=f"{codes // 2} codes, not {codes}", settings={"vqgan.codes": codes // 2}, stages=both),
         Variant(name="double_codes", change=f"{2 * codes} codes, not {codes}", settings={"vqgan.codes": 2 * codes}, stages=both),
-        Variant(name="half_size", change=f"images of {size} pixels a side, not {product.size}", settings={"size": size}, stages=both),
+        Variant(name="half_size", change=f"images of {size} pixels, not {product.size}", settings={"size": size.plain}, stages=both),
     ]
-    return [variant for variant in found if variant.settings.get("size") != product.size]
+    return [variant for variant in found if variant.settings.get("size") != product.size.plain]
 
 
-def _half(size: int) -> int:
-    """Return about half of a size, a multiple of 32."""
-    return max(STEP, round(size / 2 / STEP) * STEP)
+def _half(size: ImageSize) -> ImageSize:
+    """Return about half of a size, both sides multiples of 32."""
+    return ImageSize(*(max(STEP, round(side / 2 / STEP) * STEP) for side in (size.width, size.height)))

@@ -84,7 +84,7 @@ class Batches(Dataset[Tensor]):
         self._sides = images[0].shape[-2:]  # of every image
         side = min(self._sides)
         if crop is not None and crop > side:
-            raise ZeromissError(f"{name}.crop is {crop} but the images have {side} pixels a side: lower it or raise size")
+            raise ZeromissError(f"{name}.crop is {crop} but the images' shorter side has {side} pixels: lower it or raise size")
         self._images, self._batch, self._crop, self._seed, self._steps = images, batch, crop, seed, steps
         share = batch // processes
         self._own = range(rank * share, (rank + 1) * share)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path
+from zeromiss.image_size import ImageSize, Size
 from zeromiss.sections import Section
 
 SCHEMA_VERSION = 1
@@ -31,10 +32,10 @@ class Learner(Protocol):
     optimisers: Mapping[str, torch.optim.Optimizer]
 
 
-def checkpoint_key(params: Section, *, size: int, seed: int, manifest_sha256: str) -> str:
+def checkpoint_key(params: Section, *, size: Size, seed: int, manifest_sha256: str) -> str:
     """Return the name of a training: the same for the same parameters, images and seed, else another."""
     learned = params.model_dump(exclude=_HOW)
-    parts = {"params": learned, "size": size, "seed": seed, "manifest": manifest_sha256}
+    parts = {"params": learned, "size": ImageSize.of(size).plain, "seed": seed, "manifest": manifest_sha256}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
 

@@ -25,7 +25,7 @@ LOADERS = 2  # processes that read images when they do not fit into memory
 
 
 class ImageFiles:
-    """Images read (and aligned, where a product's are) when asked for, as bytes (3, size, size); with `keep`, once."""
+    """Images read (and aligned, where a product's are) when asked for, as bytes (3, H, W); with `keep`, once."""
 
     def __init__(self, paths: Sequence[Path], reader: ImageReader, *, keep: bool = False) -> None:
         """Name the files and what reads them."""
@@ -37,7 +37,7 @@ class ImageFiles:
         return len(self._paths)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Return one image, uint8 (3, size, size)."""
+        """Return one image, uint8 (3, H, W)."""
         if index in self._kept:
             return self._kept[index]
         image_CHW = torch.from_numpy(np.rint(self._reader.read(self._paths[index]) * 255).astype(np.uint8))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from zeromiss.backbones.base import load_strictly
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, read_json, write_json
+from zeromiss.image_size import ImageSize
 from zeromiss.sections import Section, first_fault
 
 SCHEMA_VERSION = 1
@@ -51,13 +52,21 @@ def read_detector(folder: Path, params_type: type[Params]) -> tuple[Params, dict
 def load_fitted(folder: Path, params_type: type[Params], build: Callable[..., Network], *, facts: tuple[str, ...] = ()) -> Network:
     """Return the detector in `folder`, made by `build(params, **facts)`, on the CPU, in evaluation mode.
 
-    `facts` names the whole numbers above 0 that `config.json` holds beside the parameters. Raises ZeromissError when a
+    `facts` names what `config.json` holds beside the parameters: `size`, and whole numbers above 0. Raises ZeromissError when a
     file is missing or damaged, a fact is missing, or the tensors are not exactly those of the model it describes.
     """
     params, weights, config = read_detector(folder, params_type)
-    detector = build(params, **{fact: _whole(config, fact, folder) for fact in facts})
+    detector = build(params, **{fact: stored_size(config, folder) if fact == "size" else _whole(config, fact, folder) for fact in facts})
     load_strictly(detector, weights, origin=str(folder / MODEL))
     return detector.eval()
+
+
+def stored_size(config: dict[str, Any], folder: Path) -> ImageSize:
+    """Return the `size` that `config.json` holds; raises ZeromissError where it holds none."""
+    try:
+        return ImageSize.of(config.get("size"))
+    except ValueError as error:
+        raise ZeromissError(f"{folder / CONFIG}: {error}: train the product anew") from None
 
 
 def _whole(config: dict[str, Any], fact: str, folder: Path) -> int:

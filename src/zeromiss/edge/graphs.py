@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from zeromiss.backbones.base import Backbone
 from zeromiss.edge.layout import BOXES, DISTANCES, IMAGE, RESIDUAL, VARIED, map_output
+from zeromiss.image_size import ImageSize, Size
 from zeromiss.metrics.columns import OWN_METRICS
 from zeromiss.metrics.features import anomaly_map, dense_distances
 from zeromiss.metrics.measure import Measurer, enlarged
@@ -83,14 +84,14 @@ class Mapping(nn.Module):
 class Pooling(nn.Module):
     """Differences of feature maps and boxes to the patch distance "fid" of each box."""
 
-    def __init__(self, size: int) -> None:
-        """Name the side of the images in pixels."""
+    def __init__(self, size: Size) -> None:
+        """Name the size of the images."""
         super().__init__()
-        self.size = size
+        self.size = ImageSize.of(size)
 
     def forward(self, boxes_N4: Tensor, fine: list[Tensor]) -> Tensor:
         """Return the distances (N,)."""
-        return dense_distances(fine, boxes_N4, height=self.size, width=self.size)
+        return dense_distances(fine, boxes_N4, height=self.size.height, width=self.size.width)
 
 
 def fine_names(count: int) -> tuple[str, ...]:
@@ -120,17 +121,17 @@ def graph_of(measurer: Measures) -> Graph:
     return Graph(network=Redrawing(measurer), outputs=(*whole, *((VARIED, *varied) if varied else ())))
 
 
-def write_image_graph(path: Path, graph: Graph, *, size: int) -> None:
-    """Write the graph of one detector for one image (1, 3, size, size); raises what torch's exporter raises."""
-    example = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+def write_image_graph(path: Path, graph: Graph, *, size: Size) -> None:
+    """Write the graph of one detector for one image (1, 3, H, W) of `size`; raises what torch's exporter raises."""
+    example = torch.rand(1, 3, *ImageSize.of(size).shape, generator=torch.Generator().manual_seed(0))
     _write(path, graph.network, (example,), inputs=(IMAGE,), outputs=graph.outputs)
 
 
-def write_distances(path: Path, backbone: Backbone, *, size: int) -> None:
+def write_distances(path: Path, backbone: Backbone, *, size: Size) -> None:
     """Write the graph from feature maps and any number of boxes to their distances."""
     perceiver = Perceiver(backbone)
     with torch.inference_mode():
-        maps = perceiver.maps(torch.zeros(3, size, size))
+        maps = perceiver.maps(torch.zeros(3, *ImageSize.of(size).shape))
     fine = [torch.rand(maps[level].shape) for level in perceiver.fine]
     boxes_N4 = torch.tensor(_EXAMPLE_BOXES)
     shapes = {"boxes_N4": {0: torch.export.Dim("boxes_n", min=2, max=1 << 20)}, "fine": [{} for _ in fine]}

@@ -1,7 +1,7 @@
 """Names inside an exported folder, which its writer and its reader share.
 
     edge.json             model, parameters, threshold, columns, versions, and the SHA-256 of every file below
-    <detector>/image.onnx an image (1, 3, size, size) to reconstruction, differences, maps and the detector's own numbers
+    <detector>/image.onnx an image (1, 3, H, W) to reconstruction, differences, maps and the detector's own numbers
     <detector>/mask.npy   its normal-variation mask, where it has one
     distances.onnx        boxes and differences of feature maps to the boxes' distances
     classifier.skops      as in the bundle

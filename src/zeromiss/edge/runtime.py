@@ -19,10 +19,11 @@ from zeromiss.edge.engines import Session, open_graph
 from zeromiss.edge.layout import ALIGN, BOXES, CLASSIFIER, CONFIG, DISTANCES, DISTANCES_FILE, GRAPH, IMAGE, MASK, RESIDUAL, SCHEMA_VERSION, VARIED, map_output
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file
+from zeromiss.image_size import ImageSize
 from zeromiss.images.reader import ImageReader
 from zeromiss.images.reference import open_aligner
 from zeromiss.inspection.calibration import CalibrationRecord
-from zeromiss.inspection.verdict import ERROR, ModelName, Verdict, decide, to_patches
+from zeromiss.inspection.verdict import ERROR, ModelName, Verdict, decide, plain_matrix, to_patches
 from zeromiss.metrics.columns import named
 from zeromiss.metrics.levels import candidates, image_values, localised_values, map_boxes, map_values, variation_values
 from zeromiss.metrics.localise import keep_largest
@@ -65,15 +66,16 @@ class EdgeInspector:
         pooling = folder / DISTANCES_FILE
         self._pooling = self._session(pooling) if pooling.is_file() else None
         self._classifier = load_classifier(folder / CLASSIFIER)
-        size = int(self.config["size"])
-        aligner = open_aligner(folder / ALIGN, size) if self.config["align"] else None
-        self._reader = ImageReader(size, reduced=self.params.decode == "reduced", aligner=aligner)
+        self._size = ImageSize.of(self.config["size"])
+        aligner = open_aligner(folder / ALIGN, self._size) if self.config["align"] else None
+        self._reader = ImageReader(self._size, reduced=self.params.decode == "reduced", aligner=aligner)
         curve = self.config["calibration"]
         self._calibration = None if curve is None else CalibrationRecord.model_validate(curve)
 
     def inspect(self, path: Path) -> Verdict:
         """Judge one image file; raises ZeromissError when it cannot be judged, which is never called normal."""
-        found = self.measure(path)
+        laid = self._reader.lay(path)
+        found = self.measure(laid.image_CHW)
         score = self.score({name: value for one in found for name, value in one.features.items()})
         threshold = float(self.config["threshold"]["value"])
         return Verdict(
@@ -85,12 +87,17 @@ class EdgeInspector:
             patches=to_patches(found[0].boxes_Q4.tolist(), found[0].distances_Q.tolist()),
             model=ModelName(**self.config["model"]),
             sha256=sha256_file(path),
-            side=int(self.config["size"]),
+            width=self._size.width,
+            height=self._size.height,
+            to_file=plain_matrix(laid.to_file),
         )
 
-    def measure(self, path: Path) -> list[Measured]:
-        """Measure one image file by every detector; raises ZeromissError as `inspect` does."""
-        image_CHW = self._reader.read(path)
+    def read(self, path: Path) -> np.ndarray:
+        """Return one image file as the detectors see it, float32 RGB (3, H, W) in [0, 1]; raises ZeromissError as `inspect` does."""
+        return self._reader.read(path)
+
+    def measure(self, image_CHW: np.ndarray) -> list[Measured]:
+        """Measure one image, as `read` gives it, by every detector."""
         return [self._measure(part, image_CHW) for part in self._parts]
 
     def score(self, features: dict[str, float]) -> float:

@@ -20,14 +20,14 @@ from zeromiss.stage_params import AlignParams
 WORK_SIDE = 512  # pixels of the longer side on which motions are sought: a larger picture gains little by more
 MARK_OFF = 0.01  # share of the longer side (1 pixel at least) that a mark may lie off the motion that all marks give
 _FLAT = 0.01  # standard deviation of a mark's patch, in [0, 1], below which it shows nothing to go by
-_KEPT = 0.2  # share of a pixel of a moved mask that must be marked: a single marked pixel never vanishes
+KEPT = 0.2  # share of a pixel of a moved mask that must be marked: a single marked pixel never vanishes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
     """Where an image lies against the reference."""
 
-    matrix: np.ndarray  # (2, 3) float64: a place (x, y) of the reference to that of the same thing in the image, pixels
+    matrix: np.ndarray  # (2, 3) float64: a place (x, y) of the image once laid over the reference to that in the image as given, pixels
     correlation: float  # in [-1, 1], once aligned: of the pictures' local contrast, or of the mark that is least alike
     shift: float  # of the picture's middle, share of the longer side
     degrees: float  # clockwise
@@ -37,14 +37,14 @@ class Aligner:
     """Lays images over one reference; each for itself, the same image to the same bits, from any thread."""
 
     def __init__(self, params: AlignParams, reference_CHW: np.ndarray, *, aspect: float = 1.0) -> None:
-        """Keep a float32 RGB reference (3, size, size) in [0, 1] whose file is `aspect` times as wide as high.
+        """Keep a float32 RGB reference (3, H, W) in [0, 1] whose file is `aspect` times as wide as high.
 
-        Images are squeezed to squares before they come here; turns are turns of the unsqueezed picture.
+        Images are squeezed to the product's size before they come here; turns are turns of the unsqueezed picture.
         Raises ZeromissError when a mark lies too close to the reference's edge, or shows nothing.
         """
         self.params = params
-        self.size = reference_CHW.shape[-1]
-        longer = min(self.size, WORK_SIDE)
+        self._given = reference_CHW.shape[1:]
+        longer = min(max(self._given), WORK_SIDE)
         self._shape = (max(1, round(longer / max(aspect, 1.0))), max(1, round(longer * min(aspect, 1.0))))
         self._reference_HW = self._grey(reference_CHW)
         self._side = 2 * (round(params.mark_side * longer) // 2) + 1
@@ -52,14 +52,14 @@ class Aligner:
         self._refuse_poor_marks()
 
     def find(self, image_CHW: np.ndarray, name: str = "the image") -> Motion:
-        """Return where a float32 RGB image (3, size, size) in [0, 1] lies; `name` stands for it in sentences.
+        """Return where a float32 RGB image (3, H, W) in [0, 1] lies; `name` stands for it in sentences.
 
         Raises ZeromissError when it is too unlike the reference, a mark is not found, or it lies beyond the limits.
         """
         image_HW = self._grey(image_CHW)
         motion, correlation = self._by_marks(image_HW, name) if self.params.mode == "fiducial" else self._by_picture(image_HW, name)
         found = Motion(
-            matrix=rescale(motion, self._shape, (self.size, self.size)),
+            matrix=rescale(motion, self._shape, self._given),
             correlation=correlation,
             shift=shift_of(motion, self._shape),
             degrees=degrees_of(motion),
@@ -68,7 +68,7 @@ class Aligner:
         return found
 
     def align(self, image_CHW: np.ndarray, name: str = "the image") -> np.ndarray:
-        """Return the image laid over the reference, float32 (3, size, size) in [0, 1]; raises as `find`."""
+        """Return the image laid over the reference, float32 (3, H, W) in [0, 1]; raises as `find`."""
         return move_image(image_CHW, self.find(image_CHW, name))
 
     def _grey(self, image_CHW: np.ndarray) -> np.ndarray:
@@ -164,4 +164,4 @@ def move_mask(mask_HW: np.ndarray, motion: Motion) -> np.ndarray:
     """Return an image's mask laid over the reference with it, bool (H, W); what leaves the picture is no longer marked."""
     height, width = mask_HW.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(mask_HW.astype(np.float32), motion.matrix, (width, height), flags=flags, borderValue=0.0) > _KEPT
+    return cv2.warpAffine(mask_HW.astype(np.float32), motion.matrix, (width, height), flags=flags, borderValue=0.0) > KEPT

@@ -6,8 +6,9 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import ImageSize, Size
 from zeromiss.images.reader import open_reader
-from zeromiss.images.reference import nearest_to_mean, write_alignment
+from zeromiss.images.reference import nearest_to_mean, typical_part, write_alignment
 from zeromiss.images.workers import work
 from zeromiss.stage_params import AlignParams
 
@@ -30,18 +31,20 @@ def choose_reference(rows: pd.DataFrame, params: AlignParams, *, raw: Path) -> s
             )
         return params.reference
     taught = rows.loc[(rows["split"] == "train") & (rows["label"] == "normal"), "path"].tolist()
-    return taught[nearest_to_mean([raw / path for path in taught])]
+    choose = typical_part if params.mode == "orientation" else nearest_to_mean
+    return taught[choose([raw / path for path in taught])]
 
 
-def check_alignable(rows: pd.DataFrame, params: AlignParams, *, raw: Path, reference: str, size: int, reduced: bool) -> pd.DataFrame:
+def check_alignable(rows: pd.DataFrame, params: AlignParams, *, raw: Path, reference: str, size: Size, reduced: bool) -> pd.DataFrame:
     """Lay every image of the manifest over the reference; return correlation, shift and degrees of each.
 
     Raises ZeromissError naming the first image that cannot be aligned, and how many more cannot.
     """
-    _refuse_other_shapes(rows, reference, raw)
+    if params.mode != "orientation":  # which samples each picture in its own pixels
+        _refuse_other_shapes(rows, reference, raw)
     with TemporaryDirectory() as scratch:
         write_alignment(Path(scratch), params, raw=raw, reference=reference, size=size)
-        items = [(scratch, size, reduced, str(raw / path)) for path in rows["path"]]
+        items = [(scratch, ImageSize.of(size), reduced, str(raw / path)) for path in rows["path"]]
         found = work("zeromiss.images.alignable:lay", items, title="align images", unit="image")
     lost = [problem for *_, problem in found if problem]
     if lost:
@@ -50,7 +53,7 @@ def check_alignable(rows: pd.DataFrame, params: AlignParams, *, raw: Path, refer
     return pd.DataFrame([values for *values, _ in found], columns=["correlation", "shift", "degrees"], index=rows.index)
 
 
-def lay(items: list[tuple[str, int, bool, str]]) -> list[tuple[float, float, float, str]]:
+def lay(items: list[tuple[str, ImageSize, bool, str]]) -> list[tuple[float, float, float, str]]:
     """Return correlation, shift and degrees of image files, with '' or why they cannot be aligned; all of one folder and size."""
     folder, size, reduced, _ = items[0]
     reader, found = open_reader(Path(folder), size, reduced=reduced), []

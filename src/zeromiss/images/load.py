@@ -12,14 +12,15 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import SMALLEST_SIDE, ImageSize, Size
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MODES = frozenset({"1", "L", "P", "RGB", "LA", "PA", "RGBA"})  # what `load_image` takes, as `open_image` names it
 REDUCED_MOVES, REDUCED_MEAN = 0.15, 0.01  # most that decoding at a reduced size moves a value in [0, 1], and all on average
-SMALLEST_SIDE = 32  # pixels: below it no patch fits with its neighbours
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _MASK_MODES = MODES | {"I;16", "I"}
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # the tag of EXIF, and its values from which width and height change places
 _PNG_END = b"IEND\xaeB`\x82"
 
 
@@ -61,8 +62,8 @@ def open_image(path: Path, *, least: int | None = None) -> tuple[Image.Image, st
         raise UnreadableImage(f"{path} is damaged or truncated ({reason}): replace or remove it") from None
 
 
-def load_image(path: Path, size: int, *, reduced: bool = False) -> np.ndarray:
-    """Return an image as float32 RGB, (3, size, size), in [0, 1].
+def load_image(path: Path, size: Size, *, reduced: bool = False) -> np.ndarray:
+    """Return an image as float32 RGB, (3, H, W), in [0, 1]; a number stands for a square.
 
     Each axis is shrunk by area averaging (anti-aliased) or enlarged by cubic interpolation, clipped to [0, 1];
     an image that has the size already keeps its exact values. Grey images become three equal channels.
@@ -74,7 +75,21 @@ def load_image(path: Path, size: int, *, reduced: bool = False) -> np.ndarray:
     Raises ZeromissError for a file that cannot be decoded whole, has 16 bits a channel, is CMYK, is see-through
     anywhere, or has a side below 32 pixels.
     """
-    image, mode = open_image(path, least=2 * size if reduced else None)
+    size = ImageSize.of(size)
+    pixels, grey = _pixels(path, least=2 * size.longer if reduced else None)
+    resized = resize(pixels, size)
+    return np.stack([resized] * 3) if grey else np.ascontiguousarray(resized.transpose(2, 0, 1))
+
+
+def load_picture(path: Path) -> np.ndarray:
+    """Return an image in the size that its file has, float32 RGB (H, W, 3) in [0, 1]; refuses what `load_image` refuses."""
+    pixels, grey = _pixels(path)
+    return np.repeat(pixels[..., None], 3, axis=2) if grey else pixels
+
+
+def _pixels(path: Path, *, least: int | None = None) -> tuple[np.ndarray, bool]:
+    """Return a file's values in [0, 1], (H, W) where they are grey and (H, W, 3) otherwise, and whether they are grey."""
+    image, mode = open_image(path, least=least)
     if mode not in MODES:
         raise ZeromissError(f"{path} has the mode {mode}: save it as 8-bit grey or RGB")
     refuse_transparency(path, image)
@@ -86,12 +101,18 @@ def load_image(path: Path, size: int, *, reduced: bool = False) -> np.ndarray:
     pixels = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.float32)
     del image
     pixels /= np.float32(255.0)  # in place: a large image has room in memory for few copies
-    resized = resize(pixels, size)
-    return np.stack([resized] * 3) if grey else np.ascontiguousarray(resized.transpose(2, 0, 1))
+    return pixels, grey
 
 
-def load_mask(path: Path, size: int) -> np.ndarray:
-    """Return a defect mask as bool, (size, size): True where the file has any value but 0.
+def file_size(path: Path) -> ImageSize:
+    """Return the size of the upright picture in a file, by its header alone."""
+    with Image.open(path, formats=_FORMATS) as image:
+        width, height = image.size
+        return ImageSize(height, width) if image.getexif().get(_ORIENTATION, 1) >= _ON_ITS_SIDE else ImageSize(width, height)
+
+
+def load_mask(path: Path, size: Size) -> np.ndarray:
+    """Return a defect mask as bool, (H, W): True where the file has any value but 0.
 
     When shrinking, a pixel is True if any part of it is marked, so that no defect vanishes; when enlarging,
     the nearest pixel counts.
@@ -100,8 +121,9 @@ def load_mask(path: Path, size: int) -> np.ndarray:
     """
     marked_HW = read_mask(path).astype(np.float32)
     height, width = marked_HW.shape
-    shrunk = cv2.resize(marked_HW, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
-    return cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_NEAREST) > 0.0
+    size = ImageSize.of(size)
+    shrunk = cv2.resize(marked_HW, (min(width, size.width), min(height, size.height)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(shrunk, (size.width, size.height), interpolation=cv2.INTER_NEAREST) > 0.0
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -121,15 +143,16 @@ def refuse_transparency(path: Path, image: Image.Image) -> None:
         raise ZeromissError(f"{path} is see-through in places: save it without an alpha channel")
 
 
-def resize(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Return float32 pixels, (H, W) or (H, W, C) in [0, 1], at (size, size): area down, clipped cubic up."""
+def resize(pixels: np.ndarray, size: Size) -> np.ndarray:
+    """Return float32 pixels, (H, W) or (H, W, C) in [0, 1], at another size: area down, clipped cubic up."""
     height, width = pixels.shape[:2]
-    if (height, width) == (size, size):
+    size = ImageSize.of(size)
+    if (height, width) == size.shape:
         return pixels
-    inner = (min(width, size), min(height, size))
+    inner = (min(width, size.width), min(height, size.height))
     shrunk = pixels if inner == (width, height) else cv2.resize(pixels, inner, interpolation=cv2.INTER_AREA)
-    if inner != (size, size):
-        shrunk = cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_CUBIC)
+    if inner != (size.width, size.height):
+        shrunk = cv2.resize(shrunk, (size.width, size.height), interpolation=cv2.INTER_CUBIC)
     return np.clip(shrunk, 0.0, 1.0)
 
 

@@ -128,3 +128,9 @@ def move(image_HWC: np.ndarray, motion: np.ndarray) -> np.ndarray:
     height, width = image_HWC.shape[:2]
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(image_HWC, motion, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def scaling(have: tuple[int, ...], want: tuple[int, ...], *, after: np.ndarray) -> np.ndarray:
+    """Return the matrix (2, 3) that does what `after` does and then takes places of a picture (H, W) to those of it in the shape `want`."""
+    scale = np.array([want[1] / have[1], want[0] / have[0]])
+    return np.column_stack([scale[:, None] * after[:, :2], scale * after[:, 2] + (scale - 1) / 2])

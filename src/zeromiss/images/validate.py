@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from zeromiss.errors import ZeromissError
-from zeromiss.images.load import MODES, SMALLEST_SIDE
+from zeromiss.image_size import SMALLEST_SIDE
+from zeromiss.images.load import MODES
 from zeromiss.images.manifest import SPLITS
 from zeromiss.images.raw import LABELS
 from zeromiss.images.words import counted

@@ -23,7 +23,7 @@ from zeromiss.inspection.rows import verdict_row, verdict_table
 from zeromiss.inspection.verdict import ERROR, Verdict
 from zeromiss.tables import stamp
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 VERDICTS = "verdicts.parquet"
 OVERLAYS = "overlays"
 # Files that are plainly no photographs. Anything else in a folder is judged, or becomes an error row: a
@@ -44,7 +44,9 @@ _SCHEMA = pa.schema(
         ("model_name", pa.string()),
         ("model_version", pa.string()),
         ("overlay", pa.string()),  # relative to this table, empty where none was drawn
-        ("side", pa.int32()),
+        ("width", pa.int32()),  # of the image as inspected
+        ("height", pa.int32()),
+        ("to_file", pa.list_(pa.list_(pa.float64()))),  # takes a place (x, y, 1) of it to that in the file; null for an error
         ("patches", pa.list_(_PATCH)),
     ]
 )
@@ -201,7 +203,9 @@ def _row(result: Verdict | InspectionError, overlay: str, inspector: Inspector) 
         "error": result.error,
         "sha256": "",
         "overlay": "",
-        "side": inspector.size,
+        "width": inspector.size.width,
+        "height": inspector.size.height,
+        "to_file": None,
         "patches": [],
     }
 

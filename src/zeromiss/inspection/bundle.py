@@ -31,7 +31,9 @@ from zeromiss.detectors import taught
 from zeromiss.detectors.store import FILES
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file, write_json
+from zeromiss.image_size import ImageSize
 from zeromiss.images.align import Aligner
+from zeromiss.images.orientation import Orienter
 from zeromiss.images.reference import PICTURE, RECORD, open_aligner
 from zeromiss.inspection.calibration import CalibrationRecord
 from zeromiss.inspection.folders import atomic_folder
@@ -78,7 +80,7 @@ class BundleRecord(_Record):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     product: str
-    size: int = Field(ge=32)  # pixels of the square image that is judged
+    size: ImageSize  # of the image that is inspected
     seed: int
     metrics: MetricsParams
     features: tuple[str, ...] = Field(min_length=1)  # columns in the order the classifier reads them
@@ -109,7 +111,7 @@ class Contents(_Record):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     product: str
-    size: int
+    size: ImageSize
     seed: int
     metrics: MetricsParams
     features: tuple[str, ...]
@@ -197,7 +199,7 @@ def required_files(record: BundleRecord) -> set[str]:
     return names | set(record.references.values())
 
 
-def bundled_aligner(folder: Path, record: BundleRecord) -> Aligner | None:
+def bundled_aligner(folder: Path, record: BundleRecord) -> Aligner | Orienter | None:
     """Return what lays images over the reference of an opened bundle, None where images are not aligned."""
     return open_aligner(folder / ALIGN, record.size) if record.align else None
 

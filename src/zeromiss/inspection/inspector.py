@@ -25,12 +25,14 @@ from zeromiss.detectors.images import ContextReader
 from zeromiss.detectors.load import load_detector
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
+from zeromiss.image_size import ImageSize, Size
 from zeromiss.images.align import Aligner
+from zeromiss.images.orientation import Orienter
 from zeromiss.images.reader import ImageReader
 from zeromiss.images.references import NEEDING, Companion, indexed
 from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, bundled_aligner, fingerprint, open_bundle, taught_by
 from zeromiss.inspection.calibration import CalibrationRecord
-from zeromiss.inspection.verdict import ModelName, Verdict, decide, to_patches
+from zeromiss.inspection.verdict import ModelName, Verdict, decide, plain_matrix, to_patches
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measurement import Measurement, Measures
 from zeromiss.metrics.stack import Stack, stack_of
@@ -72,10 +74,10 @@ class Inspector:
         classifier: Classifier,
         features: tuple[str, ...],
         threshold: float,
-        size: int,
+        size: Size,
         model: ModelName,
         calibration: CalibrationRecord | None = None,
-        aligner: Aligner | None = None,
+        aligner: Aligner | Orienter | None = None,
         taught: Mapping[str, AbstractSet[str]] | None = None,
         designs: tuple[str, ...] = (),
         references: Mapping[str, Path] | None = None,
@@ -97,7 +99,7 @@ class Inspector:
         self.features = features
         self._calibration = calibration
         self.threshold = threshold
-        self.size = size
+        self.size = ImageSize.of(size)
         self.model = model
 
     @classmethod
@@ -135,7 +137,7 @@ class Inspector:
 
         Raises ZeromissError when the bundle can't judge.
         """
-        noise_CHW = torch.rand((3, self.size, self.size), generator=torch.Generator().manual_seed(0))
+        noise_CHW = torch.rand((3, *self.size.shape), generator=torch.Generator().manual_seed(0))
         context = Context(reference_CHW=noise_CHW, design=self.designs[0] if self.designs else "")
         for measurer in {id(one): one for one in (self._single, self._measurer)}.values():
             self._examine(noise_CHW, context, measurer, path="", sha256="", began=time.perf_counter())
@@ -149,16 +151,19 @@ class Inspector:
         return self.examine(path, alone=alone, companion=companion).verdict
 
     def inspect_image(self, image_CHW: np.ndarray | torch.Tensor, *, companion: Companion = Companion()) -> Verdict:
-        """Judge an RGB image (3, size, size) in [0, 1]; `path` is then empty, `sha256` that of its float32 bytes.
+        """Judge an RGB image (3, H, W) in [0, 1] of the product's size; `path` is then empty, `sha256` that of its float32 bytes.
+
+        Where the bundle turns parts at any angle, the image is the whole picture, of any size.
 
         It is laid over the bundle's reference, if there is one. Raises ZeromissError for another shape or range, or when it
         cannot be aligned.
         """
-        tensor = self._checked(torch.as_tensor(image_CHW, dtype=torch.float32))
+        tensor = self._checked(torch.as_tensor(image_CHW, dtype=torch.float32), any_size=self._reader.takes_any_size)
         digest = hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
         began = time.perf_counter()
-        aligned = torch.from_numpy(self._reader.align(tensor.numpy()))
-        return self._examine(aligned, self._context(companion), self._single, path="", sha256=digest, began=began).verdict
+        laid = self._reader.lay_image(tensor.numpy())
+        image_CHW, context = torch.from_numpy(laid.image_CHW), self._context(companion)
+        return self._examine(image_CHW, context, self._single, path="", sha256=digest, began=began, to_file=laid.to_file).verdict
 
     def examine(self, path: Path, *, alone: bool = True, companion: Companion | None = None) -> Examination:
         """Judge one image file as `inspect` does, and keep metrics, reconstruction, difference and boxes with the verdict.
@@ -206,9 +211,10 @@ class Inspector:
     def _examine_file(self, path: Path, companion: Companion | None, measurer: Measures) -> Examination:
         """Read, check and judge one file."""
         began = time.perf_counter()
-        image_CHW = self._checked(torch.from_numpy(self._reader.read(path)))
+        laid = self._reader.lay(path)
+        image_CHW = self._checked(torch.from_numpy(laid.image_CHW))
         context = self._context(companion or indexed(path)) if self.designs or self.needs_reference or companion else NO_CONTEXT
-        return self._examine(image_CHW, context, measurer, path=str(path), sha256=sha256_file(path), began=began)
+        return self._examine(image_CHW, context, measurer, path=str(path), sha256=sha256_file(path), began=began, to_file=laid.to_file)
 
     def _context(self, companion: Companion) -> Context:
         """Return the reference and design that an image is judged with; raises ZeromissError for one that lacks what is needed."""
@@ -228,7 +234,17 @@ class Inspector:
             )
         return self._context_of(Companion(reference=reference, design=design))
 
-    def _examine(self, image_CHW: torch.Tensor, context: Context, measurer: Measures, *, path: str, sha256: str, began: float) -> Examination:
+    def _examine(
+        self,
+        image_CHW: torch.Tensor,
+        context: Context,
+        measurer: Measures,
+        *,
+        path: str,
+        sha256: str,
+        began: float,
+        to_file: np.ndarray | None = None,
+    ) -> Examination:
         """Measure, score and decide."""
         measurement = measurer.measure(image_CHW, context=context)
         score = self.score(measurement.features)
@@ -241,7 +257,9 @@ class Inspector:
             patches=to_patches(torch.as_tensor(measurement.boxes_Q4).tolist(), measurement.distances_Q.tolist()),
             model=self.model,
             sha256=sha256,
-            side=self.size,
+            width=self.size.width,
+            height=self.size.height,
+            to_file=None if to_file is None else plain_matrix(to_file),
         )
         return Examination(verdict=verdict, image_CHW=image_CHW, measurement=measurement, seconds=time.perf_counter() - began)
 
@@ -259,12 +277,11 @@ class Inspector:
             raise ZeromissError(f"the measurement {self.features[strays[0]]} is not a finite number: the image cannot be judged")
         return float(defect_probability(self._classifier, pd.DataFrame(row_1F, columns=list(self.features)))[0])
 
-    def _checked(self, image_CHW: torch.Tensor) -> torch.Tensor:
+    def _checked(self, image_CHW: torch.Tensor, *, any_size: bool = False) -> torch.Tensor:
         """Return the image if it has the right shape and values."""
-        if tuple(image_CHW.shape) != (3, self.size, self.size):
-            raise ZeromissError(
-                f"an image of shape {tuple(image_CHW.shape)} cannot be judged: it must be (3, {self.size}, {self.size})"
-            )
+        shape = tuple(image_CHW.shape)
+        if len(shape) != 3 or shape[0] != 3 or (shape[1:] != self.size.shape and not any_size):
+            raise ZeromissError(f"an image of shape {shape} cannot be judged: it must be {(3, *self.size.shape)}")
         low, high = image_CHW.numpy().min(), image_CHW.numpy().max()  # numpy: on one thread, and nan stays nan
         if not (low >= 0.0 and high <= 1.0):
             raise ZeromissError("an image with values outside [0, 1] cannot be judged: scale it first")

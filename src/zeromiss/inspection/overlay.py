@@ -11,12 +11,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from zeromiss.files import atomic_path
+from zeromiss.images.enlarge import enlarge
 from zeromiss.inspection.inspector import Examination
 from zeromiss.inspection.verdict import ABNORMAL, Patch, Verdict
 
 Colour = tuple[int, int, int]
 
-SMALLEST_PANEL, LARGEST_PANEL = 480, 768  # pixels of a panel's side: text and boxes stay readable
+SMALLEST_PANEL, LARGEST_PANEL = 480, 768  # pixels of a panel's longer side: text and boxes stay readable
+LEAST_WIDTH = 1200  # pixels of an overlay: what its header needs
 GAP, HEADER, CAPTION = 16, 96, 34
 FULL_SCALE = 0.1  # a difference is drawn against its largest value, or this where all are smaller
 INK, FAINT, PAPER = (28, 32, 38), (96, 104, 114), (255, 255, 255)
@@ -38,8 +40,8 @@ def draw_overlay(examination: Examination, *, boxes: int) -> np.ndarray:
     """Return the overlay as uint8 RGB (H, W, 3)."""
     verdict = examination.verdict
     panels = draw_panels(examination, boxes=boxes)
-    side = panels["original"].shape[0]
-    canvas = Image.new("RGB", (GAP + len(panels) * (side + GAP), HEADER + CAPTION + side + GAP), PAPER)
+    height, width = panels["original"].shape[:2]
+    canvas = Image.new("RGB", (max(GAP + len(panels) * (width + GAP), LEAST_WIDTH), HEADER + CAPTION + height + GAP), PAPER)
     brush = ImageDraw.Draw(canvas)
     _draw_header(brush, verdict, width=canvas.width)
     shown = min(boxes, len(verdict.patches))
@@ -49,18 +51,20 @@ def draw_overlay(examination: Examination, *, boxes: int) -> np.ndarray:
         "patches": f"the {shown} most distant of {len(verdict.patches)}",
     }
     for index, (title, panel) in enumerate(panels.items()):
-        left = GAP + index * (side + GAP)
+        left = GAP + index * (width + GAP)
         canvas.paste(Image.fromarray(panel), (left, HEADER + CAPTION))
         brush.text((left, HEADER + 6), title, fill=INK, font=_font(19))
-        brush.text((left + side, HEADER + 9), notes.get(title, ""), fill=FAINT, font=_font(15), anchor="ra")
+        if width >= SMALLEST_PANEL // 2:  # beside the title there is no room for it on a narrower panel
+            brush.text((left + width, HEADER + 9), notes.get(title, ""), fill=FAINT, font=_font(15), anchor="ra")
     return np.asarray(canvas)
 
 
 def draw_panels(examination: Examination, *, boxes: int, side: int | None = None) -> dict[str, np.ndarray]:
-    """Return the panels by title, REDRAWN or MAPPED, each uint8 RGB (side, side, 3)."""
-    side = side or panel_side(examination.image_CHW.shape[1])
+    """Return the panels by title, REDRAWN or MAPPED, each uint8 RGB (H, W, 3), the longer side of `side` pixels."""
+    longer = max(examination.image_CHW.shape[1:])
+    side = side or panel_side(longer)
     enlarged = {title: enlarge(picture, side) for title, picture in plain_panels(examination).items()}
-    marked = draw_patches(enlarged["original"], examination.verdict.patches[:boxes], scale=side / examination.image_CHW.shape[1])
+    marked = draw_patches(enlarged["original"], examination.verdict.patches[:boxes], scale=side / longer)
     return enlarged | {"patches": marked}
 
 
@@ -81,7 +85,7 @@ def _peak(examination: Examination) -> float:
 
 
 def panel_side(size: int) -> int:
-    """Return the side of a panel for images of `size` pixels: between 480 and 768, whole multiples below 480."""
+    """Return the longer side of a panel for images whose own has `size` pixels: between 480 and 768, whole multiples below 480."""
     if size >= SMALLEST_PANEL:
         return min(size, LARGEST_PANEL)
     return size * -(-SMALLEST_PANEL // size)
@@ -91,12 +95,6 @@ def to_pixels(image_CHW: np.ndarray) -> np.ndarray:
     """Return an RGB image in [0, 1], (3, H, W), as uint8 (H, W, 3)."""
     scaled = np.asarray(image_CHW, dtype=np.float32).transpose(1, 2, 0) * 255.0
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-
-
-def enlarge(picture: np.ndarray, side: int) -> np.ndarray:
-    """Return uint8 (H, W, 3) at (side, side): cubic when enlarging, area averages when shrinking."""
-    shrinking = side < picture.shape[0]
-    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC)
 
 
 def colour_difference(difference_HW: np.ndarray, *, full_scale: float = FULL_SCALE) -> np.ndarray:

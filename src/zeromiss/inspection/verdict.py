@@ -11,7 +11,8 @@ NORMAL, ABNORMAL, ERROR = "normal", "abnormal", "error"
 class Patch:
     """A square part of the judged image in which original and reconstruction differ.
 
-    Where a bundle aligns images, the judged image is the one laid over the reference: places are the reference's.
+    Where a bundle aligns images, the judged image is the one laid over the reference: places are the reference's, and the
+    verdict's `to_file` takes them to the file's own.
 
     x, y: column and row of its upper left pixel; size: pixels of its side; distance: squared distance of
     the two feature vectors, >= 0 (higher = more abnormal).
@@ -43,10 +44,12 @@ class Verdict:
     patches: tuple[Patch, ...]  # the most distant first
     model: ModelName
     sha256: str  # of the image file's bytes
-    side: int  # pixels of the square image that was judged; patches refer to it
+    width: int  # pixels of the image that was inspected; patches refer to it
+    height: int
+    to_file: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None  # takes a place (x, y, 1) of it to that in the file, pixels
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values: path, verdict, score, probability, threshold, patches, model, sha256, side."""
+        """Return plain values: path, verdict, score, probability, threshold, patches, model, sha256, width, height, to_file."""
         return {
             "path": self.path,
             "verdict": self.verdict,
@@ -56,8 +59,15 @@ class Verdict:
             "patches": [vars(patch) for patch in self.patches],
             "model": vars(self.model),
             "sha256": self.sha256,
-            "side": self.side,
+            "width": self.width,
+            "height": self.height,
+            "to_file": None if self.to_file is None else [list(row) for row in self.to_file],
         }
+
+
+def plain_matrix(matrix: Sequence[Sequence[float]]) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Return a matrix (2, 3) as plain numbers."""
+    return tuple(tuple(float(value) for value in row) for row in matrix)
 
 
 def to_patches(boxes_Q4: Sequence[Sequence[int]], distances_Q: Sequence[float]) -> tuple[Patch, ...]:

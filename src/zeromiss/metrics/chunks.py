@@ -19,6 +19,7 @@ from zeromiss.detectors.load import load_detector
 from zeromiss.detectors.store import FILES
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
+from zeromiss.image_size import ImageSize
 from zeromiss.images.reader import ImageReader, open_reader
 from zeromiss.metrics.measurement import Measurement
 from zeromiss.metrics.ranking import PixelCounts, PixelRanking
@@ -52,7 +53,7 @@ class Recipe:
     variations: tuple[Path, ...]  # files of what is known of normal images, a detector each, in the same order
     digests: tuple[tuple[str, str], ...]  # path and SHA-256 of every file of the networks and of the alignment
     params: MetricsParams
-    size: int  # pixels of a side
+    size: ImageSize
     scales: tuple[tuple[str, float], ...]  # of the pixel rankings' bins, by detector; empty: pixels are not ranked
 
 
@@ -63,7 +64,7 @@ def write_recipe(
     detectors: Sequence[Path],
     variations: Sequence[Path],
     params: MetricsParams,
-    size: int,
+    size: ImageSize,
     scales: Mapping[str, float],
 ) -> Recipe:
     """Return the recipe, with the digests of this machine's files."""

@@ -50,7 +50,7 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]], *, features: Sequence
 
 
 def read_tensor(path: Path, reader: ImageReader) -> torch.Tensor:
-    """Return an image file as float32 (3, size, size) in [0, 1]."""
+    """Return an image file as float32 (3, H, W) in [0, 1]."""
     return torch.from_numpy(reader.read(path))
 
 

@@ -19,6 +19,7 @@ from zeromiss.backbones.load import build_backbone
 from zeromiss.detectors.vqgan.trainer import Trainer
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.detector_params import VqganParams
+from zeromiss.image_size import ImageSize, Size
 from zeromiss.planning.tally import Tally, Work
 
 
@@ -65,8 +66,8 @@ def planned_precision(params: VqganParams) -> str:
     return "fp32" if params.precision == "fp32" else "bf16"
 
 
-def paper_step(params: VqganParams, size: int, *, gpu: bool, phases: bool = True) -> PaperStep:
-    """Return what a training of `params` on images of `size` pixels takes of one of its devices.
+def paper_step(params: VqganParams, size: Size, *, gpu: bool, phases: bool = True) -> PaperStep:
+    """Return what a training of `params` on images of `size` takes of one of its devices.
 
     Without `phases` only the last one is gone through. `gpu`: autocast as on a CUDA device, which normalises in fp32
     where a CPU does in bf16. A precision of auto is planned as bf16. Takes some seconds.
@@ -75,7 +76,7 @@ def paper_step(params: VqganParams, size: int, *, gpu: bool, phases: bool = True
     params = params.model_copy(update={"precision": planned_precision(params)})
     vqgan, backbone = _networks(params, size)
     starts = phase_starts(params) if phases else phase_starts(params)[-1:]
-    side = params.crop or size
+    shape = (params.crop, params.crop) if params.crop else ImageSize.of(size).shape
     share = -(-params.batch // params.devices)  # images of a batch that one device sees
     with FakeTensorMode(), Tally() as tally:
         for network in (vqgan, backbone):
@@ -84,7 +85,7 @@ def paper_step(params: VqganParams, size: int, *, gpu: bool, phases: bool = True
             _normalise_as_cuda(vqgan)
         trainer = Trainer(vqgan, backbone, seed=0, fabric=_OnPaper())
         _silence(trainer)
-        batch_BCHW = torch.empty(share, 6 if params.template else 3, side, side, dtype=torch.uint8)
+        batch_BCHW = torch.empty(share, 6 if params.template else 3, *shape, dtype=torch.uint8)
         trainer.step(batch_BCHW, starts[0])  # makes the optimisers' state
         found = []
         for start, end in zip(starts, (*starts[1:], params.steps), strict=True):
@@ -101,10 +102,10 @@ def phase_starts(params: VqganParams) -> tuple[int, ...]:
     return tuple(sorted(step for step in changes if step < params.steps))
 
 
-def _networks(params: VqganParams, size: int) -> tuple[Vqgan, Backbone]:
+def _networks(params: VqganParams, size: Size) -> tuple[Vqgan, Backbone]:
     """Return both networks on the meta device: shapes and layouts, no memory."""
     with torch.device("meta"):
-        vqgan = Vqgan(params.model_copy(update={"compile": False}), side=size).train()
+        vqgan = Vqgan(params.model_copy(update={"compile": False}), size=size).train()
         return vqgan, build_backbone(params.backbone).to(memory_format=torch.channels_last)
 
 

@@ -104,10 +104,10 @@ def count_draws(params: SelectionParams) -> int:
 def repaint_seconds(product: Product, one_core: Device) -> float:
     """Return how long redrawing one image takes, from its operations on paper."""
     with torch.device("meta"):
-        vqgan = Vqgan(product.vqgan, side=product.size)
+        vqgan = Vqgan(product.vqgan, size=product.size)
     with FakeTensorMode(), Tally() as tally:
         without_values(vqgan)
-        vqgan.reconstruct(torch.empty(1, 3, product.size, product.size))
+        vqgan.reconstruct(torch.empty(1, 3, *product.size.shape))
     return seconds(tally.work, one_core)
 
 
@@ -117,9 +117,9 @@ def measure_seconds(product: Product) -> float:
     if params.mode == "crops":
         scale = max(1.0, params.pixels / _PIXELS)
         params = params.model_copy(update={"pixels": min(params.pixels, _PIXELS)})
-    mask_HW = torch.ones(product.size, product.size) if params.fixed_position else None
+    mask_HW = torch.ones(product.size.shape) if params.fixed_position else None
     measurer = Measurer(detector=_Noise(), backbone=build_backbone(params.backbone), params=params, mask_HW=mask_HW)
-    image_CHW = torch.rand(3, product.size, product.size, generator=torch.Generator().manual_seed(0))
+    image_CHW = torch.rand(3, *product.size.shape, generator=torch.Generator().manual_seed(0))
     measurer.measure(image_CHW)  # the first call prepares kernels
     start = time.perf_counter()
     measurer.measure(image_CHW)

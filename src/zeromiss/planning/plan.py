@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from zeromiss.detector_params import VqganParams
+from zeromiss.image_size import ImageSize
 from zeromiss.params import Product
 from zeromiss.planning.counts import Counts, count_images
 from zeromiss.planning.devices import GIB, Device, find_device, measured_cpu, seconds
@@ -31,7 +32,7 @@ class Training:
     """The training on paper, on one device."""
 
     parameters: dict[str, int]
-    side: int  # pixels of a training image
+    size: ImageSize  # of a training image
     memory: dict[bool, Memory]  # by whether gradients are checkpointed
     flops: dict[bool, int]  # of a step at the end of the training, likewise
     fits: dict[bool, bool]
@@ -69,7 +70,7 @@ class Plan:
             "profile": self.product.profile,
             "device": asdict(self.device),
             "vqgan": kept,
-            "training": facts | {"memory": memory},
+            "training": facts | {"size": training.size.plain, "memory": memory},
             "counts": self.counts and asdict(self.counts),
             "extraction": self.extraction and asdict(self.extraction),
             "selection": self.fits and asdict(self.fits),
@@ -106,7 +107,7 @@ def plan_training(product: Product, device: Device) -> Training:
     peak = device.bf16 if planned_precision(product.vqgan) == "bf16" else device.fp32
     return Training(
         parameters=steps[chosen].parameters,
-        side=product.vqgan.crop or product.size,
+        size=ImageSize.of(product.vqgan.crop or product.size),
         memory={on: step.memory for on, step in steps.items()},
         flops={on: step.phases[-1].flops for on, step in steps.items()},
         fits={on: room(step.memory, device) for on, step in steps.items()},
@@ -127,7 +128,7 @@ def room(memory: Memory, device: Device) -> bool:
     return memory.peak <= device.memory - device.reserve
 
 
-def advice(params: VqganParams, size: int, steps: dict[bool, PaperStep], device: Device) -> tuple[str, ...]:
+def advice(params: VqganParams, size: ImageSize, steps: dict[bool, PaperStep], device: Device) -> tuple[str, ...]:
     """Return what to change when a step as set has no room on the device; nothing when it has.
 
     Activations grow with batch and pixels in proportion: what smaller ones need is reckoned so.
@@ -146,10 +147,11 @@ def advice(params: VqganParams, size: int, steps: dict[bool, PaperStep], device:
         return (*found, "Weights and optimiser alone are too large: lower vqgan.channels or take a larger device.")
     if params.batch > 1 and share * params.batch >= 1:
         found.append(f"vqgan.batch: {int(share * params.batch)} fits (it is {params.batch}).")
-    side = int(((params.crop or size) * share**0.5) // 32 * 32)
+    now = ImageSize.of(params.crop or size)
+    width, height = (int(side * share**0.5 // 32 * 32) for side in (now.width, now.height))
     key = "size" if params.crop is None else "vqgan.crop"
-    if side >= 32:
-        found.append(f"{key}: {side} fits (it is {params.crop or size}).")
+    if min(width, height) >= 32:
+        found.append(f"{key}: {ImageSize(width, height).plain} fits (it is {now.plain}).")
     return tuple(found)
 
 

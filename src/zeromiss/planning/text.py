@@ -17,7 +17,7 @@ def render(plan: Plan) -> str:
 def _heading(plan: Plan) -> str:
     params, device = plan.product.vqgan, plan.device
     text = (
-        f"{plan.product.name} on paper: profile {plan.product.profile}, {plan.training.side} px, batch {params.batch}, "
+        f"{plan.product.name} on paper: profile {plan.product.profile}, {plan.training.size} px, batch {params.batch}, "
         f"{planned_precision(params)}, {params.steps:,} steps on {_number(params.devices)} {device.name} with {device.memory / GIB:.1f} GiB."
     )
     others = [name for name in plan.product.detectors if name != Vqgan.name]

@@ -44,7 +44,7 @@ def pointer_hash(text: str) -> str:
 
 def flat_params(product: Product, sections: tuple[str, ...] | None = None) -> dict[str, str]:
     """Return seed, size, profile, detectors and the given sections (all of the product's) as `section.key` -> text."""
-    values: dict[str, Any] = {"profile": product.profile, "seed": product.seed, "size": product.size}
+    values: dict[str, Any] = {"profile": product.profile, "seed": product.seed, "size": product.size.plain}
     values["detectors"] = ", ".join(product.detectors)
     for section in product.sections if sections is None else sections:
         values |= {f"{section}.{key}": value for key, value in getattr(product, section).model_dump().items()}

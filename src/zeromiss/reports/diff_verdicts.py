@@ -50,7 +50,7 @@ def draw_flips(before: Inspector, after: Inspector, flips: Sequence[Flip], raw: 
 def picture(examination: Examination) -> bytes:
     """Return original, reconstruction, difference and patches side by side on white as the bytes of a JPEG."""
     panels = draw_panels(examination, boxes=_BOXES, side=_SIDE)
-    gap = np.full((_SIDE, _GAP, 3), 255, dtype=np.uint8)
+    gap = np.full((len(panels["original"]), _GAP, 3), 255, dtype=np.uint8)
     rows = [part for panel in panels.values() for part in (panel, gap)][:-1]
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(rows, axis=1)).save(buffer, format="JPEG", quality=88, subsampling=0)

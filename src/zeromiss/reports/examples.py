@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
+from zeromiss.images.enlarge import enlarge
 from zeromiss.inspection.inspector import Examination
-from zeromiss.inspection.overlay import draw_panels, draw_patches, enlarge, plain_panels
+from zeromiss.inspection.overlay import draw_panels, draw_patches, plain_panels
 from zeromiss.inspection.verdict import Patch
 from zeromiss.reports.pictures import save_jpeg
 
@@ -66,18 +67,19 @@ def random_normals(pooled: pd.DataFrame, count: int, *, seed: int, skip: set[str
 
 
 def worst_window(examination: Examination) -> Window:
-    """Return the region around the most distant patch: a sixth of the image's side, at least three times the patch."""
-    image = examination.verdict.side
-    patch = examination.verdict.patches[0]
-    side = min(max(image // 6, 3 * patch.size), image)
-    x, y = (min(max(start + patch.size // 2 - side // 2, 0), image - side) for start in (patch.x, patch.y))
+    """Return the region around the most distant patch: a sixth of the image's shorter side, at least three times the patch."""
+    verdict = examination.verdict
+    patch, shorter = verdict.patches[0], min(verdict.width, verdict.height)
+    side = min(max(shorter // 6, 3 * patch.size), shorter)
+    places = ((patch.x, verdict.width), (patch.y, verdict.height))
+    x, y = (min(max(start + patch.size // 2 - side // 2, 0), length - side) for start, length in places)
     return Window(x=x, y=y, side=side)
 
 
 def columns(examination: Examination, *, boxes: int) -> dict[str, np.ndarray]:
-    """Return the panels by title, each above its worst region enlarged: uint8 RGB (2 * 320 + 6, 320, 3)."""
+    """Return the panels by title, each above its worst region enlarged: uint8 RGB, 320 pixels wide."""
     window = worst_window(examination)
-    scale = SIDE / examination.verdict.side
+    scale = SIDE / max(examination.verdict.width, examination.verdict.height)
     whole, zoomed = draw_panels(examination, boxes=boxes, side=SIDE), _zoomed(examination, window, boxes)
     return {title: _stacked(_framed(panel, window, scale), zoomed[title]) for title, panel in whole.items()}
 
@@ -113,7 +115,7 @@ def _framed(panel: np.ndarray, window: Window, scale: float) -> np.ndarray:
     canvas = Image.fromarray(panel)
     brush = ImageDraw.Draw(canvas)
     box = [round(value * scale) for value in (window.x, window.y, window.x + window.side, window.y + window.side)]
-    left, top, right, bottom = box[0], box[1], min(box[2], SIDE) - 1, min(box[3], SIDE) - 1
+    left, top, right, bottom = box[0], box[1], min(box[2], canvas.width) - 1, min(box[3], canvas.height) - 1
     brush.rectangle((left, top, right, bottom), outline=(0, 0, 0), width=4)
     brush.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=(255, 255, 255), width=2)
     return np.asarray(canvas)
@@ -121,7 +123,9 @@ def _framed(panel: np.ndarray, window: Window, scale: float) -> np.ndarray:
 
 def _stacked(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     """Return two panels above each other with white between."""
-    return np.concatenate((upper, np.full((GAP, upper.shape[1], 3), 255, dtype=np.uint8), lower))
+    beside = lower.shape[1] - upper.shape[1]  # of a narrow image
+    upper = np.pad(upper, ((0, GAP), (beside // 2, beside - beside // 2), (0, 0)), constant_values=255)
+    return np.concatenate((upper, lower))
 
 
 def _sorted(pooled: pd.DataFrame, label: str) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve as curve_of
 
+from zeromiss.images.enlarge import enlarge, shown_size
 from zeromiss.reports.figures import DEFECT, FAINT, INK, NORMAL, STYLE, WIDTH, plot_area
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
@@ -90,18 +91,18 @@ def full_scale(normal_maps: list[np.ndarray]) -> float:
 
 
 def map_picture(map_HW: np.ndarray, scale: float, side: int = SIDE) -> np.ndarray:
-    """Return a map as uint8 RGB (side, side, 3): dark = nothing, brightest = `scale` or above."""
+    """Return a map as uint8 RGB, the longer side of `side` pixels: dark = nothing, brightest = `scale` or above."""
     shade_HW = np.rint(np.clip(np.asarray(map_HW, dtype=np.float32) / scale, 0.0, 1.0) * 255.0).astype(np.uint8)
     coloured = cv2.cvtColor(cv2.applyColorMap(shade_HW, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    return cv2.resize(coloured, (side, side), interpolation=cv2.INTER_AREA if side < map_HW.shape[0] else cv2.INTER_CUBIC)
+    return enlarge(coloured, side)
 
 
 def outlined(image_CHW: np.ndarray, mask_HW: np.ndarray | None, side: int = SIDE) -> np.ndarray:
-    """Return an RGB image in [0, 1] as uint8 (side, side, 3), the regions of `mask_HW` (bool) outlined in white on black."""
+    """Return an RGB image in [0, 1] as uint8 RGB, the longer side of `side` pixels, the regions of `mask_HW` (bool) outlined in white on black."""
     pixels = np.clip(np.rint(np.moveaxis(image_CHW, 0, -1) * 255.0), 0, 255).astype(np.uint8)
-    picture = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA if side < pixels.shape[0] else cv2.INTER_CUBIC)
+    picture = enlarge(pixels, side)
     if mask_HW is not None:
-        shown = cv2.resize(mask_HW.astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
+        shown = cv2.resize(mask_HW.astype(np.uint8), shown_size(mask_HW, side), interpolation=cv2.INTER_NEAREST)
         edges, _ = cv2.findContours(shown, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
             picture = cv2.drawContours(picture, edges, -1, colour, width)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from zeromiss.image_size import ImageSize
+
 FIGURES = {
     "fpr_at_zero_missed": "FPR at zero missed",
     "image_auroc": "image AUROC",
@@ -69,7 +71,7 @@ def heading(content: Mapping[str, Any]) -> str:
     """Return what was compared, in a sentence."""
     return (
         f"{content['product']}: {len(content['detectors'])} detectors on the same {content['n_normals']} normal and {content['n_defects']} defect "
-        f"images of {content['size']} pixels, none of which taught any of them."
+        f"images of {ImageSize.of(content['size'])} pixels, none of which taught any of them."
     )
 
 

@@ -38,7 +38,9 @@ class Judged(Answer):
     threshold: float
     probability: float | None  # of a defect; null where the bundle has no calibration
     boxes: tuple[Box, ...]  # the most distant first
-    side: int  # pixels of the square image that was judged: boxes refer to it
+    width: int  # pixels of the image that was inspected: boxes refer to it
+    height: int
+    to_file: tuple[tuple[float, float, float], tuple[float, float, float]] | None  # takes a place (x, y, 1) of it to that in the file that was sent
     sha256: str  # of the image as it was sent
     model: Model
     seconds: float  # of judging, without waiting
@@ -112,7 +114,9 @@ def judged(verdict: Verdict, *, name: str, boxes: int, seconds: float) -> Judged
         threshold=verdict.threshold,
         probability=verdict.probability,
         boxes=tuple(Box(**vars(patch)) for patch in verdict.patches[:boxes]),
-        side=verdict.side,
+        width=verdict.width,
+        height=verdict.height,
+        to_file=verdict.to_file,
         sha256=verdict.sha256,
         model=Model(**vars(verdict.model)),
         seconds=seconds,

@@ -62,7 +62,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     content = {
         "product": product.name,
         "seed": product.seed,
-        "size": product.size,
+        "size": product.size.plain,
         "table": sha256_file(measured / tables.FILE),
         "n_normals": int((natives["label"] == "normal").sum()),
         "n_defects": int((natives["label"] == "defect").sum()),

@@ -21,6 +21,7 @@ from zeromiss.detectors.cpcae.embeddings import error_embeddings, latent_embeddi
 from zeromiss.detectors.ganodip.golden import GROUP_SIZE, golden_samples
 from zeromiss.detectors.images import ContextReader, ImageFiles
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import ImageSize
 from zeromiss.images.reader import ImageReader, open_reader
 from zeromiss.images.references import companion_of
 from zeromiss.metrics.stack import Stack
@@ -83,7 +84,7 @@ def baselines(cpcae: Cpcae, manifest: pd.DataFrame, table: Images, y_N: np.ndarr
 
 
 def compare_golden(
-    manifest: pd.DataFrame, raw: Path, align: Path, params: GanodipParams, *, size: int, seed: int, own: float
+    manifest: pd.DataFrame, raw: Path, align: Path, params: GanodipParams, *, size: ImageSize, seed: int, own: float
 ) -> tuple[dict[str, Any] | None, Figure | None]:
     """Return the golden samples' figures and their picture beside GanoDIP's `own` FPR; nothing with too few training images."""
     normal = manifest["label"] == "normal"
@@ -94,7 +95,7 @@ def compare_golden(
     }
     if int(groups["training"].sum()) < GROUP_SIZE:
         return None, None
-    side = min(size, params.side, GOLDEN_SIDE)
+    side = min(size.shorter, params.side, GOLDEN_SIDE)
     reader = open_reader(align, side)
     images = {name: ImageFiles([raw / path for path in manifest.loc[rows, "path"]], reader, keep=True) for name, rows in groups.items()}
     found = golden_samples(images["training"], images["normal"], images["defect"], seed=seed, patch=params.patch, alpha=params.alpha)

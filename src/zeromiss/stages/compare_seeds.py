@@ -54,7 +54,7 @@ def _prepare(product: str, workspace: Workspace, seed: int) -> Workspace:
 def _key(stage: str, product: Product, inside: Workspace) -> str:
     """Return what a stage's output depends on, as one digest."""
     images = sha256_file(inside.manifest(product.name) / manifests.FILE) + alignment_digest(inside.alignment(product.name))
-    values = {"size": product.size, "seed": product.seed, "images": images}
+    values = {"size": product.size.plain, "seed": product.seed, "images": images}
     if stage != "metrics":
         own = {"params": getattr(product, stage).model_dump(mode="json")}
         return digest(values | own, code=(*_READ, "stages/fitting.py", "stages/teaching.py", f"stages/{stage}.py"))

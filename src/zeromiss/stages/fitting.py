@@ -18,6 +18,7 @@ from zeromiss.detectors.images import floats
 from zeromiss.detectors.loop import Curves, Trained
 from zeromiss.detectors.taught import write_taught
 from zeromiss.files import write_json
+from zeromiss.image_size import Size
 from zeromiss.images.staging import Staging
 from zeromiss.memory import peak_mib
 from zeromiss.params import Product
@@ -37,9 +38,9 @@ class Train(Protocol):
     """A detector's own way to learn: `train` of its folder."""
 
     def __call__(
-        self, params: Any, images: Images, *, size: int, seed: int, log: Curves | None, checkpoint: Path | None, workers: int, **others: Any
+        self, params: Any, images: Images, *, size: Size, seed: int, log: Curves | None, checkpoint: Path | None, workers: int, **others: Any
     ) -> Trained:
-        """Fit on uint8 images (3, size, size); `others` holds `abnormal`, images of defects, or `contexts` where the detector needs such."""
+        """Fit on uint8 images (3, H, W); `others` holds `abnormal`, images of defects, or `contexts` where the detector needs such."""
 
 
 @dataclass(frozen=True, kw_only=True)

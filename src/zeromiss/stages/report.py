@@ -15,6 +15,7 @@ from zeromiss.detectors.vqgan.codebook import usage
 from zeromiss.detectors.vqgan.evaluate import code_counts
 from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.files import read_json, sha256_file
+from zeromiss.image_size import ImageSize
 from zeromiss.images import labels, shortcuts
 from zeromiss.images import manifest as manifests
 from zeromiss.images.load import load_image
@@ -160,7 +161,7 @@ def _ranked(results: Results, bundle: Path, *, seed: int) -> pd.DataFrame:
     return influence(load_classifier(bundle / CLASSIFIER), features, labels, repeats=REPEATS, seed=seed).head(SHOWN_METRICS)
 
 
-def _count_codes(results: Results, bundle: Path, raw: Path, size: int) -> np.ndarray | None:
+def _count_codes(results: Results, bundle: Path, raw: Path, size: ImageSize) -> np.ndarray | None:
     """Return how often each code stands for a cell of the table's first normal images, (codes,); None without a VQGAN."""
     if VQGAN not in results.record.detectors:
         return None

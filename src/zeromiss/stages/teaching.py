@@ -53,7 +53,7 @@ def open_teaching(
             f"{name} learns from abnormal images too and product {product.name!r} has put none aside: set manifest.abnormal above 0"
         )
     raw, reader = workspace.raw(product.name), open_reader(workspace.alignment(product.name), product.size)
-    fits = (len(normal) + len(abnormal)) * 3 * product.size**2 * processes <= MEMORY
+    fits = (len(normal) + len(abnormal)) * 3 * product.size.pixels * processes <= MEMORY
     taught, defects = (ImageFiles([raw / path for path in rows["path"]], reader, keep=fits) for rows in (normal, abnormal))
     return Teaching(
         normal=taught,

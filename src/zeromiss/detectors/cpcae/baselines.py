@@ -103,7 +103,7 @@ def _grey(image_CHW: Tensor) -> Tensor:
 def baseline_scores(images_train: Images, images_table: Images, cpcae: Cpcae) -> dict[str, np.ndarray]:
     """Fit all four on the training images and return their scores of the other images, float64 (B,), under `BASELINES`.
 
-    All images are bytes (3, size, size), as `ImageFiles` reads them. `cpcae` gives the autoencoder, the backbone and k.
+    All images are bytes (3, H, W), as `ImageFiles` reads them. `cpcae` gives the autoencoder, the backbone and k.
     Raises ZeromissError with fewer training images than k or images of another size than `cpcae` learned.
     """
     scores: dict[str, Score] = {

@@ -15,24 +15,25 @@ from zeromiss.detectors.cpcae.network import Autoencoder
 from zeromiss.detectors.cpcae.patches import conditions, extract, reproject
 from zeromiss.detectors.cpcae.score import Standard, error_image, error_map, fit_standard, neighbour_distance, parallel_cascade_pool
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import ImageSize, Size
 
 AE_L2 = "ae_l2"
 _POOLED = 3  # features a channel of the backbone's last map
 
 
-def shrunken(size: int, params: CpcaeParams) -> int:
-    """Return the side of the images that the autoencoder sees; raises ZeromissError when no patch fits."""
-    side = round(size / params.downsize)
-    if side < params.patch:
+def shrunken(size: Size, params: CpcaeParams) -> ImageSize:
+    """Return the size of the images that the autoencoder sees; raises ZeromissError when no patch fits."""
+    small = ImageSize(*(round(side / params.downsize) for side in (ImageSize.of(size).width, ImageSize.of(size).height)))
+    if small.shorter < params.patch:
         raise ZeromissError(
-            f"cpcae.patch is {params.patch} but images of {size} pixels, downsized {params.downsize:g} times, have {side}: lower one of the two"
+            f"cpcae.patch is {params.patch} but images of {size} pixels, downsized {params.downsize:g} times, have {small}: lower one of the two"
         )
-    return side
+    return small
 
 
-def downsized(image_BCHW: Tensor, side: int) -> Tensor:
-    """Return images brought to `side` pixels, each the mean of what it stands for."""
-    return functional.interpolate(image_BCHW, size=(side, side), mode="bilinear", antialias=True)
+def downsized(image_BCHW: Tensor, size: Size) -> Tensor:
+    """Return images brought to another size, each pixel the mean of what it stands for."""
+    return functional.interpolate(image_BCHW, size=ImageSize.of(size).shape, mode="bilinear", antialias=True)
 
 
 class Cpcae(nn.Module):
@@ -42,15 +43,15 @@ class Cpcae(nn.Module):
     score_names: tuple[str, ...] = (AE_L2,)
     image_metrics: tuple[str, ...] = ()
 
-    def __init__(self, params: CpcaeParams, backbone: Backbone, *, size: int, images: int = 0, seed: int = 0) -> None:
+    def __init__(self, params: CpcaeParams, backbone: Backbone, *, size: Size, images: int = 0, seed: int = 0) -> None:
         """Build the autoencoder with weights drawn from `seed`; the global generator is left alone.
 
-        Judges images of `size` pixels; keeps the embeddings of `images` training images, which are zero until they
+        Judges images of `size`; keeps the embeddings of `images` training images, which are zero until they
         are learned. Raises ZeromissError when patches and image do not go together.
         """
         super().__init__()
-        self.params, self.size = params, size
-        self.side = shrunken(size, params)
+        self.params, self.size = params, ImageSize.of(size)
+        self.small = shrunken(size, params)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.autoencoder = Autoencoder(params.patch, params.channels, params.code)
@@ -62,15 +63,15 @@ class Cpcae(nn.Module):
 
     def redraw(self, image_CHW: Tensor) -> tuple[Tensor, Tensor]:
         """Return one image redrawn, (C, H, W) in [0, 1], and the codes of its patches, (patches, code)."""
-        if image_CHW.shape[-2:] != (self.size, self.size):
+        if tuple(image_CHW.shape[-2:]) != self.size.shape:
             raise ZeromissError(
-                f"the patch autoencoder learned images of {self.size} pixels a side and is given {image_CHW.shape[-1]}: "
+                f"the patch autoencoder learned images of {self.size} pixels and is given {image_CHW.shape[-1]} x {image_CHW.shape[-2]}: "
                 "judge images at the product's size, or train it anew"
             )
-        patch_NCPP = extract(downsized(image_CHW[None], self.side)[0], self.params.patch, self.params.patch_step)
+        patch_NCPP = extract(downsized(image_CHW[None], self.small)[0], self.params.patch, self.params.patch_step)
         drawn_NCPP, code_ND = self.autoencoder(patch_NCPP, conditions(len(patch_NCPP)).to(patch_NCPP.device))
-        small_CHW = reproject(drawn_NCPP, self.side, self.side, self.params.patch_step)
-        whole_BCHW = functional.interpolate(small_CHW[None], size=(self.size, self.size), mode="bilinear")
+        small_CHW = reproject(drawn_NCPP, *self.small.shape, self.params.patch_step)
+        whole_BCHW = functional.interpolate(small_CHW[None], size=self.size.shape, mode="bilinear")
         return whole_BCHW[0].clamp(0, 1), code_ND
 
     @torch.no_grad()

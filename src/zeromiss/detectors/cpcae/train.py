@@ -24,6 +24,7 @@ from zeromiss.detectors.cpcae.score import error_image
 from zeromiss.detectors.images import floats
 from zeromiss.detectors.loop import How, Trained, device, learn
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import Size
 
 _SILENT = 0.01  # magnitude of an activity up to which it counts as none
 
@@ -37,8 +38,8 @@ class PatchBatches(Dataset[Tensor]):
     def __init__(self, images: Images, cpcae: Cpcae, *, seed: int) -> None:
         """Downsize every image once."""
         self._params, self._seed = cpcae.params, seed
-        self._images = [(downsized(floats(images[i])[None], cpcae.side)[0] * 255).round().byte() for i in range(len(images))]
-        self._places = places(cpcae.side, cpcae.side, cpcae.params.patch, cpcae.params.patch_step)
+        self._images = [(downsized(floats(images[i])[None], cpcae.small)[0] * 255).round().byte() for i in range(len(images))]
+        self._places = places(*cpcae.small.shape, cpcae.params.patch, cpcae.params.patch_step)
 
     def __len__(self) -> int:
         """Return the number of steps."""
@@ -65,7 +66,7 @@ class Trainer:
     def __init__(self, cpcae: Cpcae, *, seed: int, target: torch.device) -> None:
         """Take the autoencoder to `target`."""
         self._params, self._seed, self._target = cpcae.params, seed, target
-        self._count = len(places(cpcae.side, cpcae.side, cpcae.params.patch, cpcae.params.patch_step))
+        self._count = len(places(*cpcae.small.shape, cpcae.params.patch, cpcae.params.patch_step))
         self._autoencoder = cpcae.autoencoder.to(target)
         self._optimiser = torch.optim.Adam(self._autoencoder.parameters(), lr=cpcae.params.learning_rate)
         self.modules: Mapping[str, nn.Module] = {"autoencoder": self._autoencoder}
@@ -89,8 +90,8 @@ class Trainer:
             return {"loss": loss.detach(), "squared_error": error, "activity": activity(code_BD).mean(), "active": active}
 
 
-def train(params: CpcaeParams, images: Images, *, size: int, seed: int, **how: Unpack[How]) -> Trained:
-    """Fit on uint8 images (3, size, size) of normal parts; the same seed gives the same weights and embeddings.
+def train(params: CpcaeParams, images: Images, *, size: Size, seed: int, **how: Unpack[How]) -> Trained:
+    """Fit on uint8 images (3, H, W) of `size` of normal parts; the same seed gives the same weights and embeddings.
 
     Raises ZeromissError with fewer images than `params.neighbors`, patches that do not fit, missing weights of the
     backbone, or a loss that is no longer finite.
@@ -104,7 +105,7 @@ def train(params: CpcaeParams, images: Images, *, size: int, seed: int, **how: U
         return _fit(params, images, size=size, seed=seed, **how)
 
 
-def _fit(params: CpcaeParams, images: Images, *, size: int, seed: int, **how: Unpack[How]) -> Trained:
+def _fit(params: CpcaeParams, images: Images, *, size: Size, seed: int, **how: Unpack[How]) -> Trained:
     """Teach the autoencoder, then remember."""
     cpcae = Cpcae(params, load_backbone(params.backbone, params.backbone_path), size=size, seed=seed)
     target = device()

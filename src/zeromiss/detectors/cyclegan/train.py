@@ -20,6 +20,7 @@ from zeromiss.detectors.cyclegan.network import Direction
 from zeromiss.detectors.images import floats
 from zeromiss.detectors.loop import How, Trained, device, learn, low_precision
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import ImageSize, Size
 
 _DRAWS, _BACK = 3, 2  # what random numbers are drawn for, beside the 1 of the way to normal
 
@@ -101,8 +102,8 @@ class Learner:
         return low_precision(self.params.precision, self._device)
 
 
-def train(params: CycleganParams, images: Images, *, abnormal: Images, size: int, seed: int, **how: Unpack[How]) -> Trained:
-    """Train on normal `images` and `abnormal` ones, uint8 (3, size, size); the same seed gives the same weights.
+def train(params: CycleganParams, images: Images, *, abnormal: Images, size: Size, seed: int, **how: Unpack[How]) -> Trained:
+    """Train on normal `images` and `abnormal` ones, uint8 (3, H, W) of `size`; the same seed gives the same weights.
 
     Raises ZeromissError without images of one kind, with a side above theirs, without the backbone's weights, or when a
     loss is no longer finite.
@@ -110,8 +111,8 @@ def train(params: CycleganParams, images: Images, *, abnormal: Images, size: int
     for found, kind, key in ((images, "normal", "train"), (abnormal, "abnormal", "abnormal")):
         if len(found) == 0:
             raise ZeromissError(f"no {kind} image for cyclegan to train on: ingest some, or raise manifest.{key}")
-    if params.side > size:
-        raise ZeromissError(f"cyclegan.side is {params.side} but the images have {size} pixels a side: lower it or raise size")
+    if params.side > ImageSize.of(size).shorter:
+        raise ZeromissError(f"cyclegan.side is {params.side} but the images have {size} pixels: lower it or raise size")
     with torch.random.fork_rng(devices=[]):  # the backbone and the loader of batches draw from the global generator
         detector = Cyclegan(params, seed=seed, backbone=load_backbone(params.backbone, params.backbone_path))
         learner = Learner(params, detector.normal, seed=seed)

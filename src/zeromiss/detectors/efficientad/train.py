@@ -13,12 +13,13 @@ from zeromiss.detectors.efficientad.learner import Learner, Shown, teacher_steps
 from zeromiss.detectors.loop import How, Trained, learn
 from zeromiss.detectors.peers.imports import clearly, seeded
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import Size
 
 _SPLIT = 4  # purpose of the draw; 1 to 3 are the learner's
 
 
-def train(params: EfficientadParams, images: Images, *, size: int, seed: int, **how: Unpack[How]) -> Trained:
-    """Train on uint8 images (3, size, size); the same seed gives the same weights.
+def train(params: EfficientadParams, images: Images, *, size: Size, seed: int, **how: Unpack[How]) -> Trained:
+    """Train on uint8 images (3, H, W) of `size`; the same seed gives the same weights.
 
     A share of the images is held out, drawn with the seed: no weight learns from it, and its maps set the scale.
     With `params.teacher_path` the teacher is the one in that file, else it is distilled from the backbone first.

@@ -53,7 +53,7 @@ class Ganodip(nn.Module):
         latent_1Z = networks.encoder(signed(image_1CHW, networks.side))
         with torch.autocast(image_1CHW.device.type, dtype=torch.bfloat16, enabled=precision == "bf16", cache_enabled=False):
             signed_hat_1CHW = networks.generator(latent_1Z)
-        image_hat_1CHW = resized((signed_hat_1CHW.float() + 1) / 2, image_1CHW.shape[-1])
+        image_hat_1CHW = resized((signed_hat_1CHW.float() + 1) / 2, image_1CHW.shape[-2:])
         return image_hat_1CHW.clamp(0, 1).contiguous()
 
     def _features(self, image_BCHW: Tensor) -> Tensor:

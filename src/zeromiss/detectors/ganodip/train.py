@@ -11,10 +11,11 @@ from zeromiss.detectors.ganodip.learner import teach
 from zeromiss.detectors.ganodip.loss import atanh_of
 from zeromiss.detectors.ganodip.resize import signed
 from zeromiss.detectors.loop import How, Trained
+from zeromiss.image_size import Size
 
 
-def train(params: GanodipParams, images: Images, *, size: int, seed: int, **how: Unpack[How]) -> Trained:
-    """Train on uint8 images (3, size, size); the same seed gives the same weights.
+def train(params: GanodipParams, images: Images, *, size: Size, seed: int, **how: Unpack[How]) -> Trained:
+    """Train on uint8 images (3, H, W) of `size`; the same seed gives the same weights.
 
     The networks keep to `params.side` whatever `size` is. The generator starts from the mean training image.
     Raises ZeromissError when the side does not fit the channels, there is no image, or a loss is no longer finite.

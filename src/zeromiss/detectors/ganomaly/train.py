@@ -7,10 +7,11 @@ from zeromiss.detectors.batches import Batches, Images
 from zeromiss.detectors.ganomaly.ganomaly import Ganomaly
 from zeromiss.detectors.ganomaly.learner import Learner
 from zeromiss.detectors.loop import How, Trained, learn
+from zeromiss.image_size import Size
 
 
-def train(params: GanomalyParams, images: Images, *, size: int, seed: int, **how: Unpack[How]) -> Trained:
-    """Train on uint8 images (3, size, size); the same seed gives the same weights.
+def train(params: GanomalyParams, images: Images, *, size: Size, seed: int, **how: Unpack[How]) -> Trained:
+    """Train on uint8 images (3, H, W) of `size`; the same seed gives the same weights.
 
     Raises ZeromissError without images or when a loss is no longer finite.
     """

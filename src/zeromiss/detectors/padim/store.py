@@ -1,4 +1,4 @@
-"""A fitted PaDiM on disk: its parameters and the images' side as JSON, backbone and statistics as safetensors."""
+"""A fitted PaDiM on disk: its parameters and the images' size as JSON, backbone and statistics as safetensors."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from zeromiss.detectors.store import load_fitted, write_detector
 
 def save_padim(folder: Path, detector: Padim) -> None:
     """Write `config.json` and `model.safetensors` into `folder`."""
-    write_detector(folder, detector, side=detector.side)
+    write_detector(folder, detector, size=detector.size.plain)
 
 
 def load_padim(folder: Path) -> Padim:
@@ -17,4 +17,4 @@ def load_padim(folder: Path) -> Padim:
 
     Raises ZeromissError when a file is missing or damaged, or the tensors are not those that `config.json` describes.
     """
-    return load_fitted(folder, PadimParams, Padim, facts=("side",))
+    return load_fitted(folder, PadimParams, Padim, facts=("size",))

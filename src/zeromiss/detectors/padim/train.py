@@ -14,10 +14,11 @@ from zeromiss.detectors.padim.padim import Padim
 from zeromiss.detectors.peers.features import load_features
 from zeromiss.detectors.peers.imports import clearly
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import Size
 
 
-def train(params: PadimParams, images: Images, *, size: int, seed: int, **_how: Unpack[How]) -> Trained:
-    """Fit on uint8 images (3, size, size); the same seed gives the same statistics.
+def train(params: PadimParams, images: Images, *, size: Size, seed: int, **_how: Unpack[How]) -> Trained:
+    """Fit on uint8 images (3, H, W) of `size`; the same seed gives the same statistics.
 
     A fit of minutes without steps: of `_how` it uses nothing and keeps no checkpoint (see `How`).
     Raises ZeromissError with fewer than two images, without the backbone's weights, or where anomalib refuses.
@@ -26,7 +27,7 @@ def train(params: PadimParams, images: Images, *, size: int, seed: int, **_how: 
     chosen = drawn(len(images), params.images, seed)
     if len(chosen) < 2:
         raise ZeromissError(f"padim needs two normal images at least, for a covariance, and was given {len(chosen)}: ingest more")
-    detector = Padim(params, side=size, seed=seed)
+    detector = Padim(params, size=size, seed=seed)
     load_features(detector.model.feature_extractor.feature_extractor, params.backbone, params.backbone_path)
     model = detector.to(device()).model
     with torch.no_grad(), clearly("fitting padim", "lower padim.images or padim.features"):

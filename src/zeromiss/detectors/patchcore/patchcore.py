@@ -17,6 +17,7 @@ import torch
 from zeromiss.detector_params import PatchcoreParams
 from zeromiss.detectors.peers.imports import anomalib, clearly, seeded
 from zeromiss.detectors.peers.judge import FeatureDetector
+from zeromiss.image_size import Size
 
 
 class Patchcore(FeatureDetector):
@@ -24,7 +25,7 @@ class Patchcore(FeatureDetector):
 
     name = "patchcore"
 
-    def __init__(self, params: PatchcoreParams, *, side: int, kept: int = 1) -> None:
+    def __init__(self, params: PatchcoreParams, *, size: Size, kept: int = 1) -> None:
         """Build the model without weights, with room for a coreset of `kept` positions.
 
         Raises ZeromissError without anomalib, or for a backbone or layers that it cannot have.
@@ -35,7 +36,7 @@ class Patchcore(FeatureDetector):
                 layers=list(params.layers), backbone=params.backbone, pre_trained=False, num_neighbors=params.neighbours
             )
             model.memory_bank = torch.zeros(kept, sum(model.feature_extractor.out_dims))
-        super().__init__(model, backbone=params.backbone, side=side)
+        super().__init__(model, backbone=params.backbone, size=size)
         self.params = params
 
     @property

@@ -1,4 +1,4 @@
-"""A fitted PatchCore on disk: parameters, side and size of the coreset as JSON, backbone and coreset as safetensors."""
+"""A fitted PatchCore on disk: parameters, the images' size and the coreset's as JSON, backbone and coreset as safetensors."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from zeromiss.detectors.store import load_fitted, write_detector
 
 def save_patchcore(folder: Path, detector: Patchcore) -> None:
     """Write `config.json` and `model.safetensors` into `folder`."""
-    write_detector(folder, detector, side=detector.side, kept=detector.kept)
+    write_detector(folder, detector, size=detector.size.plain, kept=detector.kept)
 
 
 def load_patchcore(folder: Path) -> Patchcore:
@@ -17,4 +17,4 @@ def load_patchcore(folder: Path) -> Patchcore:
 
     Raises ZeromissError when a file is missing or damaged, or the tensors are not those that `config.json` describes.
     """
-    return load_fitted(folder, PatchcoreParams, Patchcore, facts=("side", "kept"))
+    return load_fitted(folder, PatchcoreParams, Patchcore, facts=("size", "kept"))

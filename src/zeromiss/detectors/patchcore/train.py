@@ -19,12 +19,13 @@ from zeromiss.detectors.patchcore.patchcore import Patchcore
 from zeromiss.detectors.peers.features import load_features
 from zeromiss.detectors.peers.imports import anomalib, clearly, seeded
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import Size
 
 _DISTORTION = 0.9  # of the random projection in which distances are compared (Roth et al., section 3.2); anomalib's own value
 
 
-def train(params: PatchcoreParams, images: Images, *, size: int, seed: int, **_how: Unpack[How]) -> Trained:
-    """Fit on uint8 images (3, size, size); the same seed gives the same coreset.
+def train(params: PatchcoreParams, images: Images, *, size: Size, seed: int, **_how: Unpack[How]) -> Trained:
+    """Fit on uint8 images (3, H, W) of `size`; the same seed gives the same coreset.
 
     A fit of minutes without steps: of `_how` it uses nothing and keeps no checkpoint (see `How`).
     Raises ZeromissError without images, without the backbone's weights, or where anomalib refuses.
@@ -32,7 +33,7 @@ def train(params: PatchcoreParams, images: Images, *, size: int, seed: int, **_h
     started = monotonic()
     if len(images) == 0:
         raise ZeromissError("no normal image to train on: ingest some, or raise manifest.train")
-    detector = Patchcore(params, side=size)
+    detector = Patchcore(params, size=size)
     load_features(detector.model.feature_extractor.feature_extractor, params.backbone, params.backbone_path)
     detector.to(device())
     with torch.no_grad(), clearly("fitting patchcore", "lower patchcore.patches"):

@@ -19,6 +19,7 @@ from zeromiss.detectors.loop import How, Trained
 from zeromiss.detectors.patchknn.nearest import coreset
 from zeromiss.detectors.patchknn.patchknn import Bank, Patchknn
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import Size
 
 WHITENED = 100  # images that the whitening is fitted on, most: their cells are many times more than its numbers
 POOL = 40_000  # cells that the coreset is chosen from, most
@@ -26,9 +27,9 @@ _WHITENING, _KEPT, _POOL = 0, 1, 2  # what is drawn with the seed
 
 
 def train(
-    params: PatchknnParams, images: Images, *, size: int, seed: int, contexts: Contexts | None = None, **_how: Unpack[How]
+    params: PatchknnParams, images: Images, *, size: Size, seed: int, contexts: Contexts | None = None, **_how: Unpack[How]
 ) -> Trained:
-    """Fit on uint8 images (3, size, size); the same seed gives the same numbers. `params.strides` must be set.
+    """Fit on uint8 images (3, H, W) of `size`; the same seed gives the same numbers. `params.strides` must be set.
 
     With `params.radius` None cells are sought anywhere and no Gaussian a place is fitted; nor is one with fewer than
     `MIN_IMAGES` images. Where `contexts` name designs, cells are kept of each by its share of the images, and each with

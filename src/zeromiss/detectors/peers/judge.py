@@ -7,6 +7,7 @@ from zeromiss.detectors.base import Detection
 from zeromiss.detectors.peers.features import normalisation
 from zeromiss.detectors.peers.imports import clearly
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import ImageSize, Size
 
 
 class FeatureDetector(nn.Module):
@@ -15,13 +16,13 @@ class FeatureDetector(nn.Module):
     name: str
     score_names: tuple[str, ...] = ()
 
-    def __init__(self, model: nn.Module, *, backbone: str, side: int) -> None:
-        """Hold a model built for images of `side` pixels and the normalisation that its backbone was taught with."""
+    def __init__(self, model: nn.Module, *, backbone: str, size: Size) -> None:
+        """Hold a model built for images of one size and the normalisation that its backbone was taught with."""
         super().__init__()
         mean_C11, std_C11 = normalisation(backbone)
         self.register_buffer("mean_C11", mean_C11, persistent=False)
         self.register_buffer("std_C11", std_C11, persistent=False)
-        self.model, self.side = model, side
+        self.model, self.size = model, ImageSize.of(size)
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "FeatureDetector":
@@ -30,9 +31,9 @@ class FeatureDetector(nn.Module):
 
     def normalised(self, image_BCHW: Tensor) -> Tensor:
         """Return RGB images in [0, 1] as the backbone sees them; raises ZeromissError for another size than was taught."""
-        if tuple(image_BCHW.shape[-2:]) != (self.side, self.side):
+        if tuple(image_BCHW.shape[-2:]) != self.size.shape:
             rows, columns = image_BCHW.shape[-2:]
-            raise ZeromissError(f"{self.name} learned images of {self.side} pixels a side, this one has {rows} x {columns}: judge it at that size")
+            raise ZeromissError(f"{self.name} learned images of {self.size} pixels, this one has {columns} x {rows}: judge it at that size")
         return (image_BCHW.float() - self.mean_C11) / self.std_C11
 
     @torch.no_grad()
@@ -42,5 +43,5 @@ class FeatureDetector(nn.Module):
             found = [self.model(one_CHW[None]) for one_CHW in self.normalised(image_BCHW)]
         return Detection(
             score_B=torch.cat([one.pred_score.reshape(1) for one in found]),
-            map_BHW=torch.cat([one.anomaly_map.reshape(1, self.side, self.side) for one in found]).clamp(min=0),
+            map_BHW=torch.cat([one.anomaly_map.reshape(1, *self.size.shape) for one in found]).clamp(min=0),
         )

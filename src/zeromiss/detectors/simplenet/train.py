@@ -13,6 +13,7 @@ from zeromiss.detectors.loop import How, Trained, device, learn
 from zeromiss.detectors.simplenet.loss import truncated_l1
 from zeromiss.detectors.simplenet.maps import KeptMaps, mean_and_std
 from zeromiss.detectors.simplenet.simplenet import Simplenet
+from zeromiss.image_size import Size
 
 _NOISE = 1  # what the generator of a step draws
 
@@ -55,8 +56,8 @@ class Trainer:
         return {"loss": loss.detach()} | {key: value.float().mean() for key, value in right.items()}
 
 
-def train(params: SimplenetParams, images: Images, *, size: int, seed: int, **how: Unpack[How]) -> Trained:
-    """Train on uint8 images (3, size, size), `params.epochs` times their number; the same seed gives the same weights.
+def train(params: SimplenetParams, images: Images, *, size: Size, seed: int, **how: Unpack[How]) -> Trained:
+    """Train on uint8 images (3, H, W) of `size`, `params.epochs` times their number; the same seed gives the same weights.
 
     Raises ZeromissError when the backbone's weights or maps are missing, the maps to keep take more memory than allowed, a
     checkpoint is damaged, or the loss is no longer finite.

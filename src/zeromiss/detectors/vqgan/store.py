@@ -6,6 +6,7 @@ from zeromiss.backbones.base import load_strictly
 from zeromiss.detector_params import VqganParams
 from zeromiss.detectors.store import MODEL, read_detector, write_detector
 from zeromiss.detectors.vqgan.vqgan import Vqgan
+from zeromiss.image_size import ImageSize
 
 
 def save_vqgan(folder: Path, vqgan: Vqgan) -> None:
@@ -20,7 +21,7 @@ def load_vqgan(folder: Path) -> Vqgan:
     the network that `config.json` describes.
     """
     params, weights, _ = read_detector(folder, VqganParams)
-    side = weights["template_CHW"].shape[-1] if "template_CHW" in weights else 0
-    vqgan = Vqgan(params, side=side)
+    template_CHW = weights.get("template_CHW")
+    vqgan = Vqgan(params, size=None if template_CHW is None else ImageSize(template_CHW.shape[-1], template_CHW.shape[-2]))
     load_strictly(vqgan, weights, origin=str(folder / MODEL))
     return vqgan.eval()

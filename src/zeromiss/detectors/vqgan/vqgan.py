@@ -17,11 +17,17 @@ from zeromiss.detectors.vqgan.critic import Critic
 from zeromiss.detectors.vqgan.network import Decoder, Encoder, Plan, reduction
 from zeromiss.errors import ZeromissError
 from zeromiss.detector_params import VqganParams
+from zeromiss.image_size import ImageSize, Size
 
 
 def signed(image_BCHW: Tensor) -> Tensor:
     """Return images in [0, 1] as the discriminator sees them: in [-1, 1], channels last."""
     return (2 * image_BCHW - 1).contiguous(memory_format=torch.channels_last)
+
+
+def _sides(image_CHW: Tensor) -> str:
+    """Return width and height in words."""
+    return f"{image_CHW.shape[-1]} x {image_CHW.shape[-2]}"
 
 
 class Vqgan(nn.Module):
@@ -31,11 +37,10 @@ class Vqgan(nn.Module):
     score_names: tuple[str, ...] | None = None  # the native score is the mean distance of the most different patches
     image_metrics = ("quantisation_mse", "critic", "critic_hat")
 
-    def __init__(self, params: VqganParams, *, seed: int = 0, side: int = 0) -> None:
+    def __init__(self, params: VqganParams, *, seed: int = 0, size: Size | None = None) -> None:
         """Build the networks with weights drawn from `seed`; the global generator is left alone.
 
-        `side` is the pixels a side of the template, which is black until one is set; without
-        `params.template` it is not used.
+        `size` is that of the template, which is black until one is set; without `params.template` it is not used.
         """
         super().__init__()
         self.params = params
@@ -61,7 +66,8 @@ class Vqgan(nn.Module):
             )
             self.critic = Critic(channels=params.critic_channels, layers=params.critic_layers)
         self.template_CHW: Tensor | None
-        self.register_buffer("template_CHW", torch.zeros(3, side, side) if params.template else None)
+        shape = (0, 0) if size is None else ImageSize.of(size).shape
+        self.register_buffer("template_CHW", torch.zeros(3, *shape) if params.template else None)
         self.to(memory_format=torch.channels_last)
 
     def fit(self, image_BCHW: Tensor) -> Tensor:
@@ -80,8 +86,8 @@ class Vqgan(nn.Module):
         template_BCHW = self.fit(self.template_CHW[None])
         if template_BCHW.shape[-2:] != image_BCHW.shape[-2:]:
             raise ZeromissError(
-                f"the network's template has {self.template_CHW.shape[-1]} pixels a side, the image "
-                f"{image_BCHW.shape[-1]}: judge images at the product's size, or train it anew"
+                f"the network's template has {_sides(self.template_CHW)} pixels, the image {_sides(image_BCHW)}: "
+                "judge images at the product's size, or train it anew"
             )
         return template_BCHW
 

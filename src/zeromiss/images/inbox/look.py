@@ -11,7 +11,8 @@ from zeromiss.images.facts import Facts
 from zeromiss.images.inbox.place import Found, Place
 from zeromiss.images.inbox.survey import Image
 from zeromiss.images.known import Known, settled
-from zeromiss.images.load import MODES, SMALLEST_SIDE
+from zeromiss.image_size import SMALLEST_SIDE
+from zeromiss.images.load import MODES
 from zeromiss.images.workers import work
 from zeromiss.stage_params import ManifestParams
 
