@@ -9,11 +9,11 @@ from zeromiss.images.raw import COLUMNS as INDEX_COLUMNS
 from zeromiss.images.raw import Entry, values
 from zeromiss.images.workers import work
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE = "manifest.parquet"
 SPLITS = ("train", "mask", "abnormal", "table", "audit")
 COLUMNS = (
-    "path", "sha256", "width", "height", "label", "defect_type", "part_id", "mask", "source_split", "split", "seed",
+    "path", "sha256", "width", "height", "label", "defect_type", "part_id", "photographed_part", "mask", "source_split", "split", "seed",
 )  # fmt: skip
 
 
@@ -33,6 +33,7 @@ def read_facts(raw: Path, entries: list[Entry]) -> pd.DataFrame:
 def manifest_rows(facts: pd.DataFrame, split: pd.Series, *, seed: int) -> pd.DataFrame:
     """Return the manifest's rows (columns as in COLUMNS) from checked facts and each image's split.
 
+    `photographed_part` is the part as the index names it; `part_id` is the same, or one name for all parts of a group of near-duplicates.
     `path` and `mask` are relative to the raw folder; `mask` is missing where there is none.
     """
     frame = facts.assign(split=split, seed=seed, mask=facts["mask"].where(facts["mask"] != "", None))

@@ -32,7 +32,7 @@ Mode = Literal["group", "tell", "off"]
 
 
 def find_near_duplicates(facts: pd.DataFrame, raw: Path, *, mode: Mode) -> dict[str, Any]:
-    """Return the content of duplicates.json for images with their facts (`manifest.read_facts`); paths are relative to `raw`.
+    """Return what is found among images with their facts (`manifest.read_facts`); paths are relative to `raw`.
 
     `pairs`: photographs of different `part_id` that show the same part, the surest first, with the figures of `Comparison` and the
     differing bits of their hashes. `groups`: the parts joined by pairs, under the name of the first of them, with their images; a
@@ -41,13 +41,13 @@ def find_near_duplicates(facts: pd.DataFrame, raw: Path, *, mode: Mode) -> dict[
     """
     content: dict[str, Any] = {"mode": mode, "images": 0, "candidates": 0, "shared_structure": None, "threshold": None, "pairs": [], "groups": []}
     if mode == "off":
-        return content | {"sentence": ""}
+        return content
     readable = (facts["problem"] == "") & facts["mode"].isin(MODES) & (facts[["width", "height"]].min(axis=1) >= SMALLEST_SIDE)
     seen = facts[readable].drop_duplicates("sha256").reset_index(drop=True)
     if len(seen) >= FEWEST:
         content |= _search(seen, [raw / path for path in seen["path"]])
         content["groups"] = _groups(facts, content["pairs"])
-    return content | {"images": len(seen), "sentence": _sentence(content, len(seen))}
+    return content | {"images": len(seen)}
 
 
 def group_parts(facts: pd.DataFrame, content: dict[str, Any]) -> pd.DataFrame:
@@ -56,10 +56,14 @@ def group_parts(facts: pd.DataFrame, content: dict[str, Any]) -> pd.DataFrame:
     return facts.assign(photographed_part=facts["part_id"], part_id=[joined.get(part, part) for part in facts["part_id"]])
 
 
-def across_splits(content: dict[str, Any], rows: pd.DataFrame) -> int:
-    """Return how many groups lie in more than one split of the manifest's rows."""
+def with_splits(content: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the content of duplicates.json: what was found, in how many groups `across_splits` lie, and the `sentence`.
+
+    rows: the manifest's. A group lies across splits if its images lie in more than one of them, which mode `group` prevents.
+    """
     splits = dict(zip(rows["path"], rows["split"], strict=True))
-    return sum(len({splits[image["path"]] for image in group["images"]}) > 1 for group in content["groups"])
+    across = sum(len({splits[image["path"]] for image in group["images"]}) > 1 for group in content["groups"])
+    return content | {"across_splits": across, "sentence": _sentence(content, across)}
 
 
 def _search(seen: pd.DataFrame, files: Sequence[Path]) -> dict[str, Any]:
@@ -120,18 +124,22 @@ def _groups(facts: pd.DataFrame, pairs: list[dict[str, Any]]) -> list[dict[str, 
     return groups
 
 
-def _sentence(content: dict[str, Any], images: int) -> str:
-    """Say in one sentence what was found, and what becomes of it."""
-    pairs, groups = content["pairs"], content["groups"]
+def _sentence(content: dict[str, Any], across: int) -> str:
+    """Say in one sentence what was found, and what becomes of it; '' where nobody looked."""
+    pairs, groups, images = content["pairs"], content["groups"], content["images"]
+    if content["mode"] == "off":
+        return ""
+    if images < FEWEST:
+        return f"not looked for among {counted(images, 'image')}: {FEWEST} are needed"
     if not pairs:
-        few = f"; fewer than {FEWEST} images are not compared" if images < FEWEST else ""
-        return f"none of {counted(images, 'image')} shows the part of another one again{few}"
+        return f"none of {images} images shows the part of another one again"
     parts = sum(len(group["parts"]) for group in groups)
     first = f"{counted(len(pairs), 'pair')} of images {'shows' if len(pairs) == 1 else 'show'} the same part again ({pairs[0]['a']} and {pairs[0]['b']})"
-    kept = "each stays on one side of every split" if content["mode"] == "group" else "only reported: manifest.near_duplicates is tell"
+    told = f"{across} of them in several splits, since manifest.near_duplicates is tell"
+    kept = "each stays on one side of every split" if content["mode"] == "group" else told
     odd = [group for group in groups if group["contradicts"]]
     said = f"; {counted(len(odd), 'group')} with both labels, look at {' and '.join(_one_of_each(odd[0]))}" if odd else ""
-    return f"{first}; {parts} parts are {len(groups)}, {kept}{said}"
+    return f"{first}; {parts} parts of the index are {len(groups)}, {kept}{said}"
 
 
 def _one_of_each(group: dict[str, Any]) -> list[str]:

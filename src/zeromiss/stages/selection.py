@@ -8,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from zeromiss.files import write_json
+from zeromiss.files import read_json, write_json
+from zeromiss.images import near_duplicates
 from zeromiss.images.staging import Staging
 from zeromiss.params import Product
 from zeromiss.selection import calibration
+from zeromiss.selection.grouping import figures_by_grouping
 from zeromiss.selection.honest import judge_outer_folds, outer_folds
 from zeromiss.selection.honest_rates import honest_figures
 from zeromiss.selection.search import Candidate
@@ -34,6 +36,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     start = time.perf_counter()
     table = read_table(workspace.metrics(product.name) / "table.parquet", schema_version=TABLE_VERSION)
     source = read_source(table, product.selection.detectors)
+    duplicates = read_json(workspace.manifest(product.name) / near_duplicates.FILE, schema_version=near_duplicates.SCHEMA_VERSION)
     outer_folds(source, product.selection, product.seed)  # refuses before the search what the honest protocol would refuse after it
     selection = select(source, product.selection, product.seed)
     selected = time.perf_counter()
@@ -44,6 +47,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
         "honest_seconds": time.perf_counter() - selected,  # of these, by the honest protocol
         "scoring": product.selection.scoring,
         "honest": None if outer is None else honest_figures(outer, outer["threshold"].to_numpy()),
+        "near_duplicates": figures_by_grouping(source, duplicates["groups"], selection, product.selection, product.seed),
         "families": {family: family_entry(family, selection) for family in product.selection.families},
     }
     calibrated = calibration.calibrate(
@@ -65,6 +69,8 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     log.artifact(folder / calibration.FILE)
     if outer is not None:
         log.artifact(folder / "outer.parquet")
+    if grouping := facts["near_duplicates"]:
+        log.metrics({f"near_duplicates.{kind}.{name}": value for kind in ("grouped", "spread") for name, value in grouping[kind].items()})
     _report(selection, folder, log)
 
 
