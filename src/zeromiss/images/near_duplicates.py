@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from threadpoolctl import threadpool_limits
 
 from zeromiss.images.load import MODES, SMALLEST_SIDE, load_image
 from zeromiss.images.perceptual_hash import SIDE as COPY_SIDE
@@ -45,7 +46,8 @@ def find_near_duplicates(facts: pd.DataFrame, raw: Path, *, mode: Mode) -> dict[
     readable = (facts["problem"] == "") & facts["mode"].isin(MODES) & (facts[["width", "height"]].min(axis=1) >= SMALLEST_SIDE)
     seen = facts[readable].drop_duplicates("sha256").reset_index(drop=True)
     if len(seen) >= FEWEST:
-        content |= _search(seen, [raw / path for path in seen["path"]])
+        with threadpool_limits(1):  # threads are ours: one image or pair each
+            content |= _search(seen, [raw / path for path in seen["path"]])
         content["groups"] = _groups(facts, content["pairs"])
     return content | {"images": len(seen)}
 

@@ -2,7 +2,8 @@
 
 A hash is made of the signs of low DCT frequencies of the local contrast, each against its median over the product's images: what
 all images share, the design of the part, falls out of it, and so does the exposure. Where the images share a structure they are
-laid over a typical one first. Where they share none, the hashes of shifted and turned copies are compared too.
+laid over a typical one first, and of look-alikes only those go on whose copies still correlate once the median and the leading modes
+of variation are taken away. Where they share none, the hashes of shifted and turned copies are compared too.
 
 Axes: N images, H rows, W columns, B bits, P pairs.
 """
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import sched_getaffinity
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,11 +23,15 @@ from zeromiss.images.registration import find_motion, move
 SIDE = 64  # pixels of a copy
 SHARED = 0.5  # median correlation with the typical image above which the images share a structure
 NEIGHBOURS = 5  # nearest hashes of an image that are looked at
+RESIDUAL = 0.3  # least correlation of what the leading modes leave of two copies, where the images share a structure
+MODES = 8  # of variation that are taken away; fewer of few images, so that one part's photographs are not among them
 NEAR = {True: 0.4, False: 0.32}  # largest share of differing bits of a candidate, by whether the images share a structure
 FREQUENCY = 12.0  # highest frequency of the hash, in half periods a side
 _LIMITS = {"shift": 0.1, "degrees": 3.0}  # of motions against the typical image
 _TURNS, _SHIFTS = (-2.5, 0.0, 2.5), (-3.0, 0.0, 3.0)  # degrees, and pixels of a copy, that are tried where nothing is shared
 _SAMPLE = 500  # images among which the typical one is chosen
+_ASKED = 64  # images that are asked whether they share the typical one's structure
+_RIM = 4  # pixels of a copy that are not compared: what a motion brings in there was not seen
 _BLOCK = 128  # images compared with all others at a time
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)
 
@@ -38,7 +44,7 @@ class Copies:
     motions: list[np.ndarray] | None  # of each copy against the typical one, (2, 3) as in `registration`; None: nothing is shared
 
 
-def in_threads[Item, Found](function: Callable[[Item], Found], items: Sequence[Item], *, title: str, unit: str) -> list[Found]:
+def in_threads(function: Callable[[Any], Any], items: Sequence[Any], *, title: str, unit: str) -> list[Any]:
     """Return what `function` makes of each item, in order, over as many threads as there are processors, with a bar."""
     from tqdm import tqdm  # late, as in `workers`
 
@@ -53,10 +59,11 @@ def lay_over_typical(contrast_NHW: np.ndarray) -> Copies:
     """
     sample_NHW = contrast_NHW[:: -(-len(contrast_NHW) // _SAMPLE)]
     typical_HW = sample_NHW[np.square(sample_NHW - sample_NHW.mean(axis=0)).sum(axis=(1, 2)).argmin()]
-    found = in_threads(lambda copy_HW: _motion(typical_HW, copy_HW), contrast_NHW, title="lay over a typical image", unit="image")
-    if np.median([correlation for _, correlation in found]) < SHARED:
+    asked_NHW = contrast_NHW[:: -(-len(contrast_NHW) // _ASKED)]
+    if np.median([_motion(typical_HW, copy_HW)[1] for copy_HW in asked_NHW]) < SHARED:
         return Copies(contrast_NHW=contrast_NHW, motions=None)
-    motions = [motion for motion, _ in found]
+    title = "lay over a typical image"
+    motions = in_threads(lambda copy_HW: _motion(typical_HW, copy_HW)[0], contrast_NHW, title=title, unit="image")
     laid_NHW = np.stack([move(copy_HW, motion) for copy_HW, motion in zip(contrast_NHW, motions, strict=True)])
     return Copies(contrast_NHW=laid_NHW, motions=motions)
 
@@ -65,8 +72,29 @@ def candidate_pairs(copies: Copies, part_N: np.ndarray) -> np.ndarray:
     """Return the pairs that may show the same part: index of both images, the smaller first, and differing bits, int (P, 3).
 
     Each image's `NEIGHBOURS` nearest of other parts (`part_N`: numbers) by Hamming distance, where no more than the share `NEAR` of the
-    bits differs. All pairs are compared, in blocks: memory grows with the number of images, not with its square.
+    bits differs, and `RESIDUAL`. All pairs are compared, in blocks: memory grows with the number of images, not with its square.
     """
+    pairs_P3 = _nearest(copies, part_N)
+    if copies.motions is None or not len(pairs_P3):
+        return pairs_P3
+    residual_NV = residuals(copies.contrast_NHW)
+    correlation_P = np.array([residual_NV[first] @ residual_NV[second] for first, second, _ in pairs_P3])
+    return pairs_P3[correlation_P >= RESIDUAL]
+
+
+def residuals(contrast_NHW: np.ndarray) -> np.ndarray:
+    """Return what the median copy and the leading modes of variation leave of each copy, rims left out, of length 1, float32 (N, V)."""
+    inner_NV = contrast_NHW[:, _RIM:-_RIM, _RIM:-_RIM].reshape(len(contrast_NHW), -1)
+    off_NV = inner_NV - np.median(inner_NV, axis=0)
+    off_NV -= off_NV.mean(axis=1, keepdims=True)
+    sample_SV = off_NV[:: -(-len(off_NV) // _SAMPLE)]
+    modes_MV = np.linalg.svd(sample_SV, full_matrices=False)[2][: min(MODES, len(off_NV) // 20)]
+    off_NV -= (off_NV @ modes_MV.T) @ modes_MV
+    return off_NV / np.maximum(np.linalg.norm(off_NV, axis=1, keepdims=True), 1e-9)
+
+
+def _nearest(copies: Copies, part_N: np.ndarray) -> np.ndarray:
+    """Return the pairs that are near by their hashes, as `candidate_pairs`."""
     coefficients_NB = _coefficients(copies.contrast_NHW)
     median_B = np.median(coefficients_NB, axis=0)
     hashes_NW = _packed(coefficients_NB > median_B)

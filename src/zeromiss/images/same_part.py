@@ -145,7 +145,6 @@ def match_features(a: Features, b: Features) -> tuple[np.ndarray | None, int]:
     if len(matches) < MIN_INLIERS:
         return None, 0
     from_N2, to_N2 = (places[[getattr(match, side) for match in matches]] for places, side in ((a.places_F2, "queryIdx"), (b.places_F2, "trainIdx")))
-    cv2.setRNGSeed(0)
     motion, inlier_N1 = cv2.estimateAffinePartial2D(from_N2, to_N2, method=cv2.RANSAC, ransacReprojThreshold=_RANSAC_PX, maxIters=500)
     inliers = 0 if motion is None else int(inlier_N1.sum())
     return (motion, inliers) if inliers >= max(MIN_INLIERS, MIN_INLIER_SHARE * len(matches)) else (None, inliers)
