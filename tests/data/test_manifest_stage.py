@@ -87,7 +87,7 @@ def test_the_manifest_holds_facts_and_splits(
 ) -> None:
     log = Kept()
     manifest.run(product, workspace, log)
-    rows = read_table(workspace.manifest("part") / "manifest.parquet", schema_version=1)
+    rows = read_table(workspace.manifest("part") / "manifest.parquet", schema_version=2)
     assert tuple(rows.columns) == COLUMNS
     assert rows["sha256"].tolist() == [sha256_file(raw / path) for path in rows["path"]]
     assert set(rows["width"]) == {40} and set(rows["height"]) == {36} and set(rows["seed"]) == {5}
@@ -219,7 +219,7 @@ def test_the_same_content_under_two_labels_stops_the_run(product: Product, works
 
 def test_the_same_content_in_two_splits_stops_the_run(product: Product, workspace: Workspace, raw: Path) -> None:
     manifest.run(product, workspace, NoLog())
-    rows = read_table(workspace.manifest("part") / "manifest.parquet", schema_version=1)
+    rows = read_table(workspace.manifest("part") / "manifest.parquet", schema_version=2)
     normal = rows[rows["label"] == "normal"].groupby("split")["path"].first()
     shutil.rmtree(workspace.manifest("part"))
     shutil.copy(raw / normal["train"], raw / normal["audit"])

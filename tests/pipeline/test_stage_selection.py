@@ -16,6 +16,8 @@ from zeromiss.stage_params import FAMILIES, VOTE
 from zeromiss.stages import selection, threshold
 from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
+from tests.workspace_parts import no_duplicates
+
 
 
 class _Log:
@@ -66,6 +68,7 @@ def _product(selection_params: dict[str, Any] | None = None, threshold_params: d
 def _workspace(root: Path, table: pd.DataFrame) -> Workspace:
     workspace = Workspace(root=root)
     write_table(workspace.metrics("toy") / "table.parquet", table, schema_version=1)
+    no_duplicates(workspace, "toy")
     return workspace
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from zeromiss.files import read_json, write_json
-from zeromiss.images import near_duplicates
 from zeromiss.images.staging import Staging
 from zeromiss.params import Product
 from zeromiss.selection import calibration
@@ -26,6 +25,7 @@ from zeromiss.workspace import Workspace
 
 SCHEMA_VERSION = 1  # of every file of this stage
 TABLE_VERSION = 1  # of the metric table
+DUPLICATES, DUPLICATES_VERSION = "duplicates.json", 1  # of the manifest stage: near-duplicate photographs
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> None:
@@ -36,7 +36,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     start = time.perf_counter()
     table = read_table(workspace.metrics(product.name) / "table.parquet", schema_version=TABLE_VERSION)
     source = read_source(table, product.selection.detectors)
-    duplicates = read_json(workspace.manifest(product.name) / near_duplicates.FILE, schema_version=near_duplicates.SCHEMA_VERSION)
+    duplicates = read_json(workspace.manifest(product.name) / DUPLICATES, schema_version=DUPLICATES_VERSION)
     outer_folds(source, product.selection, product.seed)  # refuses before the search what the honest protocol would refuse after it
     selection = select(source, product.selection, product.seed)
     selected = time.perf_counter()
