@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.workspace_parts import no_duplicates
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json
 from zeromiss.params import Product, resolve_product
@@ -16,7 +17,6 @@ from zeromiss.stage_params import FAMILIES, VOTE
 from zeromiss.stages import selection, threshold
 from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
-from tests.workspace_parts import no_duplicates
 
 
 
