@@ -22,10 +22,10 @@ from zeromiss.images.registration import find_motion, move
 
 SIDE = 64  # pixels of a copy
 SHARED = 0.5  # median correlation with the typical image above which the images share a structure
-NEIGHBOURS = 5  # nearest hashes of an image that are looked at
+NEIGHBOURS = 10  # nearest hashes of an image that are looked at
 RESIDUAL = 0.3  # least correlation of what the leading modes leave of two copies, where the images share a structure
 MODES = 8  # of variation that are taken away; fewer of few images, so that one part's photographs are not among them
-NEAR = {True: 0.4, False: 0.28}  # largest share of differing bits of a candidate, by whether the images share a structure
+NEAR = {True: 0.45, False: 0.28}  # largest share of differing bits of a candidate, by whether the images share a structure
 FREQUENCY = 12.0  # highest frequency of the hash, in half periods a side
 _LIMITS = {"shift": 0.1, "degrees": 3.0}  # of motions against the typical image
 _TURNS, _SHIFTS = (-2.5, 0.0, 2.5), (-3.0, 0.0, 3.0)  # degrees, and pixels of a copy, that are tried where nothing is shared
@@ -106,7 +106,8 @@ def _nearest(copies: Copies, part_N: np.ndarray) -> np.ndarray:
         distance_MN = np.minimum.reduce([_hamming(hashes_NW[start : start + _BLOCK], moved_NW) for moved_NW in variants])
         rows = np.arange(len(distance_MN))
         distance_MN[part_N[start : start + _BLOCK, None] == part_N] = len(median_B) + 1  # nobody asks about images of one part
-        nearest_MK = np.argsort(distance_MN, axis=1, kind="stable")[:, :NEIGHBOURS]
+        keys_MN = distance_MN.astype(np.int64) * len(hashes_NW) + np.arange(len(hashes_NW))  # of equals the first
+        nearest_MK = np.argpartition(keys_MN, min(NEIGHBOURS, len(hashes_NW) - 1), axis=1)[:, :NEIGHBOURS]
         for row, other in zip(np.repeat(rows, nearest_MK.shape[1]), nearest_MK.ravel(), strict=True):
             if (distance := int(distance_MN[row, other])) <= limit:
                 pair = (min(start + int(row), int(other)), max(start + int(row), int(other)))
