@@ -107,6 +107,7 @@ def test_the_manifest_holds_facts_and_splits(
     assert capsys.readouterr().out == (
         "manifest: 10 normal images train, 4 make the mask, 4 and 8 defects are the metric table, "
         "2 and 2 defects are locked away\n"
+        "near-duplicates: none of 30 images shows the part of another one again\n"
         "shortcuts: none of 7 trivial properties tells defects from normal images (AUC above 0.8), or training images from the table's (above 0.65)\n"
     )
 
@@ -116,7 +117,7 @@ def test_the_same_raw_folder_gives_the_same_manifest(product: Product, workspace
     for _ in range(2):
         manifest.run(product, workspace, NoLog())
         outcomes.append({path.name: sha256_file(path) for path in workspace.manifest("part").rglob("*.*")})
-    assert outcomes[0] == outcomes[1] and set(outcomes[0]) == {"manifest.parquet", "counts.json", "labels.json", "shortcuts.json", "align.json"}
+    assert outcomes[0] == outcomes[1] and set(outcomes[0]) == {"manifest.parquet", "counts.json", "duplicates.json", "labels.json", "shortcuts.json", "align.json"}
 
 
 def test_unseen_normal_images_are_put_aside_in_no_fixed_position_either(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -192,9 +193,9 @@ def test_near_duplicates_in_the_folders_of_an_official_split_are_refused(workspa
     raw, entries = workspace.raw("part"), []
     for number in range(30):
         line = write(raw, f"s{number:02d}", photograph(sheet(number), number), "normal" if number < 20 else "defect")
-        entries.append(Entry(**(vars(line) | {"source_split": "train" if number < 10 else "test"})))
+        entries.append(replace(line, source_split="train" if number < 10 else "test"))
     again = write(raw, "t00", photograph(sheet(0), 700, shift=(3, 2)))
-    entries.append(Entry(**(vars(again) | {"source_split": "test"})))
+    entries.append(replace(again, source_split="test"))
     (raw / "index.csv").write_text(index_text(entries))
     product = make_product(manifest={"mask": 2, "split": "official"}, seed=3)
     with pytest.raises(ZeromissError, match=r"s00.png and .*t00.png show the same part, or are joined by .* set manifest.near_duplicates to tell"):

@@ -38,12 +38,12 @@ def find_near_duplicates(facts: pd.DataFrame, raw: Path, *, mode: Mode) -> dict[
     `pairs`: photographs of different `part_id` that show the same part, the surest first, with the figures of `Comparison` and the
     differing bits of their hashes. `groups`: the parts joined by pairs, under the name of the first of them, with their images; a
     group `contradicts` where it holds both labels, which is no fault by itself: a defect may be seen from one side only.
-    Images that cannot be read take no part here; the manifest's checks refuse them.
+    Images that cannot be read, or name no part, are left out here; the manifest's checks refuse them.
     """
     content: dict[str, Any] = {"mode": mode, "images": 0, "candidates": 0, "shared_structure": None, "threshold": None, "pairs": [], "groups": []}
     if mode == "off":
         return content
-    readable = (facts["problem"] == "") & facts["mode"].isin(MODES) & (facts[["width", "height"]].min(axis=1) >= SMALLEST_SIDE)
+    readable = (facts["problem"] == "") & (facts["part_id"] != "") & facts["mode"].isin(MODES) & (facts[["width", "height"]].min(axis=1) >= SMALLEST_SIDE)
     seen = facts[readable].drop_duplicates("sha256").reset_index(drop=True)
     if len(seen) >= FEWEST:
         with threadpool_limits(1):  # threads are ours: one image or pair each
