@@ -28,6 +28,7 @@ from zeromiss.images.words import counted
 FILE, SCHEMA_VERSION = "duplicates.json", 1
 PANEL = 24  # images that stand for what different parts share
 NULL_PAIRS = 24  # pairs of them on which the threshold rests
+BATCH = 96  # look-alikes that are compared before asking whether any of them shows the same part
 FEWEST = 12  # images below which what they share cannot be told from what is one part's own
 Mode = Literal["group", "tell", "off"]
 
@@ -93,8 +94,13 @@ def _search(seen: pd.DataFrame, files: Sequence[Path]) -> dict[str, Any]:
         named = {f"{name}_{side}": str(row[column]) for side, row in (("a", a), ("b", b)) for name, column in (("part", "part_id"), ("label", "label"))}
         return {"a": a["path"], "b": b["path"]} | named | asdict(found) | {"bits": bits}
 
-    found = in_threads(compare, candidates_P3, title="compare look-alikes", unit="pair")
-    pairs = sorted((pair for pair in found if pair is not None), key=lambda pair: (-pair["correlation"], pair["a"], pair["b"]))
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(candidates_P3), BATCH):  # the likeliest first, until a batch holds no pair
+        batch = in_threads(compare, candidates_P3[start : start + BATCH], title="compare look-alikes", unit="pair")
+        found += [pair for pair in batch if pair is not None]
+        if not any(batch):
+            break
+    pairs = sorted(found, key=lambda pair: (-pair["correlation"], pair["a"], pair["b"]))
     return content | {"threshold": threshold, "pairs": pairs}
 
 

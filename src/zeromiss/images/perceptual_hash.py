@@ -69,17 +69,18 @@ def lay_over_typical(contrast_NHW: np.ndarray) -> Copies:
 
 
 def candidate_pairs(copies: Copies, part_N: np.ndarray) -> np.ndarray:
-    """Return the pairs that may show the same part: index of both images, the smaller first, and differing bits, int (P, 3).
+    """Return the pairs that may show the same part, the likeliest first: index of both images, and differing bits, int (P, 3).
 
     Each image's `NEIGHBOURS` nearest of other parts (`part_N`: numbers) by Hamming distance, where no more than the share `NEAR` of the
     bits differs, and `RESIDUAL`. All pairs are compared, in blocks: memory grows with the number of images, not with its square.
     """
     pairs_P3 = _nearest(copies, part_N)
     if copies.motions is None or not len(pairs_P3):
-        return pairs_P3
+        return pairs_P3[np.argsort(pairs_P3[:, 2], kind="stable")]
     residual_NV = residuals(copies.contrast_NHW)
     correlation_P = np.array([residual_NV[first] @ residual_NV[second] for first, second, _ in pairs_P3])
-    return pairs_P3[correlation_P >= RESIDUAL]
+    order_P = np.argsort(-correlation_P, kind="stable")
+    return pairs_P3[order_P[correlation_P[order_P] >= RESIDUAL]]
 
 
 def residuals(contrast_NHW: np.ndarray) -> np.ndarray:
