@@ -44,7 +44,7 @@ def write_manifest(workspace, rows):
     frame = pd.DataFrame(rows, columns=["path", "sha256", "label", "split"])
     frame["defect_type"] = ["scratch" if label == "defect" else "" for label in frame["label"]]
     frame["part_id"] = frame["path"]
-    write_table(workspace.manifest("tiny") / "manifest.parquet", frame, schema_version=1)
+    write_table(workspace.manifest("tiny") / "manifest.parquet", frame, schema_version=2)
 
 
 def write_bundle(workspace, *, files, value=0.5, accuracy=0.9, **more):

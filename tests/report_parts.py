@@ -154,6 +154,17 @@ SHORTCUTS = {
     "findings": [CHECKED | {"sentence": SHORTCUT, "pairs": [{"a": "images/d.png", "b": "images/n.png", "value_a": 0.25, "value_b": 0.5}]}],
     "sentence": SHORTCUT,
 }
+DUPLICATES = {
+    "mode": "group", "images": 60, "candidates": 9, "shared_structure": True, "threshold": 0.72, "across_splits": 0,
+    "pairs": [
+        {
+            "a": "images/n1.png", "b": "images/n2.png", "part_a": "n1", "part_b": "n2", "label_a": "normal", "label_b": "normal", "inliers": 214,
+            "shift": 0.031, "degrees": -2.04, "zoom": 1.0, "correlation": 0.913, "lower_quarter": 0.88, "bits": 12,
+        }
+    ],
+    "groups": [{"part_id": "n1", "parts": ["n1", "n2"], "images": [], "contradicts": False}],
+    "sentence": "1 pair of images shows the same part again (images/n1.png and images/n2.png); 2 parts of the index are 1, each stays on one side of every split",
+}  # fmt: skip
 CALIBRATION = {
     "method": "sigmoid",
     "helps": True,
@@ -245,6 +256,7 @@ def report_facts(folder):
     pair = SHORTCUTS["findings"][0]["pairs"][0] | {"pictures": ["figures/pair-a.jpg", "figures/pair-b.jpg"]}
     for number, picture in enumerate(pair["pictures"]):
         save_jpeg(folder / picture, np.full((64, 64, 3), 60 + 80 * number, dtype=np.uint8))
+    twins = DUPLICATES["pairs"][0] | {"pictures": pair["pictures"]}
     hardest = [one | {"picture": f"figures/price-{one['rank']}.jpg"} for one in HARDEST["defects"]]
     for one in hardest:
         save_jpeg(folder / one["picture"], np.full((48, 64, 3), 40 * one["rank"], dtype=np.uint8))
@@ -263,6 +275,7 @@ def report_facts(folder):
         hardest=HARDEST | {"defects": hardest},
         labels=LABELS,
         calibration=CALIBRATION,
+        duplicates=DUPLICATES | {"pairs": [twins]},
         shortcuts=SHORTCUTS | {"findings": [SHORTCUTS["findings"][0] | {"pairs": [pair]}]},
         trainings={"vqgan": {"steps": 1500, "seconds": 300.0, "parameters": 1234567, "psnr_unseen_normal": 31.25}},
         codebook=Codebook(codes=64, used=48, perplexity=32.5, images=8),
@@ -283,5 +296,5 @@ def report_facts(folder):
 def old_facts(folder):
     """The facts of a run made before there was an honest protocol, a calibration or a shortcut check, without pictures."""
     whole = report_facts(folder)
-    nothing = {"honest": None, "calibration": None, "shortcuts": None, "codebook": None, "influence": (), "figures": {}}
+    nothing = {"honest": None, "calibration": None, "duplicates": None, "shortcuts": None, "codebook": None, "influence": (), "figures": {}}
     return whole.model_copy(update=nothing | {"gallery": Gallery(), "files": {}, "versions": {}, "params": {}})

@@ -22,6 +22,7 @@ def unaligned(workspace: Workspace, product: str) -> None:
     from zeromiss.stage_params import AlignParams
 
     write_json(workspace.manifest(product) / "labels.json", NO_LABELS, schema_version=1)
+    no_duplicates(workspace, product)
     write_alignment(workspace.alignment(product), AlignParams(), raw=workspace.raw(product), reference=None, size=64)
 
 
@@ -33,6 +34,13 @@ def read_traits(workspace: Workspace, product: str) -> None:
     rows = read_table(workspace.manifest(product) / manifest.FILE, schema_version=manifest.SCHEMA_VERSION)
     found = shortcuts.read_properties(rows, workspace.raw(product))
     write_table(workspace.manifest(product) / shortcuts.PROPERTIES_FILE, found, schema_version=shortcuts.PROPERTIES_SCHEMA)
+
+
+def no_duplicates(workspace: Workspace, product: str) -> None:
+    """Write what the manifest stage writes of near-duplicates where it found none."""
+    from zeromiss.files import write_json
+
+    write_json(workspace.manifest(product) / "duplicates.json", {"mode": "group", "pairs": [], "groups": [], "sentence": "none"}, schema_version=1)
 
 
 def git_and_dvc(root: Path, *, dvc: bool = True) -> Path:

@@ -56,6 +56,8 @@ class ManifestParams(Section):
     # defects from normal images, and one that tells training images from the table's, both normal
     shortcut_limit: float = Field(default=0.8, ge=0.5, le=1.0)
     shift_limit: float = Field(default=0.65, ge=0.5, le=1.0)
+    # photographs that show the same part again: their parts count as one (group), are reported only (tell), or are not looked for (off)
+    near_duplicates: Literal["group", "tell", "off"] = "group"
 
     @model_validator(mode="after")
     def _defects_left(self) -> "ManifestParams":

@@ -55,7 +55,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     made.raw("nut").mkdir(parents=True)
     (made.raw("nut") / "index.csv").write_text(index_text([entry("n77")]))
     facts = pd.DataFrame([{"path": one.path, "part_id": one.part_id, "label": one.label, "defect_type": one.defect_type, "mask": one.mask or None} for one in entries])
-    write_table(made.manifest("bolt") / "manifest.parquet", facts.assign(split=["table"] * 6 + ["audit"] * 2), schema_version=1)
+    write_table(made.manifest("bolt") / "manifest.parquet", facts.assign(split=["table"] * 6 + ["audit"] * 2), schema_version=2)
     write_json(made.manifest("bolt") / "labels.json", NO_LABELS, schema_version=1)
     pool = facts.head(6).drop(columns="mask").assign(family="lr", probability=list(SCORES.values()))
     write_json(made.selection("bolt") / "families.json", {"winner": "lr"}, schema_version=1)

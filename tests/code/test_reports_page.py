@@ -258,7 +258,7 @@ def test_where_it_comes_from(page):
 def test_what_was_not_computed_is_told(folder):
     text = words(render_page(old_facts(folder), folder, STANDING))
     assert "the honest protocol is off. Set selection.outer_repeats to 1 or more" in text
-    assert text.count("This run was made before it was computed") == 3  # influence, calibration, shortcuts
+    assert text.count("This run was made before it was computed") == 4  # influence, calibration, shortcuts, near-duplicates
     assert "None of the 8 normal images of the table is called abnormal." in text
     assert "Warning" not in text
 
@@ -336,3 +336,18 @@ def test_a_comparison_is_part_of_the_report_where_it_is_about_the_same_table(tmp
     assert "Detectors alone and stacked" in page and "Detectors alone and stacked" not in other
     fpr = comparison["composites"]["systems"]["stack"]["figures"]["fpr_at_zero_missed"]
     assert ranged(fpr) in page and other == render_page(facts, tmp_path, STANDING)
+
+
+def test_near_duplicates_and_what_they_do_to_the_figures(facts, folder, page):
+    said = words(page)
+    assert "1 pair of images shows the same part again (images/n1.png and images/n2.png)" in said
+    assert "correlation 0.91 of what other parts do not explain, 214 features agree; shifted 3.1 %, turned -2.0 degrees" in said
+    assert "A pair is called the same part from a correlation of 0.72." in said
+    assert "With each group in one fold" not in said
+    figures = {
+        "groups": 1, "images": 3, "repeats": 2, "folds": 5, "grouped": {"image_auroc": 0.91234, "fpr_at_zero_missed": 0.5},
+        "spread": {"image_auroc": 0.95, "fpr_at_zero_missed": 0.25},
+    }  # fmt: skip
+    summary = facts.summary | {"composite": facts.summary["composite"] | {"near_duplicates": figures}}
+    found = words(render_page(facts.model_copy(update={"summary": summary}), folder, STANDING))
+    assert "image AUROC 0.9123 and FPR 50.0 % with no miss; with the photographs of a group in several folds 0.9500 and 25.0 %" in found

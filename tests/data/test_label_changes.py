@@ -243,7 +243,7 @@ def test_the_next_manifest_applies_the_changes_and_lists_them(
     product, log, before = make_product(manifest={"mask": 4}, seed=5), Kept(), (raw / "index.csv").read_bytes()
     append_changes(workspace.labels("part"), {"images/defect20.png": "normal", "images/normal12.png": "unsure"}, raw, **SAID)
     manifest.run(product, workspace, log)
-    rows = read_table(workspace.manifest("part") / "manifest.parquet", schema_version=1).set_index("path")
+    rows = read_table(workspace.manifest("part") / "manifest.parquet", schema_version=2).set_index("path")
     told = read_json(workspace.manifest("part") / "labels.json", schema_version=1)
     assert (raw / "index.csv").read_bytes() == before
     assert set(rows.index) | {one["path"] for one in told["unsure"]} == {entry.path for entry in read_index(raw)}

@@ -87,7 +87,7 @@ def test_the_manifest_holds_facts_and_splits(
 ) -> None:
     log = Kept()
     manifest.run(product, workspace, log)
-    rows = read_table(workspace.manifest("part") / "manifest.parquet", schema_version=1)
+    rows = read_table(workspace.manifest("part") / "manifest.parquet", schema_version=2)
     assert tuple(rows.columns) == COLUMNS
     assert rows["sha256"].tolist() == [sha256_file(raw / path) for path in rows["path"]]
     assert set(rows["width"]) == {40} and set(rows["height"]) == {36} and set(rows["seed"]) == {5}
@@ -107,6 +107,7 @@ def test_the_manifest_holds_facts_and_splits(
     assert capsys.readouterr().out == (
         "manifest: 10 normal images train, 4 make the mask, 4 and 8 defects are the metric table, "
         "2 and 2 defects are locked away\n"
+        "near-duplicates: none of 30 images shows the part of another one again\n"
         "shortcuts: none of 7 trivial properties tells defects from normal images (AUC above 0.8), or training images from the table's (above 0.65)\n"
     )
 
@@ -116,7 +117,8 @@ def test_the_same_raw_folder_gives_the_same_manifest(product: Product, workspace
     for _ in range(2):
         manifest.run(product, workspace, NoLog())
         outcomes.append({path.name: sha256_file(path) for path in workspace.manifest("part").rglob("*.*")})
-    assert outcomes[0] == outcomes[1] and set(outcomes[0]) == {"manifest.parquet", "counts.json", "labels.json", "shortcuts.json", "properties.parquet", "align.json"}
+    assert outcomes[0] == outcomes[1]
+    assert set(outcomes[0]) == {"manifest.parquet", "counts.json", "duplicates.json", "labels.json", "shortcuts.json", "properties.parquet", "align.json"}
 
 
 def test_unseen_normal_images_are_put_aside_in_no_fixed_position_either(
@@ -219,7 +221,7 @@ def test_the_same_content_under_two_labels_stops_the_run(product: Product, works
 
 def test_the_same_content_in_two_splits_stops_the_run(product: Product, workspace: Workspace, raw: Path) -> None:
     manifest.run(product, workspace, NoLog())
-    rows = read_table(workspace.manifest("part") / "manifest.parquet", schema_version=1)
+    rows = read_table(workspace.manifest("part") / "manifest.parquet", schema_version=2)
     normal = rows[rows["label"] == "normal"].groupby("split")["path"].first()
     shutil.rmtree(workspace.manifest("part"))
     shutil.copy(raw / normal["train"], raw / normal["audit"])

@@ -180,7 +180,7 @@ def test_the_manifest_puts_them_aside_and_says_so(
     assert found["counts"]["abnormal"] == {"normal": 0, "defect": 5}
     assert found["counts"]["table"]["defect"] == 11
     assert "4 make the mask, 5 defects teach what to redraw, 4 and 11 defects are the metric table" in capsys.readouterr().out
-    rows = read_table(workspace.manifest("part") / "manifest.parquet", schema_version=1)
+    rows = read_table(workspace.manifest("part") / "manifest.parquet", schema_version=2)
     assert [row["split"] for row in composition(rows)][2] == "abnormal: teaches what is to be redrawn"
     assert len(composition(rows[rows["split"] != "abnormal"])) == 5
 
@@ -192,7 +192,7 @@ def test_the_same_bytes_under_two_names_never_teach_and_judge(
     file = workspace.manifest("part") / "manifest.parquet"
     write_raw(workspace, draw)
     manifest.run(product, workspace, NoLog())
-    rows = read_table(file, schema_version=1)
+    rows = read_table(file, schema_version=2)
     first = {split: int(path[-6:-4]) for split, path in rows[rows["label"] == "defect"].groupby("split")["path"].first().items()}
     for judged in ("table", "audit"):
         source, copy = sorted((first["abnormal"], first[judged]))
@@ -245,7 +245,7 @@ def fitted(make_product: Callable[..., Product], workspace: Workspace, draw: Cal
     """A raw folder, its manifest, and a detector's folder whose list names what taught it."""
     write_raw(workspace, draw)
     manifest.run(make_product(manifest={"mask": 4, "abnormal": 0.25}), workspace, NoLog())
-    rows = read_table(workspace.manifest("part") / "manifest.parquet", schema_version=1)
+    rows = read_table(workspace.manifest("part") / "manifest.parquet", schema_version=2)
     lists = {kind: rows.loc[rows["split"] == split, "sha256"].tolist() for kind, split in (("normal", "train"), ("abnormal", "abnormal"))}
     folder = workspace.detector("part", "cyclegan")
     folder.mkdir(parents=True)

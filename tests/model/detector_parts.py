@@ -36,6 +36,6 @@ def drawn_workspace(root: Path, images: Tensor) -> Workspace:
         if split != "table":
             cv2.imwrite(str(raw / f"{index}.png"), images[index].movedim(0, -1).numpy())
         rows.append({"path": f"{index}.png", "split": split, "label": "normal", "sha256": f"{index:064x}"})
-    write_table(made.manifest("drawn") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
+    write_table(made.manifest("drawn") / "manifest.parquet", pd.DataFrame(rows), schema_version=2)
     unaligned(made, "drawn")
     return made

@@ -46,7 +46,7 @@ def write(workspace: Workspace, rows: list[tuple[str, str, str]]) -> pd.DataFram
         cv2.imwrite(str(raw / name), next(left[label]).movedim(0, -1).numpy()[..., ::-1])
     frame = pd.DataFrame([(name, label, split, name, sha256_file(raw / name)) for name, label, split in rows])
     frame.columns = ["path", "label", "split", "part_id", "sha256"]
-    write_table(workspace.manifest("drawn") / "manifest.parquet", frame, schema_version=1)
+    write_table(workspace.manifest("drawn") / "manifest.parquet", frame, schema_version=2)
     unaligned(workspace, "drawn")
     return frame
 

@@ -45,9 +45,9 @@ def workspace(tmp_path: Path) -> Workspace:
     """A manifest of three training images, one of the split mask, one defect put aside, and a row that must never be opened."""
     made = drawn_workspace(tmp_path, IMAGES)
     file = made.manifest("drawn") / "manifest.parquet"
-    rows = read_table(file, schema_version=1)
+    rows = read_table(file, schema_version=2)
     rows.loc[len(rows)] = {"path": "0.png", "split": "abnormal", "label": "defect", "sha256": "f" * 64}
-    write_table(file, rows, schema_version=1)
+    write_table(file, rows, schema_version=2)
     return made
 
 
@@ -87,8 +87,8 @@ def test_a_checkpoint_bears_the_name_of_all_that_the_fitting_depends_on(product:
     others = [product.model_copy(update=change) for change in ({"seed": product.seed + 1}, {"size": 16})]
     names = {found, *(open_teaching("f_anogan", PARAMS, other, workspace).checkpoint for other in others)}
     assert len(names) == 3
-    rows = read_table(folder / "manifest.parquet", schema_version=1)
-    write_table(folder / "manifest.parquet", rows.iloc[1:], schema_version=1)
+    rows = read_table(folder / "manifest.parquet", schema_version=2)
+    write_table(folder / "manifest.parquet", rows.iloc[1:], schema_version=2)
     assert open_teaching("f_anogan", PARAMS, product, workspace).checkpoint not in names
 
 

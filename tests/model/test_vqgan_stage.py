@@ -66,7 +66,7 @@ def workspace(tmp_path: Path, drawn_images: Tensor, monkeypatch: pytest.MonkeyPa
         if split in ("train", "mask"):
             cv2.imwrite(str(path), drawn_images[index].movedim(0, -1).numpy()[..., ::-1])
         rows.append({"path": path.name, "split": split, "label": "normal", "sha256": f"{index:064x}"})
-    write_table(made.manifest("drawn") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
+    write_table(made.manifest("drawn") / "manifest.parquet", pd.DataFrame(rows), schema_version=2)
     unaligned(made, "drawn")
     return made
 
@@ -133,15 +133,15 @@ def test_kept_images_are_read_once(tmp_path: Path):
 
 def test_without_unseen_normals_the_figure_is_missing_not_invented(product: Product, workspace: Workspace):
     file = workspace.manifest("drawn") / "manifest.parquet"
-    rows = read_table(file, schema_version=1)
-    write_table(file, rows[rows["split"] != "mask"], schema_version=1)
+    rows = read_table(file, schema_version=2)
+    write_table(file, rows[rows["split"] != "mask"], schema_version=2)
     assert stage.run(product, workspace, KeptLog())["psnr_unseen_normal"] is None
 
 
 def test_without_training_images_it_refuses(product: Product, workspace: Workspace):
     file = workspace.manifest("drawn") / "manifest.parquet"
-    rows = read_table(file, schema_version=1)
-    write_table(file, rows[rows["split"] != "train"], schema_version=1)
+    rows = read_table(file, schema_version=2)
+    write_table(file, rows[rows["split"] != "train"], schema_version=2)
     with pytest.raises(ZeromissError, match="product 'drawn' has no image in the split train: ingest normal images"):
         stage.run(product, workspace, KeptLog())
     assert not workspace.detector("drawn", "vqgan").exists()

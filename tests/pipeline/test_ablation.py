@@ -58,7 +58,7 @@ def fill(workspace):
     write_json(workspace.metrics("tiny") / "native.json", {"seconds": 60.0}, schema_version=2)
     write_json(workspace.detector("tiny", "vqgan") / "training.json", {"seconds": 240.0}, schema_version=1)
     (workspace.detector("tiny", "vqgan") / "model.safetensors").write_bytes(b"weights")
-    write_table(workspace.manifest("tiny") / "manifest.parquet", drawn_table()[["path", "label"]], schema_version=1)
+    write_table(workspace.manifest("tiny") / "manifest.parquet", drawn_table()[["path", "label"]], schema_version=2)
     workspace.raw("tiny").mkdir(parents=True)
     return workspace
 

@@ -53,7 +53,7 @@ def workspace(tmp_path, product, monkeypatch):
             rows.append({"path": f"{label}{number}.png", "split": split, "label": label})
     facts = {"sha256": "0" * 64, "defect_type": "", "mask": None}
     frame = pd.DataFrame(rows).assign(**facts)
-    write_table(made.manifest("tiny") / "manifest.parquet", frame.assign(part_id=frame["path"]), schema_version=1)
+    write_table(made.manifest("tiny") / "manifest.parquet", frame.assign(part_id=frame["path"]), schema_version=2)
     unaligned(made, "tiny")
     vqgan.run(product, made, NoLog())
     metrics.run(product, made, NoLog())

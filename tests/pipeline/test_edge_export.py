@@ -61,7 +61,7 @@ def made(registry_template, tmp_path_factory, images):
     rows = [{"path": f"images/{path.name}", "split": "audit" if int(path.stem) % 2 else "table"} for path in images]
     for path in images:
         shutil.copy(path, workspace.raw("tiny") / "images")
-    write_table(workspace.manifest("tiny") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
+    write_table(workspace.manifest("tiny") / "manifest.parquet", pd.DataFrame(rows), schema_version=2)
     bundle = write_real_bundle(place, images, family="lr", masked=True, reads=STEADY)
     shutil.copytree(bundle, workspace.bundle("tiny"))
     publish.register(load_product(workspace.params_file, "tiny"), workspace)
@@ -114,8 +114,8 @@ def test_without_an_audit_set_the_table_is_compared(made, tmp_path):
     from zeromiss.tables import read_table, write_table
 
     workspace = replace(made[3], root=tmp_path)
-    rows = read_table(made[3].manifest("tiny") / "manifest.parquet", schema_version=1)
-    write_table(workspace.manifest("tiny") / "manifest.parquet", rows[rows["split"] == "table"].reset_index(drop=True), schema_version=1)
+    rows = read_table(made[3].manifest("tiny") / "manifest.parquet", schema_version=2)
+    write_table(workspace.manifest("tiny") / "manifest.parquet", rows[rows["split"] == "table"].reset_index(drop=True), schema_version=2)
     shutil.copytree(made[3].raw("tiny"), workspace.raw("tiny"))
     name, paths = export.checked_images("tiny", workspace)
     assert name == "metric table" and [path.name for path in paths] == ["0.png", "2.png", "4.png", "6.png"]

@@ -74,7 +74,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     rows = [draw_image(raw, f"m{i}.png", seed=90 + i, spot=False) | {"split": "mask"} for i in range(2)]
     rows += [draw_image(raw, f"n{i}.png", seed=i, spot=False) for i in range(NORMALS)]
     rows += [draw_image(raw, f"d{i}.png", seed=50 + i, spot=True) for i in range(DEFECTS)]
-    write_table(workspace.manifest("tiny") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
+    write_table(workspace.manifest("tiny") / "manifest.parquet", pd.DataFrame(rows), schema_version=2)
     unaligned(workspace, "tiny")
     small = VqganParams(channels=(8, 16), blocks=1, codes=16, code_dim=4, critic_channels=8, attention=False)
     save_vqgan(workspace.detector("tiny", "vqgan"), Vqgan(small, seed=1))

@@ -66,7 +66,7 @@ def audit(tracked):
              "defect_type": "scratch" if name[0] == "d" else "", "part_id": name}
             for name, split in [(name, "audit") for name in names] + [("d_train", "table")]
         ]  # fmt: skip
-        write_table(tracked.manifest("tiny") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
+        write_table(tracked.manifest("tiny") / "manifest.parquet", pd.DataFrame(rows), schema_version=2)
 
     write("d1", "d2", "d3", "n1", "n2")
     return write

@@ -29,7 +29,7 @@ def versioned(tracked):
     tracked.raw("tiny").with_suffix(".dvc").write_text(POINTER)
     git(tracked.root, "add", "data/01_raw/tiny.dvc")
     git(tracked.root, "commit", "-q", "-m", "the pointer")
-    write_table(tracked.manifest("tiny") / "manifest.parquet", pd.DataFrame({"path": ["a"]}), schema_version=1)
+    write_table(tracked.manifest("tiny") / "manifest.parquet", pd.DataFrame({"path": ["a"]}), schema_version=2)
     return tracked
 
 

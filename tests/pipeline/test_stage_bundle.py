@@ -73,7 +73,7 @@ def draw_manifest(workspace):
             rows.append(
                 {"path": name, "sha256": sha256_file(path), "label": label, "defect_type": kind, "part_id": name, "split": split, **facts}
             )
-    write_table(workspace.manifest("toy") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
+    write_table(workspace.manifest("toy") / "manifest.parquet", pd.DataFrame(rows), schema_version=2)
     unaligned(workspace, "toy")
     read_traits(workspace, "toy")
 

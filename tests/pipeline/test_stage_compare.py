@@ -77,7 +77,7 @@ def workspace(tmp_path_factory, product):
         cv2.imwrite(str(raw / "mask.png"), mask)
         facts = {"defect_type": "", "sha256": [f"{number:064d}" for number in range(len(rows))]}
         frame = pd.DataFrame(rows).assign(**facts)
-        write_table(made.manifest("tiny") / "manifest.parquet", frame.assign(part_id=frame["path"]), schema_version=1)
+        write_table(made.manifest("tiny") / "manifest.parquet", frame.assign(part_id=frame["path"]), schema_version=2)
         unaligned(made, "tiny")
         read_traits(made, "tiny")
         for stage in (vqgan, ganodip, metrics):

@@ -76,7 +76,7 @@ def fill(root: Path, *, masks: bool = True, splits: tuple[str, ...] = ("train", 
     frame = pd.DataFrame(rows)
     if not masks:
         frame["mask"] = None
-    write_table(workspace.manifest("tiny") / "manifest.parquet", frame, schema_version=1)
+    write_table(workspace.manifest("tiny") / "manifest.parquet", frame, schema_version=2)
     unaligned(workspace, "tiny")
     small = VqganParams(channels=(8, 16), blocks=1, codes=16, code_dim=4, critic_channels=8, attention=False)
     save_vqgan(workspace.detector("tiny", "vqgan"), Vqgan(small, seed=1))
@@ -108,7 +108,7 @@ def test_what_is_known_of_normal_images_is_worked_out_again(done: tuple[Workspac
     plain = Measurer(
         detector=load_vqgan(workspace.detector("tiny", "vqgan")), backbone=load_backbone("efficientnet_lite0"), params=product().metrics, mask_HW=None
     )
-    rows = read_table(workspace.manifest("tiny") / "manifest.parquet", schema_version=1)
+    rows = read_table(workspace.manifest("tiny") / "manifest.parquet", schema_version=2)
     normal = rows[(rows["label"] == "normal") & rows["split"].isin(["mask", "train"])].sort_values("split")
     images = [torch.from_numpy(load_image(workspace.raw("tiny") / path, SIZE)) for path in normal["path"]]
     found, strides = known(workspace), known(workspace).differences.strides

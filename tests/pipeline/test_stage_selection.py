@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.workspace_parts import no_duplicates
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json
 from zeromiss.params import Product, resolve_product
@@ -16,6 +17,7 @@ from zeromiss.stage_params import FAMILIES, VOTE
 from zeromiss.stages import selection, threshold
 from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
+
 
 
 class _Log:
@@ -74,6 +76,7 @@ def _workspace(root: Path, table: pd.DataFrame) -> Workspace:
     write_table(workspace.metrics("toy") / "defect_sizes.parquet", sizes, schema_version=1)
     properties = table[["path", "part_id"]].assign(group=table["label"], stratum=np.arange(len(table)) % 3, log_odds=0.1 * (np.arange(len(table)) % 5))
     write_table(workspace.manifest("toy") / "properties.parquet", properties, schema_version=1)
+    no_duplicates(workspace, "toy")
     return workspace
 
 

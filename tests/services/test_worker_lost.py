@@ -60,7 +60,7 @@ def write_product(root: Path) -> None:
         cv2.imwrite(str(raw / f"{index}.png"), image_HWC.astype(np.uint8))
         rows.append({"path": f"{index}.png", "split": split, "label": "normal", "sha256": f"{index:064x}"})
     (raw / "index.csv").write_text("path,label,defect_type,part_id,mask,source_split\n")
-    write_table(workspace.manifest("drawn") / "manifest.parquet", pd.DataFrame(rows), schema_version=1)
+    write_table(workspace.manifest("drawn") / "manifest.parquet", pd.DataFrame(rows), schema_version=2)
     unaligned(workspace, "drawn")
     workspace.manifest("drawn").rename(root / "prepared")
     (root / "params.yaml").write_text(PARAMS)

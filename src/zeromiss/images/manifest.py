@@ -9,12 +9,12 @@ from zeromiss.images.raw import COLUMNS as INDEX_COLUMNS
 from zeromiss.images.raw import Entry, values
 from zeromiss.images.workers import work
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE = "manifest.parquet"
 SPLITS = ("train", "mask", "abnormal", "table", "threshold", "audit")
 COLUMNS = (
-    "path", "sha256", "width", "height", "label", "defect_type", "part_id", "mask", "source_split", "split", "seed", "reference",
-    "design",
+    "path", "sha256", "width", "height", "label", "defect_type", "part_id", "photographed_part", "mask", "source_split", "split", "seed",
+    "reference", "design",
 )  # fmt: skip
 
 
@@ -34,6 +34,7 @@ def read_facts(raw: Path, entries: list[Entry]) -> pd.DataFrame:
 def manifest_rows(facts: pd.DataFrame, split: pd.Series, *, seed: int) -> pd.DataFrame:
     """Return the manifest's rows (columns as in COLUMNS) from checked facts and each image's split.
 
+    `photographed_part` is the part as the index names it; `part_id` is the same, or one name for all parts of a group of near-duplicates.
     `path`, `mask` and `reference` are relative to the raw folder; `mask` is missing and `reference` and `design` are empty
     where there is none.
     """

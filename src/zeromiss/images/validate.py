@@ -40,13 +40,14 @@ def check_images(
 
     Raises ZeromissError: an image listed twice or without a part, a label that is neither normal nor defect, a file
     that cannot be read, a mode that cannot be judged, a side out of bounds, a mask that is missing or of another
-    size, the same content under two labels, too few defects; a part in two splits, the same content in two splits,
-    fewer than two defects in the metric table. The first in this order is told, all are on the page in `docs`.
+    size, the same content under two labels, too few defects; a part in two splits, near-duplicates in two splits, the same content in
+    two splits, fewer than two defects in the metric table. The first in this order is told, all are on the page in `docs`.
     """
     frame, checks = _derived(facts), _fact_checks(params, folder)
     if split is not None:
         frame = frame.assign(split=split)
         frame["splits_of_content"] = _distinct(frame, "split", of="sha256")
+        frame["splits_of_photographed"] = _distinct(frame, "split", of="photographed_part")
         frame["splits_of_part"] = _distinct(frame, "split", of="part_id")
         frame["is_table_defect"] = ((frame["split"] == "table") & (frame["label"] == "defect")).astype(int)
         checks += _split_checks(folder)
@@ -120,8 +121,12 @@ def _split_checks(folder: Path) -> list[Check]:
     """Return the checks of the splits, the one to tell first in front."""
     known = ", ".join(SPLITS)
     part = _of_twins(
-        folder, "part_id", "split", "show the same part but lie in the splits",
+        folder, "photographed_part", "split", "show the same part but lie in the splits",
         "keep a part in one folder, or set manifest.split to paper",
+    )  # fmt: skip
+    group = _of_twins(
+        folder, "part_id", "split", "show the same part, or are joined by photographs that do, but lie in the splits",
+        "set manifest.split to paper, remove one of them, or set manifest.near_duplicates to tell",
     )  # fmt: skip
     content = _of_twins(
         folder, "sha256", "split", "are the same image but lie in the splits",
@@ -129,7 +134,8 @@ def _split_checks(folder: Path) -> list[Check]:
     )  # fmt: skip
     return [
         _in_set("split", SPLITS, _of_row(folder, lambda row: f"is in the split {row['split']!r}: known are {known}")),
-        _in_set("splits_of_part", [1], part),
+        _in_set("splits_of_photographed", [1], part),
+        _in_set("splits_of_part", [1], group),
         _in_set("splits_of_content", [1], content),
         _at_least(
             "is_table_defect",

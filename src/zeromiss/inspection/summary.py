@@ -90,6 +90,24 @@ class HonestProtocol(_Record):
     folds: Count  # a repeat
 
 
+class RankingFigures(_Record):
+    """How the winner ranks the table on cross-validation folds."""
+
+    image_auroc: Fraction
+    fpr_at_zero_missed: Fraction
+
+
+class NearDuplicates(_Record):
+    """The winner with near-duplicate photographs of a part in one fold (grouped) and in several (spread); see selection/grouping.py."""
+
+    grouped: RankingFigures
+    spread: RankingFigures
+    groups: Count  # of the table, with two photographed parts or more
+    images: Count  # of these groups
+    repeats: Count
+    folds: Count  # a repeat
+
+
 class Price(_Record):
     """The false-positive rate if some of the hardest defects were not there."""
 
@@ -182,6 +200,7 @@ class CompositeFigures(_Record):
     image_auroc: Fraction
     paper: PaperProtocol
     honest: HonestProtocol | None = None  # null where the protocol was left out; summaries made before have no such key
+    near_duplicates: NearDuplicates | None = None  # null where the table has none
     hardest: HardestDefects
     passed: dict[str, Passed]  # PG0, PG2 and PG5
     matched: MatchedAuroc | None  # null where there are no strata

@@ -5,6 +5,7 @@
     source/<product>.dvc        DVC's pointer to the raw images
     source/manifest.parquet     every image with its SHA-256, label and split
     source/labels.json          labels that people changed: what, who, when, why
+    source/duplicates.json      near-duplicate photographs that the manifest stage found, and the parts that they join
     source/changes.patch        what differs from the commit, dvc.lock apart; only where something does
     source/untracked/...        files git neither tracks nor ignores
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from zeromiss.images.labels import FILE as LABELS_FILE
 from zeromiss.images.manifest import FILE as MANIFEST_FILE
+from zeromiss.images.near_duplicates import FILE as DUPLICATES_FILE
 from zeromiss.params import Product
 from zeromiss.registry.facts import NONE, data_hash, git_output
 from zeromiss.registry.seal import SOURCE, listing, log_seal
@@ -59,7 +61,7 @@ def collect(product: Product, workspace: Workspace, folder: Path) -> Source:
     shutil.copyfile(workspace.params_file, folder / PARAMS)
     pointer = workspace.raw(product.name).with_suffix(".dvc")
     manifest = workspace.manifest(product.name)
-    for path in (workspace.root / LOCK, pointer, manifest / MANIFEST_FILE, manifest / LABELS_FILE):
+    for path in (workspace.root / LOCK, pointer, manifest / MANIFEST_FILE, manifest / LABELS_FILE, manifest / DUPLICATES_FILE):
         if path.is_file():
             shutil.copyfile(path, folder / path.name)
     if data_hash(product.name, workspace) == NONE:

@@ -87,6 +87,7 @@ class ReportFacts(_Record):
     hardest: dict[str, Any]  # hardest.json; each of `defects` with its `picture`
     labels: dict[str, Any]  # labels.json: labels that people changed
     calibration: dict[str, Any] | None = None  # calibration.json
+    duplicates: dict[str, Any] | None = None  # duplicates.json; the first pairs with the `pictures` of their images
     shortcuts: dict[str, Any] | None = None  # shortcuts.json; each pair with the `pictures` of its images
     trainings: dict[str, dict[str, Any]]  # training.json of each detector that the bundle holds
     codebook: Codebook | None = None

@@ -13,7 +13,7 @@ from zeromiss.reports.families import FIGURES, HEADINGS, best_figures, family_ro
 from zeromiss.reports.pictures import embed
 from zeromiss.reports.systems_page import render_tables
 from zeromiss.reports.templates import templates
-from zeromiss.reports.words import interval, price_basis, whole
+from zeromiss.reports.words import interval, near_duplicates, price_basis, whole
 
 MANUAL_SECONDS = 8.0  # a person's inspection of one part (paper 1, section 4.3.1)
 
@@ -25,7 +25,7 @@ def render_page(facts: ReportFacts, folder: Path, standing: Standing, comparison
     """
     environment = templates(
         percent=percent, interval=interval, upper=rounded_up, whole=whole, four=four, six=lambda value: f"{value:.6g}",
-        price_basis=price_basis, embed=partial(embed, folder),
+        price_basis=price_basis, near_duplicates=near_duplicates, embed=partial(embed, folder),
     )
     return environment.get_template("page.html").render(
         facts=facts,

@@ -7,7 +7,7 @@ from zeromiss.lines import WIDTH, wrap
 from zeromiss.registry.promotion import WAITS
 from zeromiss.reports import curves_text
 from zeromiss.reports.families import FIGURES, HEADINGS, FamilyRow, family_rows, percent
-from zeromiss.reports.words import interval, price_basis, whole
+from zeromiss.reports.words import interval, near_duplicates, price_basis, whole
 
 _NAME, _CELL, _GAP = 12, 8, "  "
 _IMAGES = 8  # images named that decided a refusal
@@ -39,6 +39,7 @@ def render(
         _threshold(summary["threshold"], statement),
         _honest(summary["composite"].get("honest")),
         "\n".join(wrap(sentence, hanging=2) for sentence in curves_text.sentences(summary)),
+        _near_duplicates(summary["composite"].get("near_duplicates")),
         _hardest(summary["composite"]["hardest"], summary["product"]),
         _shortcuts(shortcuts),
         _promotion(promotion),
@@ -109,6 +110,11 @@ def _honest(honest: dict[str, Any] | None) -> str:
         f"Honest protocol, {honest['repeats']} x {honest['folds']} outer folds: FNR {interval(honest['fnr'])}, FPR {interval(honest['fpr'])}; "
         f"{honest['missed']} of {honest['defects']} defects missed."
     )
+
+
+def _near_duplicates(figures: dict[str, Any] | None) -> str:
+    """Return what near-duplicates do to the figures; nothing where the table has none."""
+    return "" if figures is None else wrap(near_duplicates(figures))
 
 
 def _hardest(hardest: dict[str, Any], product: str) -> str:

@@ -52,7 +52,7 @@ def select(
     X_NF, y_N = source.features.to_numpy(), source.y_N
     folds = [fold for repeat in range(params.repeats) for fold in search_folds(y_N, source.part_N, params.folds, seed + REPEAT * repeat)]
     pool_folds = part_folds(y_N, source.part_N) if pool == "parts" else folds
-    recipe = _recipe(source, params, seed, [*folds, *pool_folds])
+    recipe = recipe_of(source, params, seed, [*folds, *pool_folds])
     with threadpool_limits(1):
         ready = [prepare_fold(X_NF, y_N, fold, recipe, source.part_N) for fold in folds]
     candidates = search(
@@ -111,8 +111,8 @@ def _ballot(members: dict[str, dict[str, Any]]) -> Candidate:
     return Candidate(family=VOTE, draw=0, params=members, mean_score=None, std_score=None, seconds=0.0, error="", folds=0, dropped="")
 
 
-def _recipe(source: Source, params: SelectionParams, seed: int, folds: Sequence[Fold]) -> Recipe:
-    """Decide on SMOTE, once, and refuse early when a fold could not run it."""
+def recipe_of(source: Source, params: SelectionParams, seed: int, folds: Sequence[Fold]) -> Recipe:
+    """Return what every fit shares: decides on SMOTE, once, and refuses early when a fold could not run it."""
     smote = is_imbalanced(source.y_N, params.smote_below)
     if smote:
         check_neighbours(source.y_N, [training for training, _ in folds], params.smote_neighbors)

@@ -88,6 +88,7 @@ def summarise(name: str, found: dict[str, dict[str, Any]], *, manifest: pd.DataF
             "image_auroc": winner["image_auroc"],
             "paper": {kind: _only(winner[kind], Rates) for kind in ("std", "zfn")},
             "honest": honest and _only(honest, HonestProtocol),
+            "near_duplicates": families.get("near_duplicates"),
             "hardest": _only(found["hardest"], HardestDefects),
             "passed": told["passed"],
             "matched": matched.get("composite"),

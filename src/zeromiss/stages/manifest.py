@@ -1,4 +1,4 @@
-"""Stage `manifest`: raw images, with the labels that people changed, to checked facts and splits, shortcuts and the reference for alignment."""
+"""Stage `manifest`: raw images, with the labels that people changed, to checked facts, near-duplicates, splits, shortcuts and the reference for alignment."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pandas as pd
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
-from zeromiss.images import alignable, labels, shortcuts
+from zeromiss.images import alignable, labels, near_duplicates, shortcuts
 from zeromiss.images.manifest import FILE, SCHEMA_VERSION, SPLITS, manifest_rows, read_facts
 from zeromiss.images.raw import INDEX, LABELS, read_index
 from zeromiss.images.reference import write_alignment
@@ -23,7 +23,7 @@ from zeromiss.workspace import Workspace
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
-    """Read the raw index and label changes; write manifest, labels.json, shortcuts.json, properties.parquet and align/; return the counts by split and label.
+    """Read the raw index and label changes; write the manifest, what was found about its images, and align/; return the counts by split and label.
 
     Raises ZeromissError, with where the page of all checks lies, when an image cannot be judged or split; also when one
     cannot be laid over the reference, or lacks the reference or design that others have.
@@ -37,10 +37,12 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     facts, relabelled = labels.apply_changes(
         read_facts(raw, entries), labels.read_changes(workspace.labels(product.name)), file=workspace.labels(product.name)
     )
+    duplicates = near_duplicates.find_near_duplicates(facts, raw, mode=product.manifest.near_duplicates)
+    facts = near_duplicates.group_parts(facts, duplicates)
     split = _split(facts, product, docs=docs, folder=folder)
     _check_threshold_set(facts[split == "threshold"], product.threshold)
     rows = manifest_rows(facts, split, seed=product.seed)
-    counts = count(rows)
+    duplicates, counts = near_duplicates.with_splits(duplicates, rows), count(rows)
     reference = _reference(product, rows, raw, log)
     limits = {"label": product.manifest.shortcut_limit, "split": product.manifest.shift_limit}
     properties = shortcuts.read_properties(rows, raw)
@@ -51,16 +53,20 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     write_json(out / "counts.json", {"seed": product.seed, "counts": counts}, schema_version=SCHEMA_VERSION)
     write_json(out / labels.FILE, relabelled, schema_version=labels.SCHEMA_VERSION)
     write_table(out / shortcuts.PROPERTIES_FILE, properties, schema_version=shortcuts.PROPERTIES_SCHEMA)
+    write_json(out / near_duplicates.FILE, duplicates, schema_version=near_duplicates.SCHEMA_VERSION)
     write_json(out / shortcuts.FILE, found, schema_version=shortcuts.SCHEMA_VERSION)
     log.metrics({f"shortcut.{check['question']}.{check['property']}": check["auc"] for check in found["checked"]})
     log.tags({"shortcuts": found["sentence"]})
     if found["together_auc"] is not None:
         log.metrics({"shortcut.label.together": found["together_auc"]})
     _log_labels(relabelled, out / labels.FILE, log)
+    _log_duplicates(duplicates, out / near_duplicates.FILE, log)
     log.metrics({f"{name}_{label}": float(number) for name, of in counts.items() for label, number in of.items()})
     print(sentence(counts))
     if relabelled["sentence"]:
         print(f"labels: {relabelled['sentence']}")
+    if duplicates["sentence"]:
+        print(f"near-duplicates: {duplicates['sentence']}")
     print(f"shortcuts: {found['sentence']}")
     return {"counts": counts}
 
@@ -76,6 +82,16 @@ def _log_labels(relabelled: dict[str, Any], file: Path, log: RunLog) -> None:
     log.metrics({f"labels.{kind}": float(len(relabelled[kind])) for kind in ("changed", "unsure", "confirmed")})
     if relabelled["sentence"]:
         log.tags({"labels": relabelled["sentence"]})
+        log.artifact(file)
+
+
+def _log_duplicates(duplicates: dict[str, Any], file: Path, log: RunLog) -> None:
+    """Record with the run how many near-duplicates were found, and the list of them where there are any."""
+    groups = duplicates["groups"]
+    log.metrics({"near_duplicates.pairs": float(len(duplicates["pairs"])), "near_duplicates.groups": float(len(groups))})
+    if duplicates["sentence"]:
+        log.tags({"near_duplicates": duplicates["sentence"]})
+    if groups:
         log.artifact(file)
 
 

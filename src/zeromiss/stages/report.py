@@ -16,9 +16,8 @@ from zeromiss.detectors.vqgan.evaluate import code_counts
 from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.files import read_json, sha256_file
 from zeromiss.image_size import ImageSize
-from zeromiss.images import labels, shortcuts
+from zeromiss.images import labels, near_duplicates, shortcuts
 from zeromiss.images import manifest as manifests
-from zeromiss.images.load import load_image
 from zeromiss.images.reader import ImageReader
 from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, SUMMARY, VQGAN, BundleRecord, bundled_aligner, open_bundle
 from zeromiss.inspection.folders import atomic_folder
@@ -28,12 +27,13 @@ from zeromiss.metrics import table as tables
 from zeromiss.params import Product
 from zeromiss.reports.composition import composition
 from zeromiss.reports.curves_figures import detection_by_size, roc_with_passed
-from zeromiss.reports.examples import SIDE, Choice, hardest_defects, random_normals, save_jpeg, worst_alarms, write_columns
+from zeromiss.reports.examples import Choice, hardest_defects, random_normals, save_jpeg, worst_alarms, write_columns
 from zeromiss.reports.facts import FILE, Codebook, Gallery, InUse, Metric, ReportFacts, Shown, write_facts
 from zeromiss.reports.figures import (
     code_use, influence_bars, reliability_curve, roc_curve, save_figure, score_distributions, training_curves,
 )  # fmt: skip
 from zeromiss.reports.influence import influence
+from zeromiss.reports.pair_pictures import draw_duplicates, draw_shortcuts
 from zeromiss.reports.thumbnails import thumbnail
 from zeromiss.selection.judge import rates_at
 from zeromiss.selection.store import load_classifier
@@ -45,7 +45,6 @@ from zeromiss.workspace import Workspace
 FIGURES, SAMPLES = "figures", "samples.png"
 SHOWN_DEFECTS, SHOWN_ALARMS, SHOWN_NORMALS, SHOWN_METRICS, REPEATS = 4, 4, 4, 10, 5
 THUMBNAIL = 240  # pixels of the longer side of a hardest defect's picture
-SHOWN_PAIRS = 3  # of pictures for each shortcut found
 USAGE_IMAGES = 100  # normal images over which codes are counted
 
 
@@ -63,6 +62,7 @@ class Results:
     trainings: dict[str, dict[str, Any]]  # of each detector in the bundle
     histories: dict[str, pd.DataFrame]
     calibration: dict[str, Any] | None
+    duplicates: dict[str, Any]
     shortcuts: dict[str, Any] | None
     hardest: dict[str, Any]
     curves: dict[str, Any]
@@ -93,7 +93,8 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
             hardest=_with_thumbnails(results, workspace.raw(product.name), pictures),
             labels=results.labels,
             calibration=results.calibration,
-            shortcuts=_with_pictures(results.shortcuts, workspace.raw(product.name), pictures),
+            duplicates=draw_duplicates(results.duplicates, workspace.raw(product.name), pictures),
+            shortcuts=draw_shortcuts(results.shortcuts, workspace.raw(product.name), pictures),
             trainings=results.trainings,
             codebook=counts if counts is None else _codebook(counts, min(USAGE_IMAGES, int((results.table["label"] == "normal").sum()))),
             influence=tuple(Metric(name=str(name), mean=row["mean"], std=row["std"]) for name, row in ranked.iterrows()),
@@ -128,6 +129,7 @@ def _read(name: str, workspace: Workspace) -> Results:
         trainings={detector: read_json(folder / "training.json", schema_version=1) for detector, folder in learned.items()},
         histories={detector: read_table(folder / "history.parquet", schema_version=1) for detector, folder in learned.items()},
         calibration=_read_if_there(selection / "calibration.json", 1),
+        duplicates=read_json(workspace.manifest(name) / near_duplicates.FILE, schema_version=near_duplicates.SCHEMA_VERSION),
         shortcuts=_read_if_there(workspace.manifest(name) / shortcuts.FILE, shortcuts.SCHEMA_VERSION),
         hardest=read_json(workspace.threshold(name) / price.FILE, schema_version=price.SCHEMA_VERSION),
         curves=read_json(workspace.threshold(name) / curves.FILE, schema_version=curves.SCHEMA_VERSION),
@@ -229,23 +231,6 @@ def _shown(choice: Choice, panels: dict[str, str], threshold: float) -> Shown:
     """Return a choice with its pictures."""
     files = {title: f"{FIGURES}/{panel}" for title, panel in panels.items()}
     return Shown(**vars(choice), abnormal=choice.score >= threshold, panels=files)
-
-
-def _with_pictures(shortcuts: dict[str, Any] | None, raw: Path, folder: Path) -> dict[str, Any] | None:
-    """Return the shortcut check with the pictures of the pairs behind what was found."""
-    if shortcuts is None:
-        return None
-    findings = []
-    for place, finding in enumerate(shortcuts["findings"], start=1):
-        pairs = []
-        for number, pair in enumerate(finding["pairs"][:SHOWN_PAIRS], start=1):
-            names = [f"shortcut-{place}-{number}-{side}.jpg" for side in ("a", "b")]
-            for name, side in zip(names, ("a", "b"), strict=True):
-                picture = load_image(raw / pair[side], SIDE).transpose(1, 2, 0)
-                save_jpeg(folder / name, np.rint(picture * 255.0).astype(np.uint8))
-            pairs.append(pair | {"pictures": [f"{FIGURES}/{name}" for name in names]})
-        findings.append(finding | {"pairs": pairs})
-    return shortcuts | {"findings": findings}
 
 
 def _with_thumbnails(results: Results, raw: Path, folder: Path) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from zeromiss.files import write_json
+from zeromiss.files import read_json, write_json
 from zeromiss.images.staging import Staging
 from zeromiss.params import Product
 from zeromiss.selection import calibration, unseen_types
 from zeromiss.selection import threshold_set as threshold_sets
+from zeromiss.selection.grouping import figures_by_grouping
 from zeromiss.selection.honest import judge_outer_folds, outer_folds
 from zeromiss.selection.honest_rates import honest_figures
 from zeromiss.selection.search import Candidate
@@ -27,6 +28,7 @@ from zeromiss.workspace import Workspace
 SCHEMA_VERSION = 1  # of every file of this stage
 TABLE_VERSION = 1  # of the metric table
 THRESHOLD_TABLE = "threshold.parquet"  # the same of the defects that set the threshold alone
+DUPLICATES, DUPLICATES_VERSION = "duplicates.json", 1  # of the manifest stage: near-duplicate photographs
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> None:
@@ -38,6 +40,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     table = read_table(workspace.metrics(product.name) / "table.parquet", schema_version=TABLE_VERSION)
     source = read_source(table, product.selection.detectors)
     threshold_set = _threshold_set(workspace, product.name, source)
+    duplicates = read_json(workspace.manifest(product.name) / DUPLICATES, schema_version=DUPLICATES_VERSION)
     outer_folds(source, product.selection, product.seed)  # refuses before the search what the honest protocol would refuse after it
     selection = select(source, product.selection, product.seed)
     selected = time.perf_counter()
@@ -52,6 +55,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
         "honest_seconds": judged - selected,  # of these, by the honest protocol
         "scoring": product.selection.scoring,
         "honest": None if outer is None else honest_figures(outer, outer["threshold"].to_numpy()),
+        "near_duplicates": figures_by_grouping(source, duplicates["groups"], selection, product.selection, product.seed),
         "families": {family: family_entry(family, selection) for family in product.selection.families},
     }
     calibrated = calibration.calibrate(
@@ -80,6 +84,8 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
         log.artifact(folder / "outer.parquet")
     if threshold_set is not None:
         log.artifact(folder / threshold_sets.FILE)
+    if grouping := facts["near_duplicates"]:
+        log.metrics({f"near_duplicates.{kind}.{name}": value for kind in ("grouped", "spread") for name, value in grouping[kind].items()})
     _report(selection, folder, log)
 
 

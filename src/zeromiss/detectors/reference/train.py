@@ -21,9 +21,9 @@ from zeromiss.errors import ZeromissError
 
 
 def train(
-    params: ReferenceParams, images: Images, *, size: int, seed: int, contexts: Contexts, fixed: bool = True, **_how: Unpack[How]
+    params: ReferenceParams, images: Images, *, size: Size, seed: int, contexts: Contexts, fixed: bool = True, **_how: Unpack[How]
 ) -> Trained:
-    """Fit on uint8 images (3, size, size) and what comes with them; `params.strides` must be set. No number is drawn.
+    """Fit on uint8 images (3, H, W) of `size` and what comes with them; `params.strides` must be set. No number is drawn.
 
     With `fixed`, parts lie alike: one Gaussian a place, see `fit_differences`. Of `_how` it uses nothing (see `How`).
     Raises ZeromissError for fewer than two images, an image without a reference or one that cannot be laid over it.
