@@ -18,6 +18,7 @@ from zeromiss.detectors.images import floats
 from zeromiss.detectors.loop import How, Trained
 from zeromiss.detectors.reference.reference import Reference, Sizes
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import Size
 
 
 def train(
