@@ -3,6 +3,9 @@
 Axes: h, w cells of the grid, D displacements, N kept images, M kept cells, K whitened dimensions, Q queries.
 """
 
+from dataclasses import dataclass
+from typing import Self
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -10,7 +13,28 @@ from torch.nn import functional
 CHUNK = 2048  # queries compared with the whole bank at a time: the chunk of distances stays within some tens of MiB
 
 
-def nearest_by_place(query_hwK: Tensor, bank_hwNK: Tensor, *, radius: int) -> Tensor:
+@dataclass(frozen=True, kw_only=True)
+class PlaceBank:
+    """The normal cells of each place as they are searched: in float32, the images along the last axis, their squared lengths beside them.
+
+    Laid out so, and converted once instead of for every image, a search takes a fifth of the time.
+    """
+
+    cells_hwKN: Tensor
+    square_hwN: Tensor
+
+    @classmethod
+    def of(cls, kept_hwNK: Tensor) -> Self:
+        """Return the bank of the kept cells, of any precision."""
+        cells_hwKN = kept_hwNK.float().transpose(2, 3).contiguous()
+        return cls(cells_hwKN=cells_hwKN, square_hwN=cells_hwKN.square().sum(2))
+
+    def part(self, images: slice) -> Self:
+        """Return the bank of some of the images, in the same memory."""
+        return type(self)(cells_hwKN=self.cells_hwKN[..., images], square_hwN=self.square_hwN[..., images])
+
+
+def nearest_by_place(query_hwK: Tensor, bank: PlaceBank, *, radius: int) -> Tensor:
     """Return each cell's distance, (h, w), from the nearest normal cell at most `radius` rows and columns away.
 
     The bank is read once, row by row: every kept cell is compared with all queries that may use it.
@@ -21,10 +45,9 @@ def nearest_by_place(query_hwK: Tensor, bank_hwNK: Tensor, *, radius: int) -> Te
     squared = torch.full((height + 2 * radius, width + 2 * radius), torch.inf)
     for row in range(height):
         around_swK = padded_hwK[row : row + side]  # of the bank's row: queries above, in it, and below
-        query_wKD = around_swK.unfold(1, side, 1).permute(1, 2, 0, 3).reshape(width, dims, side * side)
-        bank_wNK = bank_hwNK[row].float()
-        product_wND = torch.bmm(bank_wNK, query_wKD)
-        nearest_wD = (bank_wNK.square().sum(-1, keepdim=True) - 2 * product_wND).amin(1) + query_wKD.square().sum(1)
+        query_wDK = around_swK.unfold(1, side, 1).permute(1, 0, 3, 2).reshape(width, side * side, dims)
+        apart_wDN = torch.baddbmm(bank.square_hwN[row][:, None], query_wDK, bank.cells_hwKN[row], alpha=-2)
+        nearest_wD = apart_wDN.amin(2) + query_wDK.square().sum(2)
         for place, nearest_w in enumerate(nearest_wD.unbind(1)):
             into = squared[row + place // side, place % side : place % side + width]
             torch.minimum(into, nearest_w, out=into)

@@ -11,6 +11,7 @@ Axes: B images, C channels, D sets of Gaussians, H, W pixels, h, w cells, N kept
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from zeromiss.backbones.local_features import cell_vectors
 from zeromiss.backbones.normal_variation import DesignGaussians, PlaceGaussians, Whitening, worst_mean, worst_vector
 from zeromiss.detector_params import PatchknnParams
 from zeromiss.detectors.base import NO_CONTEXT, Context, Detection
-from zeromiss.detectors.patchknn.nearest import nearest_anywhere, nearest_by_place
+from zeromiss.detectors.patchknn.nearest import PlaceBank, nearest_anywhere, nearest_by_place
 from zeromiss.errors import ZeromissError
 
 
@@ -86,6 +87,11 @@ class Patchknn(nn.Module):
         """The whitening of its features."""
         return Whitening(mean_C=self.mean_C, matrix_CK=self.matrix_CK)
 
+    @cached_property
+    def place_bank(self) -> PlaceBank:
+        """The kept cells as they are searched, where they are sought by place; made at the first inspection, twice as large as what is stored."""
+        return PlaceBank.of(self.kept_NK)
+
     @property
     def places(self) -> DesignGaussians | None:
         """The Gaussians a place, None where there are none."""
@@ -146,7 +152,7 @@ class Patchknn(nn.Module):
                 f"patchknn learned images of {grid[0]} x {grid[1]} cells, this one has {white_hwK.shape[0]} x {white_hwK.shape[1]}: "
                 "inspect it at the product's size"
             )
-        nearest_hw = nearest_by_place(query_hwK, self.kept_NK[:, :, kept], radius=radius)
+        nearest_hw = nearest_by_place(query_hwK, self.place_bank.part(kept), radius=radius)
         if self.places is None:
             return {"nearest": nearest_hw, "residual": worst_vector(nearest_hw, white_hwK)}
         places = self.places[design]
