@@ -38,7 +38,7 @@ def test_adding_a_product_writes_its_lines_and_keeps_the_rest(workspace):
     assert product.source.path == str(workspace / "photos")
     text = (workspace / "params.yaml").read_text()
     assert "# keep this comment" in text and "{size: 128, vqgan: {crop: null}}" in text
-    assert load_product(workspace / "params.yaml", "board").size == 128
+    assert load_product(workspace / "params.yaml", "board").size == ImageSize(128, 128)
 
 
 @pytest.mark.parametrize(

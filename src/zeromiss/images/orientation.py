@@ -247,7 +247,7 @@ def sample(picture: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) -> n
     low = np.clip(np.floor(corners.min(axis=0)).astype(int) - room, 0, limits - 1)
     high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + room, low + 1, limits)
     seen, moved = picture[low[1] : high[1], low[0] : high[0]], matrix - np.array([[0.0, 0.0, low[0]], [0.0, 0.0, low[1]]])
-    whole = int(scale)
+    whole = int(scale + 1e-6)
     if whole > 1:
         height, width = seen.shape[:2]
         seen = cv2.copyMakeBorder(seen, 0, -height % whole, 0, -width % whole, cv2.BORDER_REPLICATE)

@@ -116,7 +116,7 @@ def judge_bytes(inspector: Inspector, given: Given, params: ServingParams, *, al
         try:
             examined = inspector.examine(file, alone=alone, companion=Companion(reference=reference, design=given.design))
         except ZeromissError as error:
-            told = str(error).replace(str(file), given.name or "the image").replace(f"{folder}/reference", "of the request")
+            told = str(error).replace(str(file), given.name or "the image").replace(str(reference), "the reference")
             raise Refusal(422, told) from None
     answer = judged(examined.verdict, name=given.name, boxes=params.boxes, seconds=time.perf_counter() - started)
     return Found(answer=answer, row=verdict_row(examined, inspector.features, name=given.name))
