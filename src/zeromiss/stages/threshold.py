@@ -26,8 +26,9 @@ PROPERTIES, PROPERTIES_VERSION = "properties.parquet", 1  # of the manifest stag
 def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     """Set the product's threshold and write four files into its folder: threshold.json, hardest.json, curves.json, roc.json.
 
-    See `threshold_facts`, `price.hardest_facts`, `curves.curves_facts` and `roc.roc_facts` for what they hold. Raises ZeromissError without defects, when the selection's files do not fit each other, or when the rule
-    needs more defects, or outer folds, than there are.
+    See `threshold_facts`, `price.hardest_facts`, `curves.curves_facts` and `roc.roc_facts` for what they hold. Raises
+    ZeromissError without defects, when the selection's files do not fit each other, or when the rule needs more defects, or
+    outer folds, than there are.
     """
     source = workspace.selection(product.name)
     families = read_json(source / "families.json", schema_version=SELECTION_VERSION)

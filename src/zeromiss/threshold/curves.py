@@ -37,7 +37,7 @@ def curves_facts(scores: OutOfFold, natives: pd.DataFrame, properties: pd.DataFr
 
 
 def size_facts(scores: OutOfFold, sizes: pd.DataFrame) -> dict[str, Any]:
-    """Return detection by size at two thresholds: each fold's own, which misses no known defect, and 5 % false alarms.
+    """Return detection by size at two thresholds: each fold's own, the lowest defect of its inner part, and 5 % false alarms.
 
     `found`: of each marked defect the share of repeats that found it.
     """

@@ -77,7 +77,7 @@ def good_parts_passed(y_N: np.ndarray, score_RN: np.ndarray, part_N: np.ndarray,
 
 
 def too_few(parts: int, missed: float) -> bool:
-    """Return whether so many independent defects lie all above the score that a share `missed` of all defects lies below, with a probability over 2.5 %."""
+    """Return whether n independent defects all lie above the true threshold with a probability over 2.5 %: (1 - missed)^n."""
     return bool((1.0 - missed) ** parts > (1.0 - CONFIDENCE) / 2.0)
 
 
