@@ -350,4 +350,4 @@ def test_near_duplicates_and_what_they_do_to_the_figures(facts, folder, page):
     }  # fmt: skip
     summary = facts.summary | {"composite": facts.summary["composite"] | {"near_duplicates": figures}}
     found = words(render_page(facts.model_copy(update={"summary": summary}), folder, STANDING))
-    assert "image AUROC 0.9123 and FPR 50.0 % with no miss; with the photographs of a group in several folds 0.9500 and 25.0 %" in found
+    assert "image AUROC 0.9123 and FPR 50 % with no miss; with the photographs of a group in several folds 0.9500 and 25 %" in found

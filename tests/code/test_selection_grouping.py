@@ -97,5 +97,5 @@ def test_the_sentence_holds_both_figures() -> None:
     }  # fmt: skip
     assert near_duplicates(figures) == (
         "Near-duplicates: 3 images of the table are 1 group of photographs of one part each. With each group in one fold the winner has image AUROC "
-        "0.9123 and FPR 50.0 % with no miss; with the photographs of a group in several folds 0.9500 and 25.0 % (cross-validation, 2 x 5 folds)."
+        "0.9123 and FPR 50 % with no miss; with the photographs of a group in several folds 0.9500 and 25 % (cross-validation, 2 x 5 folds)."
     )
