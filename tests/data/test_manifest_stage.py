@@ -99,11 +99,12 @@ def test_the_manifest_holds_facts_and_splits(
         "mask": {"normal": 4, "defect": 0},
         "abnormal": {"normal": 0, "defect": 0},
         "table": {"normal": 4, "defect": 8},
+        "threshold": {"normal": 0, "defect": 0},
         "audit": {"normal": 2, "defect": 2},
     }
     written = json.loads((workspace.manifest("part") / "counts.json").read_text())
     assert written == {"schema_version": 1, "seed": 5, "counts": expected}
-    assert log.values["table_defect"] == 8.0 and len(log.values) == 10
+    assert log.values["table_defect"] == 8.0 and len(log.values) == 12
     assert capsys.readouterr().out == (
         "manifest: 10 normal images train, 4 make the mask, 4 and 8 defects are the metric table, "
         "2 and 2 defects are locked away\n"

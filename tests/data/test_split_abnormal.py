@@ -143,7 +143,7 @@ def test_too_few_to_teach_are_refused(fraction: float, found: int) -> None:
 
 
 def test_shares_that_leave_the_table_nothing_are_refused(make_product: Callable[..., Product]) -> None:
-    with pytest.raises(ZeromissError, match="audit 0.5 and abnormal 0.5 leave the metric table no defect: lower one of them"):
+    with pytest.raises(ZeromissError, match="audit 0.5, abnormal 0.5 and threshold 0 leave the metric table no defect: lower one of them"):
         make_product(manifest={"audit": 0.5, "abnormal": 0.5})
 
 
