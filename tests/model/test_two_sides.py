@@ -11,6 +11,7 @@ from tests.model.cyclegan_parts import tiny
 from tests.model.vqgan_parts import load_tiny
 from zeromiss.detector_params import CpcaeParams, FAnoganParams, GanodipParams, GanomalyParams, PadimParams, PatchcoreParams, SimplenetParams, VqganParams
 from zeromiss.detectors.base import redraws
+from zeromiss.detectors.cpcae import store
 from zeromiss.detectors.cpcae.cpcae import Cpcae
 from zeromiss.detectors.cpcae.store import load_cpcae, save_cpcae
 from zeromiss.detectors.cyclegan.cyclegan import Cyclegan
@@ -63,7 +64,10 @@ def test_rows_stay_rows_and_columns_columns(name: str, image_BCHW: Tensor) -> No
         assert detector.score(image_BCHW, redrawn).map_BHW.shape == (1, *WIDE.shape)
 
 
-def test_what_is_made_for_one_size_refuses_its_turned_one_and_comes_back_from_disk(tmp_path: Path, image_BCHW: Tensor) -> None:
+def test_what_is_made_for_one_size_refuses_its_turned_one_and_comes_back_from_disk(
+    tmp_path: Path, image_BCHW: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "build_backbone", lambda _name: load_tiny())
     made = [
         (BUILT["vqgan"](), save_vqgan, load_vqgan, r"template has 96 x 64 pixels, the image 64 x 96"),
         (BUILT["cpcae"](), save_cpcae, load_cpcae, r"learned images of 96 x 64 pixels and is given 64 x 96"),
