@@ -87,7 +87,8 @@ def _search(seen: pd.DataFrame, files: Sequence[Path]) -> dict[str, Any]:
     def compare(pair: np.ndarray) -> dict[str, Any] | None:
         """Return a pair as the file holds it, None where two parts are shown."""
         first, second, bits = (int(value) for value in pair)
-        found = comparer.compare(first, second, frozenset(related[first] | related[second]))
+        own = np.flatnonzero(np.isin(part_N, part_N[[first, second]]))
+        found = comparer.compare(first, second, frozenset(related[first] | related[second] | set(own.tolist())))
         if found is None or not is_same_part(found, threshold):
             return None
         a, b = seen.iloc[first], seen.iloc[second]

@@ -22,6 +22,7 @@ from zeromiss.images.registration import degrees_of, move, rescale, shift_of
 SIDE = 256  # pixels of a photograph here
 MIN_CORRELATION, MAX_CORRELATION = 0.7, 0.9  # bounds of the threshold
 DEVIATIONS = 5.0  # of different parts' correlations, above their mean, that the threshold lies
+MIN_PANEL = 4  # images that must be left of the panel where a structure is shared: fewer do not tell what parts share
 MIN_INLIERS, MIN_INLIER_SHARE = 12, 0.25  # of matched features, that agree on one motion
 _MAX_SHIFT, _MAX_DEGREES, _MAX_ZOOM = 0.2, 10.0, 1.15  # of one photograph against the other; the shift as a share of the side
 _MIN_OVERLAP = 0.5  # share of the pixels that both show
@@ -68,7 +69,10 @@ class PartComparer:
         self._panel = list(panel)
 
     def compare(self, first: int, second: int, skip: frozenset[int] = frozenset()) -> Comparison | None:
-        """Compare two photographs; None where no small motion lays one over the other. skip: of the panel, what may show the part too."""
+        """Compare two photographs; None where no small motion lays one over the other, or the panel is too small.
+
+        skip: of the panel, what may show the part too.
+        """
         a, b = self._features(first), self._features(second)
         starts = [] if self._motions is None else [(self._by_typical(first, second), 0)]
         motion, inliers = match_features(a, b)
@@ -108,8 +112,10 @@ class PartComparer:
         seen_HW = _seen(motion)
         if seen_HW.mean() < _MIN_OVERLAP:
             return None
-        pair_2V = np.stack([self._features(first).fine_HW[seen_HW], move(self._features(second).fine_HW, motion)[seen_HW]])
         others = [index for index in self._panel if index not in skip and index not in (first, second)]
+        if self._motions is not None and len(others) < MIN_PANEL:
+            return None
+        pair_2V = np.stack([self._features(first).fine_HW[seen_HW], move(self._features(second).fine_HW, motion)[seen_HW]])
         laid = [self._features(index).fine_HW if self._motions is None else move(self._features(index).fine_HW, self._by_typical(first, index)) for index in others]
         own_2V = unexplained(pair_2V, np.array([one_HW[seen_HW] for one_HW in laid]).reshape(len(laid), -1))
         whole, lower = correlations(own_2V, seen_HW)
