@@ -1,4 +1,4 @@
-"""Collect what a run measured into docs/results/<product>.json and write docs/results.md from these files.
+"""Collect what a run measured into docs/results/<product>.json; write docs/results.md, and the figures that `zeromiss detectors` shows, from these files.
 
     python benchmarks/results.py solar_cell pcba     after `zeromiss run` of each
     python benchmarks/results.py                     only write the page anew
@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from zeromiss.detectors.listing import MEASURED
+from zeromiss.detectors.listing import SCHEMA_VERSION as MEASURED_VERSION
 from zeromiss.files import write_json
 from zeromiss.reports.families import family_rows, percent
 
@@ -126,11 +128,29 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+SETS = {  # of docs/results/systems.json, and of the runs whose newer figures replace those of their detectors
+    "solar_cell": ("solar cells", "205 normal images and 219 to 250 defects, 256 pixels, no masks"),
+    "pcba": ("drawn boards", "102 normal images and 122 to 139 defects, 384 pixels"),
+    "papers_all": ("eleven papers", "255 normal images and 475 defects of eleven kinds in one table, 128 pixels"),
+}
+
+
+def measured(results: dict[str, dict[str, Any]], systems: dict[str, Any]) -> dict[str, Any]:
+    """Return what `zeromiss detectors` shows of native scores: by detector and set, the newest figures."""
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    for name in SETS:
+        newer = results.get(name, {}).get("summary", {}).get("detectors", {})
+        for detector, found in {**systems["products"][name]["detectors"], **newer}.items():
+            figures.setdefault(detector, {})[name] = {key: found[key] for key in ("image_auroc", "fpr_at_zero_missed")}
+    return {"sets": {name: {"short": short, "title": title} for name, (short, title) in SETS.items()}, "figures": figures}
+
+
 def main(products: list[str]) -> None:
     """Collect the named products' results and write the page."""
     for product in products:
         write_json(RESULTS / f"{product}.json", collect(product), schema_version=SCHEMA_VERSION)
     PAGE.write_text(page(read_results()), encoding="utf-8")
+    write_json(MEASURED, measured(read_results(), _read(RESULTS / "systems.json")), schema_version=MEASURED_VERSION)
 
 
 if __name__ == "__main__":

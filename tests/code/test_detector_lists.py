@@ -9,7 +9,9 @@ from ruamel.yaml import YAML
 from zeromiss.cli import main
 from zeromiss.detector_params import DETECTORS
 from zeromiss.detectors.catalogue import CATALOGUE
+from zeromiss.detectors.listing import MEASURED, SCHEMA_VERSION
 from zeromiss.errors import ZeromissError
+from zeromiss.files import read_json, write_json
 from zeromiss.fits import follow_params, refuse_other_lists
 from zeromiss.params import load_product
 from zeromiss.workspace import Workspace
@@ -105,6 +107,19 @@ def test_the_list_names_paper_needs_and_cost_of_each(workspace: Workspace, capsy
     assert main(["detectors", "board", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [name for name, system in found.items() if system["used"]] == ["vqgan"]
+
+
+def test_measured_figures_stand_beside_each_detector(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """The shipped table says what is not measured; a product's own figures come from its last metrics stage."""
+    write_json(workspace.metrics("board") / "native.json", {"detectors": {"vqgan": {"image_auroc": 0.9512, "fpr_at_zero_missed": 0.25, "seconds_per_image": 0.0421}}}, schema_version=2)
+    write_json(workspace.detector("board", "vqgan") / "training.json", {"seconds": 61.4}, schema_version=1)
+    assert main(["detectors", "board"]) == 0
+    told = capsys.readouterr().out
+    assert "on board: AUROC 0.951, FPR at zero missed 25 %, fitted in 61 s, 42 ms an image" in told and told.count(" on board: ") == 1
+    shipped = read_json(MEASURED, schema_version=SCHEMA_VERSION)
+    row = next(line for line in told.splitlines() if line.strip().startswith("padim ") and "." in line and "(" not in line)
+    assert [float(value) for value in row.split()[1::3]] == [round(shipped["figures"]["padim"][name]["image_auroc"], 3) for name in shipped["sets"]]
+    assert set(shipped["figures"]) <= set(CATALOGUE)
 
 
 def test_every_detector_is_in_the_catalogue() -> None:

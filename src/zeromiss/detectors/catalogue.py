@@ -28,7 +28,7 @@ CATALOGUE: dict[str, System] = {
         source="paper 1, section 3",
         kind="redraws",
         needs="normal images",
-        cost="6 minutes",
+        cost="4 minutes",
     ),
     "ganodip": System(
         title="GanoDIP",
