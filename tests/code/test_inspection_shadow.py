@@ -31,7 +31,7 @@ class Judge:
         score = min(1.0, self.factor * float(text if text != "broken" else 0.1))
         return SimpleNamespace(verdict=Verdict(
             path=str(path), verdict=decide(score, 0.5), score=score, threshold=0.5, patches=(), model=self.model,
-            sha256=hashlib.sha256(path.read_bytes()).hexdigest(), side=64,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(), width=64, height=64,
         ))  # fmt: skip
 
 

@@ -51,9 +51,9 @@ def test_the_manifest_counts_where_it_was_written(tmp_path):
 
     workspace = Workspace(root=tmp_path)
     write_index(workspace, normals=10, defects=2)
-    counts = {"train": {"normal": 5, "defect": 0}, "mask": {"normal": 1, "defect": 0}, "table": {"normal": 3, "defect": 2}}
+    counts = {"train": {"normal": 5, "defect": 0}, "mask": {"normal": 1, "defect": 0}, "table": {"normal": 3, "defect": 2}, "threshold": {"normal": 0, "defect": 4}}
     write_json(workspace.manifest("bolt") / "counts.json", {"counts": counts}, schema_version=1)
-    assert count_images(product(), workspace) == Counts(train=5, mask=1, normals=3, defects=2, source="the manifest")
+    assert count_images(product(), workspace) == Counts(train=5, mask=1, normals=3, defects=2, source="the manifest", threshold=4)
 
 
 def test_extraction_by_hand():

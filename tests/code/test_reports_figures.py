@@ -231,7 +231,7 @@ def test_curves_draw_each_column():
 
 def test_the_same_figures_have_the_same_bytes(tmp_path):
     first, second = (draw_figures(tmp_path / name) for name in ("a", "b"))
-    assert first == second and len(first) == 6
+    assert first == second and len(first) == 8
     for file in first.values():
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 

@@ -77,7 +77,7 @@ def test_the_markup_is_whole_and_every_link_leads_somewhere(page):
     assert found.faults == [] and found.open == []
     assert len(set(found.ids)) == len(found.ids)
     assert {link[1:] for link in found.links} == set(found.ids)
-    assert len(found.ids) == 14
+    assert len(found.ids) == 15
 
 
 def test_nothing_is_fetched_and_every_picture_has_words(page):
@@ -87,7 +87,7 @@ def test_nothing_is_fetched_and_every_picture_has_words(page):
     assert "<script" not in page and "@import" not in page and "url(" not in page
     assert "http" not in re.sub(r'"data:[^"]*"', "", page)
     images = re.findall(r"<img [^>]*>", page)
-    assert len(images) == 8 + 4 * 4 + 2 + 4  # figures, panels, a pair of pictures, the hardest defects
+    assert len(images) == 8 + 4 * 4 + 2 + 2 + 4  # figures, panels, pairs of the shortcuts and of near-duplicates, the hardest defects
     assert re.findall(r'alt="(\w+: images/[dn].png)"', page) == ["defect: images/d.png", "normal: images/n.png"]  # which is which
     assert all(re.search(r'alt="[^"]{8,}"', image) for image in images)
 

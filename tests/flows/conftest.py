@@ -118,7 +118,7 @@ class FakeInspector:
             raise ZeromissError(f"{path} cannot be judged: take the picture again") from None
         return Verdict(
             path=str(path), verdict=decide(score, 0.5), score=score, threshold=0.5,
-            patches=(), model=self.model, sha256=sha256_file(path), side=64,
+            patches=(), model=self.model, sha256=sha256_file(path), width=64, height=64,
         )  # fmt: skip
 
     def examine(self, path, *, companion=None):

@@ -100,7 +100,7 @@ def test_json_lines_name_what_could_not_be_judged():
     model = ModelName(name="zeromiss-tiny", version="3")
     good = Verdict(
         path="a.png", verdict="abnormal", score=0.75, threshold=0.5, patches=(Patch(x=1, y=2, size=4, distance=0.5),),
-        model=model, sha256="s", side=64,
+        model=model, sha256="s", width=64, height=64,
     )  # fmt: skip
     result = BatchResult(verdicts=(good,), errors=(InspectionError(path="b.png", error="b.png is truncated"),))
     lines = [json.loads(line) for line in json_lines(result, SimpleNamespace(model=model, threshold=0.5))]

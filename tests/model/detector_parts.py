@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tests.workspace_parts import unaligned
+from zeromiss.image_size import ImageSize
 from zeromiss.params import Product, load_product
 from zeromiss.sections import Section
 from zeromiss.tables import write_table
@@ -18,7 +19,7 @@ FILES = {"config.json", "model.safetensors", "history.parquet", "training.json",
 
 def drawn_product(repository: Path, size: int, **params: Section) -> Product:
     """Return a product of so many pixels, with these parameters of its detectors."""
-    return load_product(repository / "params.yaml", "solar_cell").model_copy(update={"name": "drawn", "size": size, **params})
+    return load_product(repository / "params.yaml", "solar_cell").model_copy(update={"name": "drawn", "size": ImageSize.of(size), **params})
 
 
 def noise(count: int, size: int) -> Tensor:

@@ -175,7 +175,7 @@ def test_a_damaged_folder_is_refused(cpcae: Cpcae, tmp_path: Path):
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"images": 2}))
     save_file(whole, tmp_path / "model.safetensors")
-    with pytest.raises(ZeromissError, match="config.json does not say the size and number of its training images"):
+    with pytest.raises(ZeromissError, match="config.json does not say the number of its training images"):
         load_cpcae(tmp_path)
 
 

@@ -95,8 +95,8 @@ def test_the_papers_share_is_25_of_its_16384_patches():
 
 def test_shrinking_averages_areas_and_growing_keeps_the_mean():
     image_BCHW = torch.arange(16.0).view(1, 1, 4, 4)
-    assert resized(image_BCHW, 2).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
-    assert resized(image_BCHW, 4) is image_BCHW
-    grown_BCHW = resized(image_BCHW, 8)
+    assert resized(image_BCHW, (2, 2)).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
+    assert resized(image_BCHW, (4, 4)) is image_BCHW
+    grown_BCHW = resized(image_BCHW, (8, 8))
     assert grown_BCHW.shape == (1, 1, 8, 8)
     assert math.isclose(grown_BCHW.mean().item(), 7.5, abs_tol=1e-5)

@@ -153,7 +153,7 @@ def test_neighbours_and_gaussians_are_those_of_the_design(radius):
     assert detector.designs == ({"day": 20, "night": 20} if radius else {"day": 30, "night": 30}) and detector.placed == ("day", "night")
     image = drawn_images(1, seed=8).float() / 255
     right, wrong = (float(detector.detect(image, context=Context(design=design)).score_B) for design in ("day", "night"))
-    assert wrong > 1.4 * right
+    assert wrong > (1.4 if radius else 1.1) * right  # anywhere, a cell finds a like one more easily
     if radius:  # the bank of the design is that of its images alone, in the whitening of all
         order = detector.kept_of("night")
         assert detector.kept_NK[:, :, order].shape[2] == alone["night"].bank.kept == 20

@@ -12,6 +12,7 @@ from zeromiss.detectors.batches import Batches
 from zeromiss.detectors.checkpoint import checkpoint_key
 from zeromiss.detectors.load import load_detector
 from zeromiss.files import sha256_file
+from zeromiss.image_size import ImageSize
 from zeromiss.images.reference import alignment_digest
 from zeromiss.params import Product
 from zeromiss.stages import f_anogan as stage
@@ -84,7 +85,7 @@ def test_a_checkpoint_bears_the_name_of_all_that_the_fitting_depends_on(product:
     key = checkpoint_key(PARAMS, size=SIZE, seed=product.seed, manifest_sha256=images)
     found = open_teaching("f_anogan", PARAMS, product, workspace).checkpoint
     assert found == workspace.root / f".checkpoints/drawn/f_anogan-{key}.safetensors"
-    others = [product.model_copy(update=change) for change in ({"seed": product.seed + 1}, {"size": 16})]
+    others = [product.model_copy(update=change) for change in ({"seed": product.seed + 1}, {"size": ImageSize.of(16)})]
     names = {found, *(open_teaching("f_anogan", PARAMS, other, workspace).checkpoint for other in others)}
     assert len(names) == 3
     rows = read_table(folder / "manifest.parquet", schema_version=2)

@@ -17,6 +17,7 @@ from zeromiss.detectors.vqgan.store import load_vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json
 from zeromiss.detector_params import VqganParams
+from zeromiss.image_size import ImageSize
 from zeromiss.images.reader import ImageReader
 from zeromiss.params import Product, load_product
 from zeromiss.stages import teaching
@@ -50,7 +51,7 @@ class KeptLog:
 def product(repository: Path, tiny_params: VqganParams) -> Product:
     """A product of 48 pixels with the tiny network."""
     whole = load_product(repository / "params.yaml", "solar_cell")
-    return whole.model_copy(update={"name": "drawn", "size": 48, "vqgan": tiny_params})
+    return whole.model_copy(update={"name": "drawn", "size": ImageSize.of(48), "vqgan": tiny_params})
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from zeromiss import cli
 from zeromiss.ablation import command, derive, estimate, run
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
+from zeromiss.image_size import ImageSize
 from zeromiss.params import load_product
 from zeromiss.selection import protocol
 from zeromiss.stages.base import NoLog
@@ -210,9 +211,9 @@ def test_a_changed_table_is_judged_anew(place, no_estimate, quick_folds, monkeyp
 def test_trained_variants_make_a_table_of_their_own_once(place, no_estimate, quick_folds, fake_stages, capsys):
     found = ablated(place, "other_seed", "half_codes", "half_size")
     assert fake_stages == [
-        ("vqgan", "other_seed", 8, 64, 8), ("metrics", "other_seed", 8, 64, 7),
-        ("vqgan", "half_codes", 4, 64, 7), ("metrics", "half_codes", 4, 64, 7),
-        ("vqgan", "half_size", 8, 32, 7), ("metrics", "half_size", 8, 32, 7),
+        ("vqgan", "other_seed", 8, ImageSize.of(64), 8), ("metrics", "other_seed", 8, ImageSize.of(64), 7),
+        ("vqgan", "half_codes", 4, ImageSize.of(64), 7), ("metrics", "half_codes", 4, ImageSize.of(64), 7),
+        ("vqgan", "half_size", 8, ImageSize.of(32), 7), ("metrics", "half_size", 8, ImageSize.of(32), 7),
     ]  # fmt: skip
     rows = {row["variant"]: row for row in found["variants"]}
     assert rows["half_codes"]["differences"]["image_auroc"]["verdict"] == "worse"

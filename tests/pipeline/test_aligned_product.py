@@ -123,7 +123,7 @@ def test_a_defect_lies_where_its_mask_does(made: Workspace, reader: ImageReader)
 
 def test_pixels_are_ranked_with_the_moved_masks(made: Workspace, reader: ImageReader) -> None:
     """A worker, here this process, gives the table's very rows, and counts as many defective pixels as the moved masks have."""
-    rows = read_table(made.manifest("toy") / MANIFEST_FILE, schema_version=1)
+    rows = read_table(made.manifest("toy") / MANIFEST_FILE, schema_version=2)
     rows = rows[rows["split"] == "table"]
     product = resolve_product(PARAMS, "toy", origin=made.params_file)
     recipe = recipe_of(made, product, align=made.alignment("toy"), scales={"vqgan": 1.0})

@@ -72,7 +72,7 @@ def bundle(made: tuple[Product, Workspace], tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("bundle")
     recipe = Recipe(correlation=1.0, smote_neighbours=None, seed=0)
     save_classifier(folder / "classifier.skops", fit_pipeline("lr", {}, table[columns], (table["label"] == "defect").to_numpy().astype(int), recipe))
-    rows = read_table(workspace.manifest("tiny") / "manifest.parquet", schema_version=1)
+    rows = read_table(workspace.manifest("tiny") / "manifest.parquet", schema_version=2)
     found = {"features": {"columns": columns}, "threshold": {"value": 0.5, "rule": "zfn", "statement": "what it guarantees"}, "calibration": {"helps": False}}
     contents = bundles._contents(product, workspace, found, rows)
     pack(folder / "bundle", contents.model_copy(update={"classifier": folder / "classifier.skops"}))
@@ -80,7 +80,7 @@ def bundle(made: tuple[Product, Workspace], tmp_path_factory: pytest.TempPathFac
 
 
 def test_the_manifest_names_references_and_designs(made: tuple[Product, Workspace]) -> None:
-    rows = read_table(made[1].manifest("tiny") / "manifest.parquet", schema_version=1)
+    rows = read_table(made[1].manifest("tiny") / "manifest.parquet", schema_version=2)
     assert set(zip(rows["design"], rows["reference"], strict=True)) == {("left", "references/left.png"), ("right", "references/right.png")}
     training = rows[(rows["split"] == "train") & (rows["label"] == "normal")]["design"].value_counts()
     assert training.to_dict() == {"left": 20, "right": 21} or training.to_dict() == {"left": 21, "right": 20}

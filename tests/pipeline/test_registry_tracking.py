@@ -9,6 +9,7 @@ import types
 import pytest
 
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import ImageSize
 from zeromiss.registry import tracking
 from zeromiss.registry.facts import data_hash, flat_params, provenance
 from zeromiss.registry.machine import machine
@@ -111,7 +112,7 @@ def test_the_stage_runner_hands_over_product_paths_and_log(tracked, monkeypatch)
 
     fake_stage(monkeypatch, "threshold", run)
     run_stage("threshold", "tiny", tracked)
-    assert seen == {"product": "tiny", "size": 64, "root": tracked.root}
+    assert seen == {"product": "tiny", "size": ImageSize.of(64), "root": tracked.root}
     run_id = run_file(tracked, "threshold")["run_id"]
     assert prepare(tracked).get_run(run_id).data.metrics["figure"] == 0.25
 

@@ -129,7 +129,7 @@ def test_only_rows_of_the_table_split_in_the_manifest_s_order(done: tuple[Worksp
 
 def test_files_of_the_stage_and_nothing_beside_them(done: tuple[Workspace, Listener]) -> None:
     folder = done[0].metrics("tiny")
-    assert sorted(file.name for file in folder.iterdir()) == ["native.json", "native.parquet", "table.parquet", "vqgan"]
+    assert sorted(file.name for file in folder.iterdir()) == ["defect_sizes.parquet", "native.json", "native.parquet", "table.parquet", "vqgan"]
     assert sorted(file.name for file in (folder / "vqgan").iterdir()) == ["mask.safetensors", "variation.safetensors"]
     assert [file.name for file in folder.parent.iterdir()] == ["tiny"]
     assert (done[0].quality("tiny") / "metrics" / "index.html").is_file()
@@ -140,9 +140,9 @@ def test_defects_put_aside_are_measured_into_a_table_of_their_own(done: tuple[Wo
     workspace = Workspace(root=tmp_path)
     shutil.copytree(done[0].root / "data", tmp_path / "data")
     path = workspace.manifest("tiny") / "manifest.parquet"
-    rows = read_table(path, schema_version=1)
+    rows = read_table(path, schema_version=2)
     rows.loc[rows["path"].isin(["images/d2.png", "images/n5.png"]), "split"] = "threshold"
-    write_table(path, rows, schema_version=1)
+    write_table(path, rows, schema_version=2)
     native = stage.run(product(), workspace, NoLog())
     aside, table, before = read_table(workspace.metrics("tiny") / "threshold.parquet", schema_version=1), read(workspace), read(done[0])
     assert aside["path"].tolist() == ["images/d2.png"] and native["images"] == len(table) == 4

@@ -48,7 +48,7 @@ def find_near_duplicates(facts: pd.DataFrame, raw: Path, *, mode: Mode) -> dict[
     seen = facts[readable].drop_duplicates("sha256").reset_index(drop=True)
     if len(seen) >= FEWEST:
         with threadpool_limits(1):  # threads are ours: one image or pair each
-            content |= _search(seen, [raw / path for path in seen["path"]])
+            content |= _search_each(seen, raw)
         content["groups"] = _groups(facts, content["pairs"])
     return content | {"images": len(seen)}
 
@@ -67,6 +67,23 @@ def with_splits(content: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
     splits = dict(zip(rows["path"], rows["split"], strict=True))
     across = sum(len({splits[image["path"]] for image in group["images"]}) > 1 for group in content["groups"])
     return content | {"across_splits": across, "sentence": _sentence(content, across)}
+
+
+def _search_each(seen: pd.DataFrame, raw: Path) -> dict[str, Any]:
+    """Return pairs, threshold and counts of all designs: what a design's parts share would make them one beside those of another.
+
+    The threshold is the highest of the designs', of which each pair met that of its own.
+    """
+    designs = [rows.reset_index(drop=True) for _, rows in seen.groupby("design")] if "design" in seen else [seen]
+    found = [_search(rows, [raw / path for path in rows["path"]]) for rows in designs if len(rows) >= FEWEST]
+    thresholds = [one["threshold"] for one in found if one["threshold"] is not None]
+    pairs = [pair for one in found for pair in one["pairs"]]
+    return {
+        "candidates": sum(one["candidates"] for one in found),
+        "shared_structure": any(one["shared_structure"] for one in found) if found else None,
+        "threshold": max(thresholds, default=None),
+        "pairs": sorted(pairs, key=lambda pair: (-pair["correlation"], pair["a"], pair["b"])),
+    }
 
 
 def _search(seen: pd.DataFrame, files: Sequence[Path]) -> dict[str, Any]:

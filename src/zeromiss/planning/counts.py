@@ -6,12 +6,11 @@ import pandas as pd
 
 from zeromiss.files import read_json
 from zeromiss.images.labels import apply_to_entries, read_changes
+from zeromiss.images.manifest import COUNTS_FILE, COUNTS_VERSION
 from zeromiss.images.raw import INDEX, read_index
 from zeromiss.images.split import assign_splits
 from zeromiss.params import Product
 from zeromiss.workspace import Workspace
-
-_COUNTS, _VERSION = "counts.json", 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +38,9 @@ def count_images(product: Product, workspace: Workspace) -> Counts | None:
     raw = workspace.raw(product.name)
     if not (raw / INDEX).is_file():
         return None
-    written = workspace.manifest(product.name) / _COUNTS
+    written = workspace.manifest(product.name) / COUNTS_FILE
     if written.is_file():
-        return _counts(read_json(written, schema_version=_VERSION)["counts"], "the manifest")
+        return _counts(read_json(written, schema_version=COUNTS_VERSION)["counts"], "the manifest")
     changed = apply_to_entries(read_index(raw), read_changes(workspace.labels(product.name)))
     entries = pd.DataFrame([asdict(entry) for entry in changed])
     split = assign_splits(entries, params=product.manifest, mask=product.manifest.mask, seed=product.seed)

@@ -8,7 +8,7 @@ import pandas as pd
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
 from zeromiss.images import alignable, labels, near_duplicates, shortcuts
-from zeromiss.images.manifest import FILE, SCHEMA_VERSION, SPLITS, manifest_rows, read_facts
+from zeromiss.images.manifest import COUNTS_FILE, COUNTS_VERSION, FILE, SCHEMA_VERSION, SPLITS, manifest_rows, read_facts
 from zeromiss.images.raw import INDEX, LABELS, read_index
 from zeromiss.images.reference import write_alignment
 from zeromiss.images.references import refuse_gaps
@@ -50,7 +50,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     out = workspace.manifest(product.name)
     write_alignment(workspace.alignment(product.name), product.align, raw=raw, reference=reference, size=product.size)
     write_table(out / FILE, rows, schema_version=SCHEMA_VERSION)
-    write_json(out / "counts.json", {"seed": product.seed, "counts": counts}, schema_version=SCHEMA_VERSION)
+    write_json(out / COUNTS_FILE, {"seed": product.seed, "counts": counts}, schema_version=COUNTS_VERSION)
     write_json(out / labels.FILE, relabelled, schema_version=labels.SCHEMA_VERSION)
     write_table(out / shortcuts.PROPERTIES_FILE, properties, schema_version=shortcuts.PROPERTIES_SCHEMA)
     write_json(out / near_duplicates.FILE, duplicates, schema_version=near_duplicates.SCHEMA_VERSION)
