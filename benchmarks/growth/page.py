@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from zeromiss.detector_params import VqganParams
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "scaling.md"
 LINES, SECONDS_A_DAY, DAYS = 10, 86_400, 365  # of a factory: lines of one image a second, day and night
-LABELLED, STEPS, SIDE, BATCH = 1_000, 1_600, 96, 4  # images of a product's table; the quick profile's training
+LABELLED = 1_000  # images of a product's table
+STEPS, SIDE, BATCH = VqganParams().steps, VqganParams().crop, VqganParams().batch  # the quick profile's training
 TRAININGS = 12  # of each product a year
 _CHAIN = {
     "ingest": "ingest (hashed and copied, without DVC's copy)",

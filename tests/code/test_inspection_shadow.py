@@ -17,7 +17,7 @@ class Judge:
     def __init__(self, version, factor=1.0):
         self.model, self.factor, self.judged = ModelName(name="zeromiss-tiny", version=version), factor, 0
 
-    def examine_many(self, paths):
+    def examine_many(self, paths, *, companion_of=None):
         for path in paths:
             yield self.examine(path)
 
