@@ -21,7 +21,7 @@ class Judge:
         for path in paths:
             yield self.examine(path)
 
-    def examine(self, path):
+    def examine(self, path, *, companion=None):
         from types import SimpleNamespace
 
         self.judged += 1
