@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.workspace_parts import PROFILE, git_and_dvc
+from zeromiss.image_size import ImageSize
 
 os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
@@ -99,7 +100,7 @@ class FakeInspector:
     """Judges by the text in a file: its score. Anything else cannot be judged."""
 
     threshold = 0.5
-    size = 64
+    size = ImageSize.of(64)
 
     taught = {}
     features = ("word",)

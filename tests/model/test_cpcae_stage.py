@@ -10,6 +10,7 @@ from tests.model.detector_parts import FILES, drawn_product, drawn_workspace, no
 from zeromiss.detector_params import CpcaeParams
 from zeromiss.detectors.load import load_detector
 from zeromiss.errors import ZeromissError
+from zeromiss.image_size import ImageSize
 from zeromiss.params import Product
 from zeromiss.stages import cpcae as stage
 from zeromiss.stages.base import NoLog
@@ -36,7 +37,7 @@ def test_the_stage_leaves_a_detector_that_judges(workspace: Workspace, repositor
     folder = workspace.detector("drawn", "cpcae")
     assert {path.name for path in folder.iterdir()} == FILES
     detector = load_detector(folder)
-    assert (detector.name, detector.params, detector.size) == ("cpcae", PARAMS, SIZE)
+    assert (detector.name, detector.params, detector.size) == ("cpcae", PARAMS, ImageSize.of(SIZE))
     assert training["images"] == len(detector.memory_NF) == 3
     assert read_table(folder / "history.parquet", schema_version=1)["step"].tolist() == [3.0]
     assert cv2.imread(str(folder / "samples.png")).shape == (3 * SIZE, SIZE, 3)  # original, reconstruction, map
