@@ -56,7 +56,7 @@ MATCHED = {
 }  # fmt: skip
 UNSEEN = {
     "types": [{"defect_type": "scratch", "n_defects": 5, "n_parts": 5, "found": 4, "share": 0.8, "low": 0.2836, "high": 0.9949, "family": "lr", "fpr": 0.375}],
-    "skipped": [{"defect_type": "bridge", "why": "1 parts, at least 5 are needed"}],
+    "skipped": [{"defect_type": "bridge", "why": "1 part, at least 5 are needed"}],
     "sentence": "",
 }
 SIZES = {

@@ -225,7 +225,7 @@ def test_the_curves(page):
     assert "trivial properties alone 0.9063 0.5625 (0.2500 to 0.7500) 8 (25 %)" in text
     assert "the composite score's AUROC of 0.9375 is 0.8750 over them" in text  # where the shortcut check speaks
     assert "scratch 5 4 of 5 80 % (28.36 to 99.49) 37.5 % LR" in text
-    assert "Not left out: bridge (1 parts, at least 5 are needed)." in text
+    assert "Not left out: bridge (1 part, at least 5 are needed)." in text
     assert "zero missed 4 0.0 - - - all 4 marked defects are found, however small" in text
     assert "5 % false alarms 4 1.5 6.2 9.5 14.8" in text
 

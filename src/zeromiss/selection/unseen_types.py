@@ -38,7 +38,7 @@ def unseen_types(source: Source, params: SelectionParams, seed: int) -> dict[str
     if len(parts) < 2:
         kind = f"one type, {next(iter(parts))}" if parts else "no named type"
         return _content([], {}, f"the defects are of {kind}: no type can be left out", started)
-    skipped = {name: f"{count} parts, at least {MIN_PARTS} are needed" for name, count in parts.items() if count < MIN_PARTS}
+    skipped = {name: f"{count} part{'' if count == 1 else 's'}, at least {MIN_PARTS} are needed" for name, count in parts.items() if count < MIN_PARTS}
     wanted = [name for name in parts if name not in skipped]
     skipped |= dict.fromkeys(wanted[MOST_TYPES:], f"the {MOST_TYPES} most frequent types are left out in turn")
     entries = []
