@@ -1,5 +1,6 @@
 """The command line: one command is called, its refusal becomes a sentence, a signal ends it in good order."""
 
+import os
 import signal
 import sys
 import threading
@@ -21,6 +22,9 @@ class Stopped(KeyboardInterrupt):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 well, 2 refused with a sentence on stderr."""
     options = parser().parse_args(arguments)
+    # threads that wait for each other sleep: spinning took up to three times the processor time on two cores that others use too.
+    # OpenMP reads it when the first numerical library is imported, which is in the commands
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         with _stoppable():
             return options.command(options)

@@ -1,5 +1,6 @@
 """The command line: quick to answer, sentences and exit codes, tracebacks only when asked for."""
 
+import os
 import subprocess
 import sys
 
@@ -70,3 +71,12 @@ def test_an_unknown_stage_is_refused(repository, monkeypatch, capsys):
     assert cli.main(["stage", "polish", "--product", "pcba"]) == 2
     assert "polish" in capsys.readouterr().err
 
+
+
+@pytest.mark.parametrize(("given", "then"), [(None, "passive"), ("active", "active")])
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch, given, then):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    assert cli.main(["detectors"]) == 0
+    assert os.environ["OMP_WAIT_POLICY"] == then
