@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from zeromiss.ablation.command import RESULT, SCHEMA_VERSION
+from zeromiss.ablation.command import RESULT
+from zeromiss.ablation.command import SCHEMA_VERSION as RESULT_VERSION
 from zeromiss.ablation.text import TITLES, full_cell, heading, notes
 from zeromiss.files import read_json, write_json
 from zeromiss.workspace import Workspace
 
-PAGE_VERSION = 1
+SCHEMA_VERSION = 1  # of the file that the page is made of
 ROOT = Path(__file__).resolve().parents[1]
 FOUND, PAGE = ROOT / "docs" / "results" / "ablations.json", ROOT / "docs" / "ablations.md"
 _HEAD = """\
@@ -34,12 +35,12 @@ How alike the modes `dense` and `crops` rank patches is in `benchmarks/RESULTS.m
 
 def collect(product: str, root: Path) -> dict[str, Any]:
     """Return what the last ablation of `product` found in the workspace `root`."""
-    return read_json(Workspace(root=root).ablation(product) / RESULT, schema_version=SCHEMA_VERSION)
+    return read_json(Workspace(root=root).ablation(product) / RESULT, schema_version=RESULT_VERSION)
 
 
 def read_found() -> dict[str, dict[str, Any]]:
     """Return the committed ablations, by product."""
-    return read_json(FOUND, schema_version=PAGE_VERSION)["products"] if FOUND.is_file() else {}
+    return read_json(FOUND, schema_version=SCHEMA_VERSION)["products"] if FOUND.is_file() else {}
 
 
 def page(found: dict[str, dict[str, Any]]) -> str:
@@ -91,7 +92,7 @@ def main(products: list[str], root: Path = ROOT) -> None:
     found = read_found()
     if products:
         found |= {product: collect(product, root) for product in products}
-        write_json(FOUND, {"products": found}, schema_version=PAGE_VERSION)
+        write_json(FOUND, {"products": found}, schema_version=SCHEMA_VERSION)
     PAGE.write_text(page(found), encoding="utf-8")
 
 

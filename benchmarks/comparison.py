@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.comparison_page import PAGE, RESULT, SCHEMA_VERSION, page, read_result
+from zeromiss import schemas
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, write_json
 from zeromiss.metrics.ranking import fpr_at_zero_missed, image_auroc
@@ -106,7 +107,7 @@ def measure(tables: dict[str, Path], each: Sequence[str], jobs: int) -> None:
 
     Raises ZeromissError when that was measured with other settings.
     """
-    sources = {name: read_source(read_table(path, schema_version=1)) for name, path in tables.items()}
+    sources = {name: read_source(read_table(path, schema_version=schemas.METRIC_TABLE)) for name, path in tables.items()}
     groups = {name: {"group": None, "source": source} for name, source in sources.items()}
     for name in each:
         groups |= {kind: {"group": name, "source": source} for kind, source in kinds(sources[name]).items()}

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.systems_page import FIGURE, page
+from zeromiss import schemas
 from zeromiss.files import read_json, write_json
 from zeromiss.metrics import table as tables
 from zeromiss.params import Product, load_product
@@ -70,9 +71,9 @@ def slices(product: str, workspace: Workspace) -> dict[str, Any]:
 def _measured(product: str, workspace: Workspace) -> tuple[Product, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Return the product's settings, metric table, native scores and the detectors' figures in native.json."""
     folder = workspace.metrics(product)
-    rows = read_table(folder / tables.FILE, schema_version=tables.SCHEMA_VERSION)
-    natives = read_table(folder / tables.NATIVES_FILE, schema_version=tables.NATIVE_SCHEMA)
-    figures = read_json(folder / tables.NATIVE_FILE, schema_version=tables.NATIVE_SCHEMA)["detectors"]
+    rows = read_table(folder / tables.FILE, schema_version=schemas.METRIC_TABLE)
+    natives = read_table(folder / tables.NATIVES_FILE, schema_version=schemas.NATIVE)
+    figures = read_json(folder / tables.NATIVE_FILE, schema_version=schemas.NATIVE)["detectors"]
     return load_product(workspace.params_file, product), rows, natives, figures
 
 
@@ -83,7 +84,7 @@ def _seconds(figures: Mapping[str, Any]) -> dict[str, float]:
 
 def _detector(name: str, figures: Mapping[str, Any], natives: pd.DataFrame, folder: Path) -> dict[str, Any]:
     """Return one detector's row, but for its further scores."""
-    training = read_json(folder / "training.json", schema_version=1)
+    training = read_json(folder / "training.json", schema_version=schemas.TRAINING)
     return detector_entry(name, native=figures, training=training, natives=natives, scores=pd.DataFrame(), tensors_mib=None)
 
 

@@ -27,7 +27,7 @@ from zeromiss.errors import ZeromissError
 if TYPE_CHECKING:
     from zeromiss.registry.rebuilt_source import Registered
 
-_GOING = "going.json"
+_GOING, SCHEMA_VERSION = "going.json", 1
 _OUTSIDE = ("MLFLOW_", "ZEROMISS_")  # settings that would lead a stage out of its folder: to servers, parents, clusters
 
 
@@ -73,7 +73,7 @@ def prepare(registered: "Registered", root: str, folder: Path) -> Prepared:
 
     config, note = settings(Path(root)), {"commit": registered.commit, "digest": registered.digest}
     going = folder / _GOING
-    if going.is_file() and (left := read_json(going, schema_version=1)) and left["note"] == note:
+    if going.is_file() and (left := read_json(going, schema_version=SCHEMA_VERSION)) and left["note"] == note:
         code = folder / left["code"]
         return Prepared(root=code, steps=steps(code, registered.product, config), missing=left["missing"])
     try:
@@ -81,7 +81,7 @@ def prepare(registered: "Registered", root: str, folder: Path) -> Prepared:
     except BaseException:
         remove_worktree(Path(root), folder / "code")
         raise
-    write_json(going, {"note": note, "code": str(prepared.root.relative_to(folder)), "missing": prepared.missing}, schema_version=1)
+    write_json(going, {"note": note, "code": str(prepared.root.relative_to(folder)), "missing": prepared.missing}, schema_version=SCHEMA_VERSION)
     return prepared
 
 

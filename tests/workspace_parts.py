@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from zeromiss import schemas
 from zeromiss.workspace import Workspace
 
 PROFILE = """schema_version: 1
@@ -33,7 +34,7 @@ def read_traits(workspace: Workspace, product: str) -> None:
 
     rows = read_table(workspace.manifest(product) / manifest.FILE, schema_version=manifest.SCHEMA_VERSION)
     found = shortcuts.read_properties(rows, workspace.raw(product))
-    write_table(workspace.manifest(product) / shortcuts.PROPERTIES_FILE, found, schema_version=shortcuts.PROPERTIES_SCHEMA)
+    write_table(workspace.manifest(product) / shortcuts.PROPERTIES_FILE, found, schema_version=schemas.PROPERTIES)
 
 
 def no_duplicates(workspace: Workspace, product: str) -> None:

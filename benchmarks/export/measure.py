@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from zeromiss import schemas
 from zeromiss.edge.check import TOLERANCE
 from zeromiss.edge.engines import ENGINES
 from zeromiss.edge.export import checked_images
@@ -59,7 +60,7 @@ def main() -> None:
             edge = EdgeInspector(folder)
             found = [{k: v for one in edge.measure(path) for k, v in one.features.items()} for path in tqdm(paths, desc=engine, unit="image")]
             rows[engine] = table(found, inspector)
-    families = read_json(workspace.selection(product) / "families.json", schema_version=1)
+    families = read_json(workspace.selection(product) / "families.json", schema_version=schemas.SELECTION)
     result = {"product": product, "version": version, "images": name, "n": len(paths), "tolerance": TOLERANCE, "winner": families["winner"]}
     result["columns"] = {engine: columns(rows["torch"], rows[engine]) for engine in ENGINES}
     result["families"] = by_family(rows, families, workspace, product)
@@ -85,8 +86,8 @@ def columns(torch: pd.DataFrame, edge: pd.DataFrame) -> dict[str, Any]:
 def by_family(rows: dict[str, pd.DataFrame], families: dict[str, Any], workspace: Workspace, product: str) -> dict[str, Any]:
     """Return for every family and engine how far its scores lie apart, how many above the tolerance, and how many verdicts flip."""
     params = load_product(workspace.params_file, product)
-    pools = read_table(workspace.selection(product) / "oof.parquet", schema_version=1)
-    source = read_source(read_table(workspace.metrics(product) / "table.parquet", schema_version=1), params.selection.detectors)
+    pools = read_table(workspace.selection(product) / "oof.parquet", schema_version=schemas.SELECTION)
+    source = read_source(read_table(workspace.metrics(product) / "table.parquet", schema_version=schemas.METRIC_TABLE), params.selection.detectors)
     recipe = Recipe(correlation=params.selection.correlation, smote_neighbours=None, seed=params.seed, most=params.selection.most)
     found = {}
     for family, entry in families["families"].items():

@@ -9,7 +9,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 ROOMS = (
     "images", "backbones", "detectors", "metrics", "selection", "threshold", "inspection", "monitoring", "planning", "registry", "serving", "edge", "reports", "review", "stages", "ablation",
 )  # fmt: skip
-BASE = {"cluster", "cluster_backend", "errors", "files", "fits", "image_size", "lines", "memory", "parallel", "tables", "params", "stage_params", "sections", "detector_params", "workspace", "quality"}  # below every room
+BASE = {"cluster", "cluster_backend", "errors", "files", "fits", "image_size", "lines", "memory", "parallel", "schemas", "tables", "params", "stage_params", "sections", "detector_params", "workspace", "quality"}  # below every room
 HEAVY = {"torch", "torchvision", "sklearn", "pandas", "numpy", "timm", "cv2"}
 
 

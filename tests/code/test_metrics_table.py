@@ -8,10 +8,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from zeromiss import schemas
 from zeromiss.errors import ZeromissError
 from zeromiss.metrics.checks import check_table, value_range
 from zeromiss.metrics.columns import KEY_COLUMNS, feature_columns
-from zeromiss.metrics.table import SCHEMA_VERSION, table_schema, write_rows
+from zeromiss.metrics.table import table_schema, write_rows
 from zeromiss.tables import read_table
 
 FEATURES = feature_columns("vqgan", masked=True)
@@ -47,7 +48,7 @@ def check(table: pd.DataFrame, docs: Path, images: int = 6) -> None:
 @pytest.mark.parametrize("count", [1, 4, 5, 8])
 def test_streamed_in_chunks_equals_in_memory(tmp_path: Path, count: int) -> None:
     written = write_rows(tmp_path / "table.parquet", iter(rows(count)), features=FEATURES, chunk=4)
-    found = read_table(tmp_path / "table.parquet", schema_version=SCHEMA_VERSION)
+    found = read_table(tmp_path / "table.parquet", schema_version=schemas.METRIC_TABLE)
     assert written == count
     assert list(found.columns) == [*KEY_COLUMNS, *FEATURES]
     pd.testing.assert_frame_equal(found, frame(count), check_dtype=False)
@@ -77,7 +78,7 @@ def test_a_failure_half_way_leaves_what_stood_there(tmp_path: Path) -> None:
 def test_numbers_keep_their_64_bits(tmp_path: Path) -> None:
     one = rows(1)[0] | {FEATURES[0]: 1 / 3, "native_score": 0.1 + 0.2}
     write_rows(tmp_path / "table.parquet", [one], features=FEATURES)
-    found = read_table(tmp_path / "table.parquet", schema_version=SCHEMA_VERSION)
+    found = read_table(tmp_path / "table.parquet", schema_version=schemas.METRIC_TABLE)
     assert found[FEATURES[0]][0] == 1 / 3 and found["native_score"][0] == 0.1 + 0.2
 
 

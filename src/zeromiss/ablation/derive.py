@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from zeromiss import schemas
 from zeromiss.ablation.variants import Variant, varied
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file, write_json
 from zeromiss.images import manifest as manifests
-from zeromiss.metrics.table import FILE, SCHEMA_VERSION
+from zeromiss.metrics.table import FILE
 from zeromiss.params import Product
 from zeromiss.selection.digest import digest
 from zeromiss.stages.base import NoLog
 from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
-MADE, MADE_VERSION = "made.json", 1
+MADE, SCHEMA_VERSION = "made.json", 1
 _DETECTOR = "vqgan"
 _CODE = {
     "vqgan": ("images", "backbones", "detectors", "stages/teaching.py", "stages/vqgan.py"),
@@ -48,8 +49,8 @@ def make_table(product: Product, variant: Variant, workspace: Workspace) -> pd.D
             continue
         seeded = settings if stage != "vqgan" else settings.model_copy(update={"seed": _network_seed(settings, variant)})
         importlib.import_module(f"zeromiss.stages.{stage}").run(seeded, inside, NoLog())
-        write_json(inside.root / MADE, {"stages": made | {stage: key}}, schema_version=MADE_VERSION)
-    return read_table(inside.metrics(product.name) / FILE, schema_version=SCHEMA_VERSION)
+        write_json(inside.root / MADE, {"stages": made | {stage: key}}, schema_version=SCHEMA_VERSION)
+    return read_table(inside.metrics(product.name) / FILE, schema_version=schemas.METRIC_TABLE)
 
 
 def is_made(product: Product, variant: Variant, workspace: Workspace) -> bool:
@@ -105,7 +106,7 @@ def _output(stage: str, name: str, inside: Workspace) -> Path:
 def _made(inside: Workspace) -> dict[str, str]:
     """Return the finished stages with what each depended on; none where nothing readable says so."""
     try:
-        return read_json(inside.root / MADE, schema_version=MADE_VERSION)["stages"]
+        return read_json(inside.root / MADE, schema_version=SCHEMA_VERSION)["stages"]
     except ZeromissError:
         return {}
 

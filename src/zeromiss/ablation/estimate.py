@@ -6,16 +6,16 @@ from contextlib import redirect_stderr
 
 import numpy as np
 
+from zeromiss import schemas
 from zeromiss.ablation.variants import Variant, varied
 from zeromiss.files import read_json
-from zeromiss.metrics.table import NATIVE_FILE, NATIVE_SCHEMA
+from zeromiss.metrics.table import NATIVE_FILE
 from zeromiss.params import Product
 from zeromiss.planning.counts import Counts
 from zeromiss.planning.pipeline import count_draws, fit_seconds, measure_seconds
 from zeromiss.selection.source import Source
 from zeromiss.workspace import Workspace
 
-_VERSION = 1  # of training.json
 
 
 def fold_seconds(product: Product, source: Source) -> float:
@@ -38,6 +38,6 @@ def making_seconds(product: Product, variant: Variant, images: int, workspace: W
         return 0.0
     if not variant.trained:
         return images * measure_seconds(varied(product, variant)) / len(os.sched_getaffinity(0))
-    training = read_json(workspace.detector(product.name, "vqgan") / "training.json", schema_version=_VERSION)
-    native = read_json(workspace.metrics(product.name) / NATIVE_FILE, schema_version=NATIVE_SCHEMA)
+    training = read_json(workspace.detector(product.name, "vqgan") / "training.json", schema_version=schemas.TRAINING)
+    native = read_json(workspace.metrics(product.name) / NATIVE_FILE, schema_version=schemas.NATIVE)
     return float(training["seconds"]) + float(native["seconds"])

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zeromiss import schemas
 from zeromiss.ablation.compare import judge
 from zeromiss.ablation.derive import check_same_images, folder, is_made, make_table
 from zeromiss.ablation.estimate import fold_seconds, making_seconds
 from zeromiss.ablation.variants import Variant, kept_columns, variants, varied, why_not
 from zeromiss.errors import ZeromissError
-from zeromiss.metrics.table import FILE, SCHEMA_VERSION
+from zeromiss.metrics.table import FILE
 from zeromiss.params import Product
 from zeromiss.selection.honest_rates import CONFIDENCE, fold_interval
 from zeromiss.selection.paired import HIGHER_IS_BETTER, Difference, paired_difference
@@ -78,7 +79,7 @@ def ablate(product: Product, workspace: Workspace, wanted: Sequence[Variant], *,
 
 def open_bench(product: Product, workspace: Workspace) -> Bench:
     """Read the product's metric table; raises ZeromissError when it is missing or nothing can be learned from it."""
-    table = read_table(workspace.metrics(product.name) / FILE, schema_version=SCHEMA_VERSION)
+    table = read_table(workspace.metrics(product.name) / FILE, schema_version=schemas.METRIC_TABLE)
     return Bench(product=product, workspace=workspace, full=table, source=read_source(table, product.detectors))
 
 

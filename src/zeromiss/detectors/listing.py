@@ -10,13 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from zeromiss import schemas
 from zeromiss.detectors.catalogue import CATALOGUE, PAPERS
 from zeromiss.files import read_json
 from zeromiss.params import Product, load_product
 from zeromiss.workspace import Workspace
 
 MEASURED, SCHEMA_VERSION = Path(__file__).with_name("measured.json"), 1
-NATIVE_VERSION, TRAINING_VERSION = 2, 1  # of native.json and training.json
 Figures = dict[str, float]
 
 
@@ -48,11 +48,11 @@ def _own(product: Product, workspace: Workspace) -> dict[str, Figures]:
     file = workspace.metrics(product.name) / "native.json"
     if not file.is_file():
         return {}
-    native = read_json(file, schema_version=NATIVE_VERSION)["detectors"]
+    native = read_json(file, schema_version=schemas.NATIVE)["detectors"]
     found: dict[str, Figures] = {}
     for name, figures in native.items():
         training = workspace.detector(product.name, name) / "training.json"
-        seconds = {"fit_seconds": read_json(training, schema_version=TRAINING_VERSION)["seconds"]} if training.is_file() else {}
+        seconds = {"fit_seconds": read_json(training, schema_version=schemas.TRAINING)["seconds"]} if training.is_file() else {}
         found[name] = {key: figures[key] for key in ("image_auroc", "fpr_at_zero_missed", "seconds_per_image")} | seconds
     return found
 

@@ -16,7 +16,7 @@ from zeromiss.params import Product
 from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
-FILE, SCHEMA_VERSION = "defect_sizes.parquet", 1  # of the metrics stage: path and side of each marked defect of the table
+FILE = "defect_sizes.parquet"  # of the metrics stage: path and side of each marked defect of the table
 SMALL = 0.1  # quantile of the sides that counts as the smallest: a single speck must not decide
 FINE, USUAL = 4, 8  # pixels a cell of the finer map
 CELLS = 1.5  # cells of the finer usual map that a defect must be wide for it to do

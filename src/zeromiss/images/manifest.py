@@ -11,7 +11,7 @@ from zeromiss.images.workers import work
 
 SCHEMA_VERSION = 2
 FILE = "manifest.parquet"
-COUNTS_FILE, COUNTS_VERSION = "counts.json", 1  # images by split and label
+COUNTS_FILE = "counts.json"  # images by split and label
 SPLITS = ("train", "mask", "abnormal", "table", "threshold", "audit")
 COLUMNS = (
     "path", "sha256", "width", "height", "label", "defect_type", "part_id", "photographed_part", "mask", "source_split", "split", "seed",

@@ -25,7 +25,7 @@ from zeromiss.images.registration import local_contrast
 from zeromiss.images.same_part import SIDE, PartComparer, is_same_part
 from zeromiss.images.words import counted
 
-FILE, SCHEMA_VERSION = "duplicates.json", 1
+FILE = "duplicates.json"
 PANEL = 24  # images that stand for what different parts share
 NULL_PAIRS = 24  # pairs of them on which the threshold rests
 BATCH = 96  # look-alikes that are compared before asking whether any of them shows the same part

@@ -30,7 +30,7 @@ from zeromiss.images.workers import work
 
 SCHEMA_VERSION = 2
 FILE = "shortcuts.json"
-PROPERTIES_FILE, PROPERTIES_SCHEMA = "properties.parquet", 1
+PROPERTIES_FILE = "properties.parquet"
 KEYS = ("path", "part_id", "group", "stratum", "log_odds")  # the columns of properties.parquet that are no properties
 CONFIDENCE = 0.95  # of all intervals together
 SAMPLE = 500  # images of a group that are looked at: more would hardly narrow the intervals

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from zeromiss import schemas
 from zeromiss.detectors.images import ContextReader
 from zeromiss.files import atomic_path
 from zeromiss.images.reader import ImageReader
@@ -20,10 +21,8 @@ from zeromiss.metrics.columns import KEY_COLUMNS
 from zeromiss.metrics.measurement import Measurement, Measures
 from zeromiss.tables import stamp
 
-SCHEMA_VERSION = 1
 FILE, NATIVE_FILE, NATIVES_FILE = "table.parquet", "native.json", "native.parquet"
 THRESHOLD_FILE = "threshold.parquet"  # the same columns of the defects that set the threshold alone; only where there are any
-NATIVE_SCHEMA = 2  # of the two files of native scores: how well they rank, and the scores themselves
 CHUNK = 64  # rows written at a time
 Item, Result = TypeVar("Item"), TypeVar("Result")
 _TEXT = ("path", "sha256", "label", "defect_type", "part_id")
@@ -32,7 +31,7 @@ _TEXT = ("path", "sha256", "label", "defect_type", "part_id")
 def table_schema(features: Sequence[str]) -> pa.Schema:
     """Return the table's columns: `KEY_COLUMNS`, then one float64 column a feature; stamped with the version."""
     fields = [pa.field(name, pa.string() if name in _TEXT else pa.float64()) for name in (*KEY_COLUMNS, *features)]
-    return stamp(pa.schema(fields), SCHEMA_VERSION)
+    return stamp(pa.schema(fields), schemas.METRIC_TABLE)
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]], *, features: Sequence[str], chunk: int = CHUNK) -> int:

@@ -4,9 +4,10 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
+from zeromiss import schemas
 from zeromiss.files import read_json
 from zeromiss.images.labels import apply_to_entries, read_changes
-from zeromiss.images.manifest import COUNTS_FILE, COUNTS_VERSION
+from zeromiss.images.manifest import COUNTS_FILE
 from zeromiss.images.raw import INDEX, read_index
 from zeromiss.images.split import assign_splits
 from zeromiss.params import Product
@@ -40,7 +41,7 @@ def count_images(product: Product, workspace: Workspace) -> Counts | None:
         return None
     written = workspace.manifest(product.name) / COUNTS_FILE
     if written.is_file():
-        return _counts(read_json(written, schema_version=COUNTS_VERSION)["counts"], "the manifest")
+        return _counts(read_json(written, schema_version=schemas.COUNTS)["counts"], "the manifest")
     changed = apply_to_entries(read_index(raw), read_changes(workspace.labels(product.name)))
     entries = pd.DataFrame([asdict(entry) for entry in changed])
     split = assign_splits(entries, params=product.manifest, mask=product.manifest.mask, seed=product.seed)

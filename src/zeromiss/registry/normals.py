@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
+from zeromiss import schemas
 from zeromiss.metrics.table import FILE as TABLE
-from zeromiss.metrics.table import SCHEMA_VERSION as TABLE_VERSION
 from zeromiss.registry.tracking import MlflowLog
 from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
@@ -18,7 +18,7 @@ def log_normals(log: MlflowLog, product: str, workspace: Workspace) -> None:
     path = workspace.metrics(product) / TABLE
     if not path.is_file():
         return
-    table = read_table(path, schema_version=TABLE_VERSION)
+    table = read_table(path, schema_version=schemas.METRIC_TABLE)
     with tempfile.TemporaryDirectory() as draft:
         folder = Path(draft) / FOLDER
         write_table(folder / FILE, table[table["label"] == "normal"].reset_index(drop=True), schema_version=SCHEMA_VERSION)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zeromiss import schemas
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file
 from zeromiss.images.labels import FILE as LABELS_FILE
 from zeromiss.images.labels import SCHEMA_VERSION as LABELS_VERSION
 from zeromiss.images.near_duplicates import FILE as DUPLICATES_FILE
-from zeromiss.images.near_duplicates import SCHEMA_VERSION as DUPLICATES_VERSION
 from zeromiss.inspection.bundle import MANIFEST, SUMMARY
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_VERSION
@@ -226,7 +226,7 @@ def version_tags(product: Product, workspace: Workspace) -> dict[str, str]:
         tags["labels"] = read_json(changes, schema_version=LABELS_VERSION)["sentence"] or "as the raw images came"
     duplicates = workspace.manifest(product.name) / DUPLICATES_FILE
     if duplicates.is_file():
-        tags["near_duplicates"] = read_json(duplicates, schema_version=DUPLICATES_VERSION)["sentence"] or "not looked for"
+        tags["near_duplicates"] = read_json(duplicates, schema_version=schemas.DUPLICATES)["sentence"] or "not looked for"
     for stage in stages_of(product.detectors):
         if workspace.run_file(product.name, stage).is_file():
             run = read_json(workspace.run_file(product.name, stage), schema_version=RUN_VERSION)

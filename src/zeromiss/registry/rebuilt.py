@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from zeromiss import schemas
 from zeromiss.files import read_json
 from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, SCHEMA_VERSION, SUMMARY
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_VERSION
@@ -20,7 +21,6 @@ from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
 TABLE = "table.parquet"
-TABLE_VERSION = 1  # of the metric table
 NAMES = {
     "manifest.parquet": "manifest", "model.safetensors": "weights", "history.parquet": "training curves", TABLE: "metric table",
     "mask.safetensors": "mask", "candidates.parquet": "candidates", "oof.parquet": "out-of-fold scores", "families.json": "families",
@@ -89,7 +89,7 @@ def compare_classifiers(before: Path, after: Path, sides: Sides) -> Found:
 
     skops writes the time of day into its files, so that their bytes always differ.
     """
-    table = read_table(sides.after.metrics(sides.product) / TABLE, schema_version=TABLE_VERSION)
+    table = read_table(sides.after.metrics(sides.product) / TABLE, schema_version=schemas.METRIC_TABLE)
     was, now = (_record(bundle)["features"] for bundle in (sides.bundle, sides.after.bundle(sides.product)))
     if was != now:
         return Found(status=DIFFERS, detail=f"reads {len(now)} columns, was {len(was)}, not the same ones", differing=1)
@@ -107,7 +107,7 @@ def compare_winners(sides: Sides) -> Found:
     name = sides.product
     families = [side.selection(name) / "families.json" for side in (sides.before, sides.after)]
     if all(path.is_file() for path in families):
-        winners = [_winner(read_json(path, schema_version=1)) for path in families]
+        winners = [_winner(read_json(path, schema_version=schemas.SELECTION)) for path in families]
     else:
         summaries = [bundle / SUMMARY for bundle in (sides.bundle, sides.after.bundle(name))]
         winners = [{"family": read_json(path, schema_version=SUMMARY_VERSION)["composite"]["family"]} for path in summaries]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from zeromiss import schemas
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json
 from zeromiss.inspection.shadow import count
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-REPORT_FILE, REPORT_VERSION = "report.json", 3  # what the report stage writes, which this room must not import
+REPORT_FILE = "report.json"  # what the report stage writes, which this room must not import
 
 
 def find_release(
@@ -68,7 +69,7 @@ def _yes(tags: Mapping[str, str], key: str) -> bool | None:
 def _reported(client: "MlflowClient", product: str, workspace: Workspace, version: "ModelVersion") -> bool:
     """Return whether the report stage's facts here are about the version's bundle, or its page lies with the version's run."""
     try:
-        if read_json(workspace.report(product) / REPORT_FILE, schema_version=REPORT_VERSION).get("bundle") == version.tags.get(BUNDLE_TAG):
+        if read_json(workspace.report(product) / REPORT_FILE, schema_version=schemas.REPORT).get("bundle") == version.tags.get(BUNDLE_TAG):
             return True
     except ZeromissError:
         pass  # not here, or of another time: the page may lie with the run

@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from zeromiss import schemas
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, write_json
 from zeromiss.sections import first_fault
 
-SCHEMA_VERSION = 4
 FILE = "report.json"
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -75,7 +75,7 @@ class Gallery(_Record):
 class ReportFacts(_Record):
     """The whole file. What an earlier stage did not compute is null."""
 
-    schema_version: Literal[4] = SCHEMA_VERSION
+    schema_version: Literal[4] = schemas.REPORT
     product: str
     bundle: str  # SHA-256 of bundle.json: which model this is about
     summary: dict[str, Any]  # summary.json
@@ -104,7 +104,7 @@ class ReportFacts(_Record):
 def write_facts(folder: Path, facts: ReportFacts) -> None:
     """Write `report.json` into `folder`, atomically."""
     payload = facts.model_dump(mode="json", exclude={"schema_version"})
-    write_json(folder / FILE, payload, schema_version=SCHEMA_VERSION)
+    write_json(folder / FILE, payload, schema_version=schemas.REPORT)
 
 
 def read_facts(folder: Path) -> ReportFacts:
@@ -112,7 +112,7 @@ def read_facts(folder: Path) -> ReportFacts:
 
     Raises ZeromissError when it is missing, or names the first key that does not fit.
     """
-    payload = read_json(folder / FILE, schema_version=SCHEMA_VERSION)
+    payload = read_json(folder / FILE, schema_version=schemas.REPORT)
     try:
         return ReportFacts.model_validate(payload)
     except ValidationError as error:

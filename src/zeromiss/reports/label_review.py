@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zeromiss import schemas
 from zeromiss.files import read_json
 from zeromiss.images import labels
 from zeromiss.images import manifest as manifests
@@ -18,7 +19,6 @@ from zeromiss.threshold.price import cost_of_each
 from zeromiss.workspace import Workspace
 
 SCHEMA_VERSION = 1
-SELECTION_VERSION = 1  # of the files of the selection stage
 
 
 def review(product: str, workspace: Workspace, *, count: int) -> dict[str, Any]:
@@ -28,10 +28,10 @@ def review(product: str, workspace: Workspace, *, count: int) -> dict[str, Any]:
     first; their `rank` is over both. Raises ZeromissError where the selection has not run, or a file is not as it should be.
     """
     folder = workspace.selection(product)
-    families = read_json(folder / "families.json", schema_version=SELECTION_VERSION)
-    pool = read_table(folder / "oof.parquet", schema_version=SELECTION_VERSION)
+    families = read_json(folder / "families.json", schema_version=schemas.SELECTION)
+    pool = read_table(folder / "oof.parquet", schema_version=schemas.SELECTION)
     outer = folder / "outer.parquet"
-    nested = read_table(outer, schema_version=SELECTION_VERSION) if outer.is_file() else None
+    nested = read_table(outer, schema_version=schemas.SELECTION) if outer.is_file() else None
     scores = out_of_fold(pool[pool["family"] == families["winner"]], nested)
     manifest = read_table(workspace.manifest(product) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION)
     applied = read_json(workspace.manifest(product) / labels.FILE, schema_version=labels.SCHEMA_VERSION)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zeromiss import schemas
 from zeromiss.files import read_json
 from zeromiss.lines import wrap
 from zeromiss.reports.families import NAMES
@@ -26,7 +27,7 @@ Comparisons = Sequence[Mapping[str, Any]]
 
 def published() -> dict[str, Any]:
     """Return the figures typed from the papers, by layout."""
-    return read_json(Path(__file__).with_name("published.json"), schema_version=1)
+    return read_json(Path(__file__).with_name("published.json"), schema_version=schemas.PUBLISHED)
 
 
 def render_layout(layout: str, contents: Comparisons) -> str:

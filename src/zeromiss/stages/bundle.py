@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from zeromiss import schemas
 from zeromiss.backbones.load import load_backbone
 from zeromiss.files import read_json, write_json
 from zeromiss.images import manifest as manifests
@@ -33,11 +34,11 @@ from zeromiss.workspace import Workspace
 TRAINING = "training.json"
 CHECKED = 3  # images of each label judged again
 _FILES = {  # JSON files of the earlier stages: folder, name and schema version
-    "native": ("metrics", tables.NATIVE_FILE, tables.NATIVE_SCHEMA),
-    "families": ("selection", "families.json", 1),
-    "features": ("selection", "features.json", 1),
+    "native": ("metrics", tables.NATIVE_FILE, schemas.NATIVE),
+    "families": ("selection", "families.json", schemas.SELECTION),
+    "features": ("selection", "features.json", schemas.SELECTION),
     "calibration": ("selection", "calibration.json", 1),
-    "threshold": ("threshold", "threshold.json", 1),
+    "threshold": ("threshold", "threshold.json", schemas.THRESHOLD),
     "hardest": ("threshold", HARDEST, HARDEST_SCHEMA),
     "curves": ("threshold", curves.FILE, curves.SCHEMA_VERSION),
     "unseen_types": ("selection", unseen_types.FILE, unseen_types.SCHEMA_VERSION),
@@ -51,7 +52,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     images of the table as the table holds them, bit for bit.
     """
     found = _read(product.name, workspace)
-    table = read_table(workspace.metrics(product.name) / tables.FILE, schema_version=tables.SCHEMA_VERSION)
+    table = read_table(workspace.metrics(product.name) / tables.FILE, schema_version=schemas.METRIC_TABLE)
     manifest = read_table(workspace.manifest(product.name) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION)
     contents = _contents(product, workspace, found, manifest)
     summary: dict[str, Any] = {}
@@ -116,7 +117,7 @@ def _read(name: str, workspace: Workspace) -> dict[str, dict[str, Any]]:
     """Read the JSON files of the earlier stages; `training` holds each detector's."""
     folders = {"metrics": workspace.metrics(name), "selection": workspace.selection(name), "threshold": workspace.threshold(name)}
     found = {key: read_json(folders[folder] / file, schema_version=version) for key, (folder, file, version) in _FILES.items()}
-    training = {detector: read_json(workspace.detector(name, detector) / TRAINING, schema_version=1) for detector in found["native"]["detectors"]}
+    training = {detector: read_json(workspace.detector(name, detector) / TRAINING, schema_version=schemas.TRAINING) for detector in found["native"]["detectors"]}
     return found | {"training": training}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zeromiss import schemas
 from zeromiss.backbones.load import load_backbone
 from zeromiss.detectors.catalogue import CATALOGUE
 from zeromiss.detectors.images import ImageFiles
@@ -40,7 +41,6 @@ from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
 FIGURES = "figures"
-_TRAINING_VERSION = 1
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
@@ -52,13 +52,13 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     measured, detectors = workspace.metrics(product.name), workspace.detector(product.name, ".")
     manifest = read_table(workspace.manifest(product.name) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION)
     rows = manifest[manifest["split"] == "table"]
-    natives = read_table(measured / tables.NATIVES_FILE, schema_version=tables.NATIVE_SCHEMA)
+    natives = read_table(measured / tables.NATIVES_FILE, schema_version=schemas.NATIVE)
     stack = _stack(product, measured, detectors)
     entries = [_entries(product.detectors, measured, detectors, stack)]
     for number in range(1, product.compare.seeds):
         inside = refit(product, workspace, product.seed + number)
         entries.append(_entries(product.detectors, inside.metrics(product.name), inside.detector(product.name, "."), stack))
-    properties = read_table(workspace.manifest(product.name) / shortcuts.PROPERTIES_FILE, schema_version=shortcuts.PROPERTIES_SCHEMA)
+    properties = read_table(workspace.manifest(product.name) / shortcuts.PROPERTIES_FILE, schema_version=schemas.PROPERTIES)
     content = {
         "product": product.name,
         "seed": product.seed,
@@ -70,7 +70,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         "detectors": {name: with_spread([one[name] for one in entries]) for name in product.detectors},
     }
     seconds = {name: entry["seconds_per_image"] for name, entry in content["detectors"].items()}
-    table = read_table(measured / tables.FILE, schema_version=tables.SCHEMA_VERSION)
+    table = read_table(measured / tables.FILE, schema_version=schemas.METRIC_TABLE)
     content |= composites(product, seconds, table, natives, workspace.checkpoints / product.name / "compare")
     staging = Staging(workspace.compare(product.name))
     staging.recover()
@@ -96,9 +96,9 @@ def _stack(product: Product, measured: Path, detectors: Path) -> Stack:
 
 def _entries(names: Sequence[str], measured: Path, detectors: Path, stack: Stack) -> dict[str, dict[str, Any]]:
     """Return every detector's row of figures from the folders of one seed."""
-    native = read_json(measured / tables.NATIVE_FILE, schema_version=tables.NATIVE_SCHEMA)["detectors"]
-    natives = read_table(measured / tables.NATIVES_FILE, schema_version=tables.NATIVE_SCHEMA)
-    table = read_table(measured / tables.FILE, schema_version=tables.SCHEMA_VERSION)
+    native = read_json(measured / tables.NATIVE_FILE, schema_version=schemas.NATIVE)["detectors"]
+    natives = read_table(measured / tables.NATIVES_FILE, schema_version=schemas.NATIVE)
+    table = read_table(measured / tables.FILE, schema_version=schemas.METRIC_TABLE)
     further = {member.detector.name: member.detector.score_names or () for member in stack.members}
     found = {}
     for name in names:
@@ -106,7 +106,7 @@ def _entries(names: Sequence[str], measured: Path, detectors: Path, stack: Stack
         found[name] = {"title": CATALOGUE[name].title, "source": CATALOGUE[name].source} | detector_entry(
             name,
             native=native[name],
-            training=read_json(detectors / name / "training.json", schema_version=_TRAINING_VERSION),
+            training=read_json(detectors / name / "training.json", schema_version=schemas.TRAINING),
             natives=natives,
             scores=table[list(columns)].rename(columns=columns),
             tensors_mib=(detectors / name / MODEL).stat().st_size / 2**20,

@@ -18,7 +18,7 @@ from zeromiss.selection.digest import digest
 from zeromiss.stages.base import NoLog
 from zeromiss.workspace import Workspace
 
-MADE, MADE_VERSION = "made.json", 1
+MADE, SCHEMA_VERSION = "made.json", 1
 _READ = ("images", "backbones", "detectors")
 
 
@@ -36,7 +36,7 @@ def refit(product: Product, workspace: Workspace, seed: int) -> Workspace:
         if made.get(stage) == key and _output(stage, product.name, inside).is_file():
             continue
         importlib.import_module(f"zeromiss.stages.{stage}").run(seeded, inside, NoLog())
-        write_json(inside.root / MADE, {"stages": made | {stage: key}}, schema_version=MADE_VERSION)
+        write_json(inside.root / MADE, {"stages": made | {stage: key}}, schema_version=SCHEMA_VERSION)
     return inside
 
 
@@ -71,6 +71,6 @@ def _output(stage: str, product: str, inside: Workspace) -> Path:
 def _made(inside: Workspace) -> dict[str, str]:
     """Return the finished stages with what each depended on; none where nothing readable says so."""
     try:
-        return read_json(inside.root / MADE, schema_version=MADE_VERSION)["stages"]
+        return read_json(inside.root / MADE, schema_version=SCHEMA_VERSION)["stages"]
     except ZeromissError:
         return {}

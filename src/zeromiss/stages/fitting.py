@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from zeromiss import schemas
 from zeromiss.detectors.base import NO_CONTEXT, Context, Detector, reads_context, redraws
 from zeromiss.detectors.batches import Images
 from zeromiss.detectors.images import floats
@@ -30,7 +31,6 @@ from zeromiss.tables import write_table
 from zeromiss.workspace import Workspace
 
 HISTORY_FILE, TRAINING_FILE, SAMPLES_FILE = "history.parquet", "training.json", "samples.png"
-SCHEMA_VERSION = 1
 _SAMPLES = 6  # unseen normal images shown
 
 
@@ -89,8 +89,8 @@ def _write(fit: Fit, trained: Trained, teaching: Teaching, target: Path) -> dict
         fit.save(staging.folder, trained.detector)
         detector = fit.load(staging.folder)
         training = facts | {"parameters": _parameters(detector)}
-        write_table(staging.folder / HISTORY_FILE, pd.DataFrame(trained.history), schema_version=SCHEMA_VERSION)
-        write_json(staging.folder / TRAINING_FILE, training, schema_version=SCHEMA_VERSION)
+        write_table(staging.folder / HISTORY_FILE, pd.DataFrame(trained.history), schema_version=schemas.TRAINING)
+        write_json(staging.folder / TRAINING_FILE, training, schema_version=schemas.TRAINING)
         write_taught(staging.folder, **teaching.sources)
         write_samples(staging.folder / SAMPLES_FILE, detector, shown)
         staging.swap()

@@ -5,10 +5,11 @@ from typing import Any
 
 import pandas as pd
 
+from zeromiss import schemas
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
 from zeromiss.images import alignable, labels, near_duplicates, shortcuts
-from zeromiss.images.manifest import COUNTS_FILE, COUNTS_VERSION, FILE, SCHEMA_VERSION, SPLITS, manifest_rows, read_facts
+from zeromiss.images.manifest import COUNTS_FILE, FILE, SCHEMA_VERSION, SPLITS, manifest_rows, read_facts
 from zeromiss.images.raw import INDEX, LABELS, read_index
 from zeromiss.images.reference import write_alignment
 from zeromiss.images.references import refuse_gaps
@@ -50,10 +51,10 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     out = workspace.manifest(product.name)
     write_alignment(workspace.alignment(product.name), product.align, raw=raw, reference=reference, size=product.size)
     write_table(out / FILE, rows, schema_version=SCHEMA_VERSION)
-    write_json(out / COUNTS_FILE, {"seed": product.seed, "counts": counts}, schema_version=COUNTS_VERSION)
+    write_json(out / COUNTS_FILE, {"seed": product.seed, "counts": counts}, schema_version=schemas.COUNTS)
     write_json(out / labels.FILE, relabelled, schema_version=labels.SCHEMA_VERSION)
-    write_table(out / shortcuts.PROPERTIES_FILE, properties, schema_version=shortcuts.PROPERTIES_SCHEMA)
-    write_json(out / near_duplicates.FILE, duplicates, schema_version=near_duplicates.SCHEMA_VERSION)
+    write_table(out / shortcuts.PROPERTIES_FILE, properties, schema_version=schemas.PROPERTIES)
+    write_json(out / near_duplicates.FILE, duplicates, schema_version=schemas.DUPLICATES)
     write_json(out / shortcuts.FILE, found, schema_version=shortcuts.SCHEMA_VERSION)
     log.metrics({f"shortcut.{check['question']}.{check['property']}": check["auc"] for check in found["checked"]})
     log.tags({"shortcuts": found["sentence"]})

@@ -14,6 +14,7 @@ import pandas as pd
 from torch import Tensor
 from tqdm import tqdm
 
+from zeromiss import schemas
 from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.load import load_backbone
 from zeromiss.cluster import active_session
@@ -35,7 +36,7 @@ from zeromiss.metrics.measure import Measurer
 from zeromiss.metrics.ranking import PixelRanking, average_precision, fpr_at_zero_missed, image_auroc
 from zeromiss.metrics.stack import Stack, stack_of
 from zeromiss.metrics.table import (
-    FILE, NATIVE_FILE, NATIVE_SCHEMA, NATIVES_FILE, SCHEMA_VERSION, THRESHOLD_FILE, mask_file, measured, read_tensor,
+    FILE, NATIVE_FILE, NATIVES_FILE, THRESHOLD_FILE, mask_file, measured, read_tensor,
     variation_file, write_rows,
 )  # fmt: skip
 from zeromiss.metrics.variation import save_variation
@@ -69,7 +70,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         backbone = load_backbone(product.metrics.backbone, product.metrics.backbone_path)
         masks = _masks(product, detectors, backbone, manifest, reader, raw=raw, folder=staging.folder)
         sizes = defect_size.defect_sizes(product, workspace)
-        write_table(staging.folder / defect_size.FILE, sizes, schema_version=defect_size.SCHEMA_VERSION)
+        write_table(staging.folder / defect_size.FILE, sizes, schema_version=schemas.DEFECT_SIZES)
         variations = fit_variations(product, workspace, detectors, backbone, manifest, reader, sizes=sizes)
         for name, variation in variations.items():
             save_variation(staging.folder / variation_file(name), variation)
@@ -77,19 +78,19 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         started = time.perf_counter()
         natives, rankings = _measure_table(product, workspace, table, stack, masks, reader, folder=staging.folder)
         seconds = time.perf_counter() - started
-        frame = read_table(staging.folder / FILE, schema_version=SCHEMA_VERSION)
+        frame = read_table(staging.folder / FILE, schema_version=schemas.METRIC_TABLE)
         docs = workspace.quality(product.name) / "metrics"
         check_table(frame, features=stack.columns, images=len(table), docs=docs)
         aside = manifest[(manifest["split"] == "threshold") & (manifest["label"] == "defect")]
         if len(aside):
             _measure_aside(product, workspace, aside, stack, masks, reader, folder=staging.folder)
-        write_table(staging.folder / NATIVES_FILE, natives, schema_version=NATIVE_SCHEMA)
+        write_table(staging.folder / NATIVES_FILE, natives, schema_version=schemas.NATIVE)
         alone = _seconds_alone(stack, table, reader, raw=raw)
         ranked = {
             name: native_ranking(natives, name, rankings.get(name)) | {"seconds_per_image": alone[name]} for name in product.detectors
         }
         native = {"seconds": seconds, "images": len(table), "seconds_per_image": seconds / len(table), "detectors": ranked}
-        write_json(staging.folder / NATIVE_FILE, native, schema_version=NATIVE_SCHEMA)
+        write_json(staging.folder / NATIVE_FILE, native, schema_version=schemas.NATIVE)
         staging.swap()
     log.metrics({key: native[key] for key in ("seconds", "images", "seconds_per_image")})
     log.metrics({f"{name}.{key}": value for name, figures in ranked.items() for key, value in figures.items() if value is not None})
@@ -199,7 +200,7 @@ def _measure_aside(
         else _there(product, workspace, aside, masks, {}, folder=folder)
     )
     write_rows(folder / THRESHOLD_FILE, (one.row for one in counted), features=stack.columns)
-    frame = read_table(folder / THRESHOLD_FILE, schema_version=SCHEMA_VERSION)
+    frame = read_table(folder / THRESHOLD_FILE, schema_version=schemas.METRIC_TABLE)
     check_table(frame, features=stack.columns, images=len(aside), docs=workspace.quality(product.name) / "metrics_threshold")
 
 

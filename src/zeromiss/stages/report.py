@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
+from zeromiss import schemas
 from zeromiss.detectors.vqgan.codebook import usage
 from zeromiss.detectors.vqgan.evaluate import code_counts
 from zeromiss.detectors.vqgan.store import load_vqgan
@@ -116,20 +117,20 @@ def _read(name: str, workspace: Workspace) -> Results:
     """Read what the earlier stages wrote."""
     selection, record = workspace.selection(name), open_bundle(workspace.bundle(name))
     learned = {detector: workspace.detector(name, detector) for detector in record.detectors}
-    families = read_json(selection / "families.json", schema_version=1)
-    pooled = read_table(selection / "oof.parquet", schema_version=1)
+    families = read_json(selection / "families.json", schema_version=schemas.SELECTION)
+    pooled = read_table(selection / "oof.parquet", schema_version=schemas.SELECTION)
     return Results(
         record=record,
         summary=read_json(workspace.bundle(name) / SUMMARY, schema_version=SUMMARY_SCHEMA),
         families=families,
         pooled=pooled[pooled["family"] == families["winner"]].fillna({"defect_type": ""}).reset_index(drop=True),
         manifest=read_table(workspace.manifest(name) / manifests.FILE, schema_version=manifests.SCHEMA_VERSION),
-        table=read_table(workspace.metrics(name) / tables.FILE, schema_version=tables.SCHEMA_VERSION),
-        threshold=read_json(workspace.threshold(name) / "threshold.json", schema_version=1),
-        trainings={detector: read_json(folder / "training.json", schema_version=1) for detector, folder in learned.items()},
-        histories={detector: read_table(folder / "history.parquet", schema_version=1) for detector, folder in learned.items()},
+        table=read_table(workspace.metrics(name) / tables.FILE, schema_version=schemas.METRIC_TABLE),
+        threshold=read_json(workspace.threshold(name) / "threshold.json", schema_version=schemas.THRESHOLD),
+        trainings={detector: read_json(folder / "training.json", schema_version=schemas.TRAINING) for detector, folder in learned.items()},
+        histories={detector: read_table(folder / "history.parquet", schema_version=schemas.TRAINING) for detector, folder in learned.items()},
         calibration=_read_if_there(selection / "calibration.json", 1),
-        duplicates=read_json(workspace.manifest(name) / near_duplicates.FILE, schema_version=near_duplicates.SCHEMA_VERSION),
+        duplicates=read_json(workspace.manifest(name) / near_duplicates.FILE, schema_version=schemas.DUPLICATES),
         shortcuts=_read_if_there(workspace.manifest(name) / shortcuts.FILE, shortcuts.SCHEMA_VERSION),
         hardest=read_json(workspace.threshold(name) / price.FILE, schema_version=price.SCHEMA_VERSION),
         curves=read_json(workspace.threshold(name) / curves.FILE, schema_version=curves.SCHEMA_VERSION),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from zeromiss import schemas
 from zeromiss.files import read_json, write_json
 from zeromiss.images.staging import Staging
 from zeromiss.params import Product
@@ -25,10 +26,8 @@ from zeromiss.stages.base import RunLog
 from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
 
-SCHEMA_VERSION = 1  # of every file of this stage
-TABLE_VERSION = 1  # of the metric table
 THRESHOLD_TABLE = "threshold.parquet"  # the same of the defects that set the threshold alone
-DUPLICATES, DUPLICATES_VERSION = "duplicates.json", 1  # of the manifest stage: near-duplicate photographs
+DUPLICATES = "duplicates.json"  # of the manifest stage: near-duplicate photographs
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> None:
@@ -37,10 +36,10 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     Raises ZeromissError for a metric table that no classifier can be chosen on.
     """
     start = time.perf_counter()
-    table = read_table(workspace.metrics(product.name) / "table.parquet", schema_version=TABLE_VERSION)
+    table = read_table(workspace.metrics(product.name) / "table.parquet", schema_version=schemas.METRIC_TABLE)
     source = read_source(table, product.selection.detectors)
     threshold_set = _threshold_set(workspace, product.name, source)
-    duplicates = read_json(workspace.manifest(product.name) / DUPLICATES, schema_version=DUPLICATES_VERSION)
+    duplicates = read_json(workspace.manifest(product.name) / DUPLICATES, schema_version=schemas.DUPLICATES)
     outer_folds(source, product.selection, product.seed)  # refuses before the search what the honest protocol would refuse after it
     selection = select(source, product.selection, product.seed)
     selected = time.perf_counter()
@@ -72,9 +71,9 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
         write_json(staging.folder / calibration.FILE, calibrated, schema_version=calibration.SCHEMA_VERSION)
         write_json(staging.folder / unseen_types.FILE, unseen, schema_version=unseen_types.SCHEMA_VERSION)
         if outer is not None:
-            write_table(staging.folder / "outer.parquet", outer, schema_version=SCHEMA_VERSION)
+            write_table(staging.folder / "outer.parquet", outer, schema_version=schemas.SELECTION)
         if threshold_set is not None:
-            write_table(staging.folder / threshold_sets.FILE, threshold_set.rows(), schema_version=SCHEMA_VERSION)
+            write_table(staging.folder / threshold_sets.FILE, threshold_set.rows(), schema_version=schemas.SELECTION)
         staging.swap()
     log.metrics({name: calibrated[name] for name in ("brier_raw", "brier_calibrated")})
     log.metrics({f"unseen_type.{one['defect_type']}": one["share"] for one in unseen["types"]})
@@ -92,16 +91,16 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
 def _threshold_set(workspace: Workspace, name: str, source: Source) -> ThresholdSet | None:
     """Return the defects that set the threshold alone, None where the product has none."""
     path = workspace.metrics(name) / THRESHOLD_TABLE
-    return ThresholdSet(read_table(path, schema_version=TABLE_VERSION), list(source.features.columns)) if path.exists() else None
+    return ThresholdSet(read_table(path, schema_version=schemas.METRIC_TABLE), list(source.features.columns)) if path.exists() else None
 
 
 def _write(folder: Path, source: Source, selection: Selection, facts: dict[str, Any]) -> None:
     """Write the stage's five files."""
-    write_table(folder / "candidates.parquet", candidate_table(selection.candidates), schema_version=SCHEMA_VERSION)
-    write_table(folder / "oof.parquet", pool_table(source, selection), schema_version=SCHEMA_VERSION)
+    write_table(folder / "candidates.parquet", candidate_table(selection.candidates), schema_version=schemas.SELECTION)
+    write_table(folder / "oof.parquet", pool_table(source, selection), schema_version=schemas.SELECTION)
     payload = {"winner": selection.winner, "n_candidates": selection.n_candidates, "smote": selection.smote}
-    write_json(folder / "families.json", payload | facts, schema_version=SCHEMA_VERSION)
-    write_json(folder / "features.json", {"columns": list(source.features.columns)}, schema_version=SCHEMA_VERSION)
+    write_json(folder / "families.json", payload | facts, schema_version=schemas.SELECTION)
+    write_json(folder / "features.json", {"columns": list(source.features.columns)}, schema_version=schemas.SELECTION)
     save_classifier(folder / "classifier.skops", selection.classifier)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zeromiss import schemas
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, write_json
 from zeromiss.params import Product
@@ -15,12 +16,10 @@ from zeromiss.threshold import curves, price, roc
 from zeromiss.threshold.facts import threshold_facts
 from zeromiss.workspace import Workspace
 
-SCHEMA_VERSION = 1
-SELECTION_VERSION = 1  # of the files of the selection stage
 OUTER, ASIDE = "outer.parquet", "threshold_set.parquet"  # what the outer folds judged; scores of defects put aside for the threshold
-NATIVES, NATIVES_VERSION = "native.parquet", 2  # of the metrics stage
-SIZES, SIZES_VERSION = "defect_sizes.parquet", 1  # of the metrics stage
-PROPERTIES, PROPERTIES_VERSION = "properties.parquet", 1  # of the manifest stage
+NATIVES = "native.parquet"  # of the metrics stage
+SIZES = "defect_sizes.parquet"  # of the metrics stage
+PROPERTIES = "properties.parquet"  # of the manifest stage
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> None:
@@ -31,8 +30,8 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     outer folds, than there are.
     """
     source = workspace.selection(product.name)
-    families = read_json(source / "families.json", schema_version=SELECTION_VERSION)
-    pool = read_table(source / "oof.parquet", schema_version=SELECTION_VERSION)
+    families = read_json(source / "families.json", schema_version=schemas.SELECTION)
+    pool = read_table(source / "oof.parquet", schema_version=schemas.SELECTION)
     pool = pool[pool["family"] == families["winner"]]
     if pool.empty:
         raise ZeromissError(f"{source / 'oof.parquet'} has no row of the winner {families['winner']!r}: run the selection stage anew")
@@ -49,7 +48,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
         inspection=product.inspection,
     )
     target = workspace.threshold(product.name) / "threshold.json"
-    write_json(target, facts, schema_version=SCHEMA_VERSION)
+    write_json(target, facts, schema_version=schemas.THRESHOLD)
     scores = out_of_fold(pool, outer)
     hardest, told = price.hardest_facts(scores), _curves(product.name, workspace, scores)
     write_json(target.with_name(price.FILE), hardest, schema_version=price.SCHEMA_VERSION)
@@ -71,13 +70,13 @@ def _curves(name: str, workspace: Workspace, scores: OutOfFold) -> dict[str, Any
     measured = workspace.metrics(name)
     return curves.curves_facts(
         scores,
-        read_table(measured / NATIVES, schema_version=NATIVES_VERSION),
-        read_table(workspace.manifest(name) / PROPERTIES, schema_version=PROPERTIES_VERSION),
-        read_table(measured / SIZES, schema_version=SIZES_VERSION),
+        read_table(measured / NATIVES, schema_version=schemas.NATIVE),
+        read_table(workspace.manifest(name) / PROPERTIES, schema_version=schemas.PROPERTIES),
+        read_table(measured / SIZES, schema_version=schemas.DEFECT_SIZES),
     )
 
 
 def _optional(workspace: Workspace, product: str, name: str) -> pd.DataFrame | None:
     """Return a table of the selection, None where it has none: no honest protocol, or no defects put aside for the threshold."""
     path = workspace.selection(product) / name
-    return read_table(path, schema_version=SELECTION_VERSION) if path.exists() else None
+    return read_table(path, schema_version=schemas.SELECTION) if path.exists() else None

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from zeromiss import schemas
 from zeromiss.backbones.load import load_backbone
 from zeromiss.detectors.images import ImageFiles, floats
 from zeromiss.detectors.loop import Trained
@@ -32,7 +33,6 @@ from zeromiss.tables import write_table
 from zeromiss.workspace import Workspace
 
 HISTORY_FILE, TRAINING_FILE, SAMPLES_FILE = "history.parquet", "training.json", "samples.png"
-SCHEMA_VERSION = 1
 _USAGE_IMAGES = 100  # training images over which codes are counted
 _SAMPLES = 6  # reconstructions shown
 
@@ -67,11 +67,11 @@ def _write(trained: Trained, teaching: Teaching, target: Path) -> dict[str, Any]
     with staging:
         save_vqgan(staging.folder, trained.detector)
         vqgan = load_vqgan(staging.folder)
-        write_table(staging.folder / HISTORY_FILE, pd.DataFrame(trained.history), schema_version=SCHEMA_VERSION)
+        write_table(staging.folder / HISTORY_FILE, pd.DataFrame(trained.history), schema_version=schemas.TRAINING)
         pictures = [floats(image) for image in teaching.unseen]
         training = _measured(vqgan, trained.seconds, teaching.normal, pictures)
         write_taught(staging.folder, **teaching.sources)
-        write_json(staging.folder / TRAINING_FILE, training, schema_version=SCHEMA_VERSION)
+        write_json(staging.folder / TRAINING_FILE, training, schema_version=schemas.TRAINING)
         shown = pictures or [floats(image) for image in islice(teaching.normal, _SAMPLES)]
         write_samples(staging.folder / SAMPLES_FILE, vqgan, shown[:_SAMPLES])
         staging.swap()
