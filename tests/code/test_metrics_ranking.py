@@ -146,3 +146,22 @@ def test_pixels_of_one_kind_alone_are_refused() -> None:
 def test_a_scale_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="above 0"):
         PixelRanking(scale=0.0)
+
+
+@pytest.mark.parametrize("defects", [9, 20, 25, 43])
+def test_a_perfect_ranking_is_one_though_fractions_sum_to_more(defects):
+    labels, scores = [0] * 3 + [1] * defects, np.arange(defects + 3.0)
+    assert average_precision_score(labels, scores) > 1
+    assert average_precision(labels, scores) == image_auroc(labels, scores) == 1.0
+
+
+def test_perfect_maps_have_a_pro_of_one_at_most():
+    found = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        marked = np.zeros((20, 20), dtype=bool)
+        marked[0, : rng.integers(1, 20)] = True
+        ranking = PixelRanking(scale=1.0)
+        ranking.add(np.where(marked, 60.0, 0.0) + rng.random((20, 20)), marked)
+        found += [ranking.pro(), ranking.auroc()]
+    assert max(found) == 1.0

@@ -26,14 +26,19 @@ def _checked(labels_N: np.ndarray, scores_N: np.ndarray) -> tuple[np.ndarray, np
     return labels_N, scores_N
 
 
+def _share(value: float) -> float:
+    """Return a share in [0, 1] that sums of fractions may have left by their rounding: a perfect ranking came to 1 + 2e-16."""
+    return float(np.clip(value, 0.0, 1.0))
+
+
 def image_auroc(labels_N: np.ndarray, scores_N: np.ndarray) -> float:
     """Return the probability, in [0, 1], that a defect scores above a normal (ties count half)."""
-    return float(roc_auc_score(*_checked(labels_N, scores_N)))
+    return _share(roc_auc_score(*_checked(labels_N, scores_N)))
 
 
 def average_precision(labels_N: np.ndarray, scores_N: np.ndarray) -> float:
     """Return the average precision of the defects, in [0, 1]."""
-    return float(average_precision_score(*_checked(labels_N, scores_N)))
+    return _share(average_precision_score(*_checked(labels_N, scores_N)))
 
 
 def fpr_at_zero_missed(labels_N: np.ndarray, scores_N: np.ndarray) -> float:
@@ -103,7 +108,7 @@ class PixelRanking:
         Raises ZeromissError when no pixel, or every pixel, is marked as a defect.
         """
         fpr, tpr = self._curve(self._defect_K)
-        return float(auc(fpr, tpr))
+        return _share(auc(fpr, tpr))
 
     def pro(self, limit: float = PRO_LIMIT) -> float:
         """Return the per-region overlap averaged over false-positive rates from 0 to `limit`, in [0, 1].
@@ -113,7 +118,7 @@ class PixelRanking:
         fpr, overlap = self._curve(self._region_K)
         at_limit = np.interp(limit, fpr, overlap)
         below = fpr < limit
-        return float(auc([*fpr[below], limit], [*overlap[below], at_limit]) / limit)
+        return _share(auc([*fpr[below], limit], [*overlap[below], at_limit]) / limit)
 
     def _curve(self, hits_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return false-positive rate and share of `hits_K`, (K + 1,) each, as the threshold falls."""
