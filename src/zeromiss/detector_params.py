@@ -163,7 +163,8 @@ class PatchknnParams(Section):
     coreset: int = Field(default=8000, ge=1)  # cells kept where neighbours are sought anywhere, chosen far apart
     place_dims: int = Field(default=64, ge=1)  # leading whitened dimensions of the Gaussian of a place
     places_mib: float = Field(default=24.0, gt=0.0)  # most memory for all of them; lowers place_dims
-    shrinkage: float | None = Field(default=0.1, gt=0.0, le=1.0)  # of a place's covariance towards a multiple of the identity; null: by oracle approximating shrinkage
+    shrinkage: float | None = Field(default=0.01, gt=0.0, le=1.0)  # of a place's covariance towards a multiple of the identity; null: by oracle approximating shrinkage
+    colours: bool = True  # also one Gaussian a place of the colours of small blocks: sees a few pixels of another colour
 
 
 class ReferenceParams(Section):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, mahalanobis
+from zeromiss.backbones.block_colours import block_colours
 from zeromiss.backbones.load import load_backbone
 from zeromiss.detector_params import PatchknnParams
 from zeromiss.detectors.base import Context
@@ -72,17 +73,19 @@ def test_the_bank_is_planned_within_its_memory():
     assert plan_bank(PatchknnParams(radius=None, coreset=100), (4, 4), dims=9, images=3).kept == 48
 
 
-def test_both_maps_are_highest_where_the_part_differs(fitted):
+def test_all_maps_are_highest_where_the_part_differs(fitted):
     image = drawn_images(1, seed=9)[0].float() / 255
     image[:, 40:52, 8:20] = 1.0
     found = fitted["place"].detect(image[None])
-    assert list(found.maps) == ["nearest", "gaussian"] and tuple(found.map_BHW.shape) == (1, 64, 64)
+    assert list(found.maps) == ["nearest", "gaussian", "colour"] and tuple(found.map_BHW.shape) == (1, 64, 64)
     for map_Bhw in found.maps.values():
         row, column = divmod(int(map_Bhw[0].argmax()), 8)
         assert row in (4, 5, 6) and column in (0, 1, 2, 3)
-    assert found.residual_BK.shape == (1, fitted["place"].bank.dims)
+    bank = fitted["place"].bank
+    assert found.residual_BK.shape == (1, bank.dims + bank.colour_dims) and bank.colour_dims == 12
     clean = fitted["place"].detect(drawn_images(1, seed=10).float() / 255)
     assert float(found.score_B) > 1.5 * float(clean.score_B) and float(found.scores["gaussian"]) > 1.5 * float(clean.scores["gaussian"])
+    assert float(found.scores["colour"]) == float(found.maps["colour"].max()) > 3 * float(clean.scores["colour"])
     assert list(fitted["anywhere"].detect(image[None]).maps) == ["nearest"]
 
 
@@ -101,6 +104,24 @@ def test_what_is_stored_gives_the_same_bits(fitted, kind, tmp_path):
     again, image = load_patchknn(tmp_path), drawn_images(1, seed=5).float() / 255
     one, other = fitted[kind].detect(image), again.detect(image)
     assert again.bank == fitted[kind].bank and torch.equal(one.map_BHW, other.map_BHW) and torch.equal(one.residual_BK, other.residual_BK)
+
+
+def test_the_colours_map_is_the_least_of_scipy_s_mahalanobis_distances(fitted):
+    detector, image = fitted["place"], drawn_images(1, seed=6)[0].float() / 255
+    found_hw = detector.detect(image[None]).maps["colour"][0]
+    normal = [detector.colour_whitening(block_colours(one.float() / 255, 8)).double().numpy() for one in drawn_images(24)]
+    for row, column in ((0, 0), (3, 5), (7, 7)):
+        cells = np.stack([one[row, column] for one in normal])
+        covariance = np.cov(cells.T, bias=True)
+        shrunk = 0.99 * covariance + (0.01 * np.trace(covariance) / 12 + 1e-6) * np.eye(12)
+        tried = [detector.colour_whitening(block_colours(image, 8, (down, right)))[row, column].double().numpy() for down in (-2, 0, 2) for right in (-2, 0, 2)]
+        expected = min(mahalanobis(one, cells.mean(0), np.linalg.inv(shrunk)) for one in tried)
+        assert found_hw[row, column] == pytest.approx(expected, rel=1e-3)
+
+
+def test_colours_can_be_left_out():
+    detector = train(PARAMS.model_copy(update={"colours": False}), drawn_images(24), size=64, seed=3).detector
+    assert detector.score_names == ("gaussian",) and list(detector.detect(drawn_images(1).float() / 255).maps) == ["nearest", "gaussian"]
 
 
 def test_few_images_give_neighbours_and_no_gaussian(capsys):

@@ -2,7 +2,9 @@
 
 Features are two maps of a frozen backbone, each averaged over 3 x 3 cells, the coarser enlarged to the finer (as PaDiM,
 arXiv:2011.08785, and PatchCore, arXiv:2106.08265, take them), whitened. Two distances: to the nearest normal patch
-within `radius` cells of the same place (anywhere where parts do not lie alike), and from one Gaussian a place.
+within `radius` cells of the same place (anywhere where parts do not lie alike), and from one Gaussian a place. Where parts
+lie alike there is a third one, which no network has a part in: from one Gaussian a place of the colours of small blocks
+(`backbones/block_colours.py`).
 
 Where a product has several designs, an image is compared with normal images of its own design alone.
 
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zeromiss.backbones.base import Backbone
+from zeromiss.backbones.block_colours import NUMBERS, least_over_shifts
 from zeromiss.backbones.faster import faster
 from zeromiss.backbones.local_features import cell_vectors
 from zeromiss.backbones.normal_variation import DesignGaussians, PlaceGaussians, Whitening, worst_mean, worst_vector
@@ -25,6 +28,9 @@ from zeromiss.detector_params import PatchknnParams
 from zeromiss.detectors.base import NO_CONTEXT, Context, Detection
 from zeromiss.detectors.patchknn.nearest import PlaceBank, nearest_anywhere, nearest_by_place
 from zeromiss.errors import ZeromissError
+
+
+NEAREST, GAUSSIAN, COLOUR = "nearest", "gaussian", "colour"  # names of its maps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,7 @@ class Bank:
     bank_dims: int
     kept: int  # images, or cells where they are sought anywhere
     place_dims: int
+    colour_dims: int = 0  # whitened colours of a cell's blocks; 0: no Gaussian of them
 
 
 class Patchknn(nn.Module):
@@ -74,7 +81,12 @@ class Patchknn(nn.Module):
         sets = len(self.placed)
         self.register_buffer("place_mean_DhwK", torch.zeros(sets, *grid, bank.dims) if places else None)
         self.register_buffer("place_factor_DhwJJ", torch.zeros(sets, *grid, places, places) if places else None)
-        self.score_names = ("gaussian",) if places else ()
+        sizes = (NUMBERS, bank.colour_dims)
+        self.register_buffer("colour_mean_C", torch.zeros(NUMBERS) if bank.colour_dims else None)
+        self.register_buffer("colour_matrix_CK", torch.zeros(sizes) if bank.colour_dims else None)
+        self.register_buffer("colour_place_mean_DhwK", torch.zeros(sets, *grid, bank.colour_dims) if bank.colour_dims else None)
+        self.register_buffer("colour_place_factor_DhwKK", torch.zeros(sets, *grid, bank.colour_dims, bank.colour_dims) if bank.colour_dims else None)
+        self.score_names = (*((GAUSSIAN,) if places else ()), *((COLOUR,) if bank.colour_dims else ()))
         self.requires_grad_(False).eval()
 
     @property
@@ -93,11 +105,25 @@ class Patchknn(nn.Module):
         return PlaceBank.of(self.kept_NK)
 
     @property
+    def colour_whitening(self) -> Whitening:
+        """The whitening of the colours of a cell's blocks."""
+        return Whitening(mean_C=self.colour_mean_C, matrix_CK=self.colour_matrix_CK)
+
+    @property
     def places(self) -> DesignGaussians | None:
-        """The Gaussians a place, None where there are none."""
-        if self.place_mean_DhwK is None:
+        """The Gaussians a place of its features, None where there are none."""
+        return self._gaussians(self.place_mean_DhwK, self.place_factor_DhwJJ)
+
+    @property
+    def colour_places(self) -> DesignGaussians | None:
+        """The Gaussians a place of the blocks' colours, None where there are none."""
+        return self._gaussians(self.colour_place_mean_DhwK, self.colour_place_factor_DhwKK)
+
+    def _gaussians(self, mean_DhwK: Tensor | None, factor_DhwJJ: Tensor | None) -> DesignGaussians | None:
+        """Return what the buffers of one kind hold."""
+        if mean_DhwK is None or factor_DhwJJ is None:
             return None
-        sets = zip(self.placed, self.place_mean_DhwK, self.place_factor_DhwJJ, strict=True)
+        sets = zip(self.placed, mean_DhwK, factor_DhwJJ, strict=True)
         return DesignGaussians({design: PlaceGaussians(mean_hwK=mean_hwK, factor_hwJJ=factor_hwJJ) for design, mean_hwK, factor_hwJJ in sets})
 
     def kept_of(self, design: str) -> slice:
@@ -126,10 +152,10 @@ class Patchknn(nn.Module):
         among them, and for images of another size than those it was fitted on.
         """
         image_BCHW = image_BCHW.float()
-        each = [self._inspect(maps or self.maps(image_CHW[None]), context.design) for image_CHW in image_BCHW]
+        each = [self._inspect(image_CHW, maps or self.maps(image_CHW[None]), context.design) for image_CHW in image_BCHW]
         found = {name: torch.stack([one[name] for one in each]) for name in each[0]}
         residual_BK = found.pop("residual")
-        scores = {name: worst_mean(map_Bhw) for name, map_Bhw in found.items()}
+        scores = {name: map_Bhw.flatten(1).amax(1) if name == COLOUR else worst_mean(map_Bhw) for name, map_Bhw in found.items()}
         first = next(iter(found))
         return Detection(
             score_B=scores.pop(first),
@@ -139,14 +165,14 @@ class Patchknn(nn.Module):
             residual_BK=residual_BK,
         )
 
-    def _inspect(self, maps: list[Tensor], design: str) -> dict[str, Tensor]:
+    def _inspect(self, image_CHW: Tensor, maps: list[Tensor], design: str) -> dict[str, Tensor]:
         """Return the maps (h, w) of one image by name, and its residual vector (K,)."""
         white_hwK = self.whitening(self.vectors(maps))
         grid = (self.bank.rows, self.bank.columns)
         query_hwK, radius, kept = white_hwK[..., : self.bank.bank_dims], self.params.radius, self.kept_of(design)
         if radius is None:
             nearest_hw = nearest_anywhere(query_hwK.flatten(0, 1), self.kept_NK[kept]).view(white_hwK.shape[:2])
-            return {"nearest": nearest_hw, "residual": worst_vector(nearest_hw, white_hwK)}
+            return {NEAREST: nearest_hw, "residual": worst_vector(nearest_hw, white_hwK)}
         if tuple(white_hwK.shape[:2]) != grid:
             raise ZeromissError(
                 f"patchknn learned images of {grid[0]} x {grid[1]} cells, this one has {white_hwK.shape[0]} x {white_hwK.shape[1]}: "
@@ -154,10 +180,20 @@ class Patchknn(nn.Module):
             )
         nearest_hw = nearest_by_place(query_hwK, self.place_bank.part(kept), radius=radius)
         if self.places is None:
-            return {"nearest": nearest_hw, "residual": worst_vector(nearest_hw, white_hwK)}
+            return {NEAREST: nearest_hw, "residual": worst_vector(nearest_hw, white_hwK)}
         places = self.places[design]
         away_hwK = places.away(white_hwK)
-        return {"nearest": nearest_hw, "gaussian": places.distances(away_hwK), "residual": worst_vector(nearest_hw, away_hwK)}
+        found = {NEAREST: nearest_hw, GAUSSIAN: places.distances(away_hwK), "residual": worst_vector(nearest_hw, away_hwK)}
+        return found if self.colour_places is None else self._with_colours(found, image_CHW, design)
+
+    def _with_colours(self, found: dict[str, Tensor], image_CHW: Tensor, design: str) -> dict[str, Tensor]:
+        """Return what was found of one image with the map of its colours, whose worst cells lengthen the residual vector."""
+        white, places = self.colour_whitening, self.colour_places[design]
+        colour_hw, away_hwK = least_over_shifts(
+            image_CHW, min(self.params.strides), lambda colours_hwN: places.away(white(colours_hwN)), places.distances
+        )
+        residual_K = torch.cat((found.pop("residual"), worst_vector(colour_hw, away_hwK)))
+        return found | {COLOUR: colour_hw, "residual": residual_K}
 
 
 def enlarged(map_Bhw: Tensor, size: tuple[int, int]) -> Tensor:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from zeromiss.backbones.block_colours import block_colours
 from zeromiss.backbones.load import load_backbone
-from zeromiss.backbones.normal_variation import MIN_IMAGES, DesignMoments, Moments, Whitening, gaussians_kept, gaussians_told, place_dims
+from zeromiss.backbones.normal_variation import MIN_IMAGES, DesignGaussians, DesignMoments, Moments, Whitening, gaussians_kept, gaussians_told, place_dims
 from zeromiss.detector_params import PatchknnParams
 from zeromiss.detectors.batches import Contexts, Images, generator_at
 from zeromiss.detectors.images import floats
@@ -47,18 +48,28 @@ def train(
         with torch.inference_mode():
             return sketch.vectors(sketch.maps(floats(images[index])[None]))
 
-    whitening = _whitening(vectors, drawn(len(images), WHITENED, seed, _WHITENING))
-    grid = vectors(0).shape[:2]
+    def colours(index: int) -> Tensor:
+        """Return the colours of the blocks of one image's cells, (h, w, N)."""
+        return block_colours(floats(images[index]), min(params.strides))
+
+    some = drawn(len(images), WHITENED, seed, _WHITENING)
+    whitening, grid = _whitening(vectors, some), vectors(0).shape[:2]
     designs = contexts.designs if contexts is not None else [""] * len(images)
     counts = Counter(designs)
     plan = plan_bank(params, grid, dims=whitening.dims, images=len(images), gaussians=len(gaussians_kept(counts)))
     kept = {design: max(1, plan.kept * count // len(images)) for design, count in sorted(counts.items())}
     plan = replace(plan, kept=sum(kept.values()))
+    colour_whitening = _whitening(colours, some) if plan.place_dims and params.colours else None
+    if colour_whitening is not None:
+        plan = replace(plan, colour_dims=colour_whitening.dims)
     print(describe(plan, len(images), anywhere=params.radius is None) + (gaussians_told(counts) if plan.place_dims else ""))
     detector = Patchknn(params, backbone, plan, designs=kept, placed=gaussians_kept(counts))
     detector.mean_C.copy_(whitening.mean_C)
     detector.matrix_CK.copy_(whitening.matrix_CK)
-    _keep(detector, lambda index: whitening(vectors(index)), designs, seed)
+    if colour_whitening is not None:
+        detector.colour_mean_C.copy_(colour_whitening.mean_C)
+        detector.colour_matrix_CK.copy_(colour_whitening.matrix_CK)
+    _keep(detector, lambda index: whitening(vectors(index)), lambda index: detector.colour_whitening(colours(index)), designs, seed)
     return Trained(detector=detector, history=[], seconds=monotonic() - started)
 
 
@@ -87,7 +98,9 @@ def describe(bank: Bank, images: int, *, anywhere: bool) -> str:
     kept = f"patchknn keeps {bank.kept} of {images} images, {cells} cells of {bank.bank_dims} numbers each ({_mib(2 * bank.kept * cells * bank.bank_dims)} MiB)"
     if not bank.place_dims:
         return f"{kept}, and no Gaussian a place, which needs {MIN_IMAGES} images"
-    return f"{kept}, and one Gaussian of {bank.place_dims} numbers a cell ({_mib(4 * cells * (bank.place_dims**2 + bank.dims))} MiB)"
+    size = 4 * cells * (bank.place_dims**2 + bank.dims + bank.colour_dims**2 + bank.colour_dims)
+    colours = f" and one of {bank.colour_dims} colours" if bank.colour_dims else ""
+    return f"{kept}, and one Gaussian of {bank.place_dims} numbers{colours} a cell ({_mib(size)} MiB)"
 
 
 def drawn(images: int, count: int, seed: int, purpose: int) -> list[int]:
@@ -103,8 +116,8 @@ def _whitening(vectors: Callable[[int], Tensor], indices: list[int]) -> Whitenin
     return Whitening.fit(moments)
 
 
-def _keep(detector: Patchknn, white: Callable[[int], Tensor], designs: Sequence[str], seed: int) -> None:
-    """Fill the detector's bank, one design after the other, and its Gaussians."""
+def _keep(detector: Patchknn, white: Callable[[int], Tensor], coloured: Callable[[int], Tensor], designs: Sequence[str], seed: int) -> None:
+    """Fill the detector's bank, one design after the other, and its Gaussians; both functions return an image's whitened vectors (h, w, K)."""
     bank, radius, images = detector.bank, detector.params.radius, len(designs)
     mine = {design: [index for index in range(images) if designs[index] == design] for design in detector.designs}
     if radius is None:
@@ -119,19 +132,27 @@ def _keep(detector: Patchknn, white: Callable[[int], Tensor], designs: Sequence[
         return
     order = [mine[design][rank] for design, count in detector.designs.items() for rank in drawn(len(mine[design]), count, seed, _KEPT)]
     rows = {index: row for row, index in enumerate(order)}
-    moments = DesignMoments(bank.place_dims, designs)
+    moments, colour_moments = DesignMoments(bank.place_dims, designs), DesignMoments(bank.colour_dims, designs)
     for index in tqdm(range(images), desc="patchknn", unit="image", dynamic_ncols=True):
         white_hwK = white(index)
         if bank.place_dims:
             moments.include(white_hwK, designs[index])
+        if bank.colour_dims:
+            colour_moments.include(coloured(index), designs[index])
         if index in rows:
             detector.kept_NK[:, :, rows[index]] = white_hwK[..., : bank.bank_dims].half()
     if not bank.place_dims:
         return
-    places = moments.fit(shrinkage=detector.params.shrinkage)
-    for rank, design in enumerate(detector.placed):
-        detector.place_mean_DhwK[rank] = places[design].mean_hwK
-        detector.place_factor_DhwJJ[rank] = places[design].factor_hwJJ
+    _put(moments.fit(shrinkage=detector.params.shrinkage), detector.placed, detector.place_mean_DhwK, detector.place_factor_DhwJJ)
+    if bank.colour_dims:
+        _put(colour_moments.fit(shrinkage=detector.params.shrinkage), detector.placed, detector.colour_place_mean_DhwK, detector.colour_place_factor_DhwKK)
+
+
+def _put(places: DesignGaussians, placed: Sequence[str], mean_DhwK: Tensor, factor_DhwJJ: Tensor) -> None:
+    """Write the Gaussians of each design into the buffers that keep them."""
+    for rank, design in enumerate(placed):
+        mean_DhwK[rank] = places[design].mean_hwK
+        factor_DhwJJ[rank] = places[design].factor_hwJJ
 
 
 def _some(white_hwK: Tensor, count: int, generator: torch.Generator) -> Tensor:
