@@ -27,7 +27,7 @@ services-down services-status: services-%: .venv/served
 	.venv/bin/python -m tasks.services $* --folder $(SERVICES)
 
 test-services: .venv/tested
-	.venv/bin/python -m pytest --numprocesses=0 tests/services $(PYTEST)
+	.venv/bin/python -m pytest --numprocesses=3 tests/services $(PYTEST)
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
