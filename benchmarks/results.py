@@ -7,6 +7,7 @@ Every figure of the page comes from a committed file; a test compares the two.
 """
 
 import json
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from zeromiss.files import write_json
 from zeromiss.reports.families import family_rows, percent
 
 SCHEMA_VERSION = 1
+Seeds = dict[str, dict[str, dict[str, Any]]]  # study -> seed -> figures
 _RATES = (("FNR", "fnr"), ("FPR", "fpr"), ("accuracy", "accuracy"))
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "docs" / "results", ROOT / "docs" / "results.md"
@@ -41,6 +43,15 @@ nearest code was sought in float64 ([production.md](production.md), export), whi
 much hangs on one image: before, the same product on the same images was refused, for 1 of 63 audit defects missed.
 """
 
+_SEEDS = """\
+## Over several seeds
+
+Each seed splits the images anew, trains anew and searches anew (`benchmarks/seeds.py`, the `quick` profile). Mean ± standard
+deviation over seeds. The composite's figures are those of the outer folds, with the threshold from their inner parts: FPR and
+FNR are what a new image meets. PG5 is the share of good parts that pass when 5 % of the defects are missed.
+"""
+_STUDIES = {"solar_cell": "solar cells", "pcba": "drawn boards", "pcba_references": "drawn boards, three layouts with references", "papers": "eleven papers in one table"}
+
 
 def collect(product: str, root: Path = ROOT) -> dict[str, Any]:
     """Return what the last run of `product` measured, from the files it left in the workspace `root`."""
@@ -56,15 +67,40 @@ def collect(product: str, root: Path = ROOT) -> dict[str, Any]:
     }
 
 
-def page(results: dict[str, dict[str, Any]]) -> str:
-    """Return docs/results.md for the given products' results."""
-    return "\n".join([_HEAD, *(_product(name, result) for name, result in results.items())])
+def page(results: dict[str, dict[str, Any]], seeds: Seeds) -> str:
+    """Return docs/results.md for the given products' results and the figures of their studies over seeds."""
+    return "\n".join([_HEAD, _over_seeds(seeds), *(_product(name, result) for name, result in results.items())])
 
 
 def read_results() -> dict[str, dict[str, Any]]:
     """Return every committed result of a product, by its name; other studies lie beside them."""
     found = {path.stem: _read(path) for path in sorted(RESULTS.glob("*.json"), reverse=True)}
     return {name: result for name, result in found.items() if "summary" in result}
+
+
+def read_seeds() -> Seeds:
+    """Return what `benchmarks/seeds.py` measured: study -> seed -> figures."""
+    return _read(RESULTS / "seeds.json")["studies"]
+
+
+def _over_seeds(seeds: Seeds) -> str:
+    """Return the section of figures over seeds: mean and standard deviation of each study."""
+    lines = [_SEEDS, "| images | seeds | each detector alone: AUROC; FPR at zero missed | composite: AUROC | FPR | FNR | PG5 |", "|---|" + "---|" * 6]
+    for study, found in seeds.items():
+        runs = list(found.values())
+        alone = "; ".join(
+            f"{name} {_spread([run['native'][name]['image_auroc'] for run in runs])}; {_spread([run['native'][name]['fpr_at_zero_missed'] for run in runs])}"
+            for name in runs[0]["native"]
+        )
+        figures = (_spread([run[key] for run in runs]) for key in ("auroc", "fpr", "fnr"))
+        lines.append(f"| {_STUDIES.get(study, study)} | {len(runs)} | {alone} | {' | '.join(figures)} | {_spread([run['passed']['PG5'] for run in runs])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(values: list[float]) -> str:
+    """Return mean and standard deviation, the latter where there are several."""
+    mean = sum(values) / len(values)
+    return f"{mean:.3f} ± {statistics.stdev(values):.3f}" if len(values) > 1 else f"{mean:.3f}"
 
 
 def _product(name: str, result: dict[str, Any]) -> str:
@@ -144,20 +180,22 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-SETS = {  # of docs/results/systems.json, and of the runs whose newer figures replace those of their detectors
+SETS = {  # of docs/results/systems.json, and of the studies whose newer figures replace those of their detectors
     "solar_cell": ("solar cells", "205 normal images and 219 to 250 defects, 256 pixels, no masks"),
     "pcba": ("drawn boards", "102 normal images and 122 to 139 defects, 384 pixels"),
     "papers_all": ("eleven papers", "255 normal images and 475 defects of eleven kinds in one table, 128 pixels"),
 }
 
 
-def measured(results: dict[str, dict[str, Any]], systems: dict[str, Any]) -> dict[str, Any]:
-    """Return what `zeromiss detectors` shows of native scores: by detector and set, the newest figures."""
+def measured(seeds: Seeds, systems: dict[str, Any]) -> dict[str, Any]:
+    """Return what `zeromiss detectors` shows of native scores: by detector and set, means over seeds where there are any."""
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for name in SETS:
-        newer = results.get(name, {}).get("summary", {}).get("detectors", {})
+        runs = [run["native"] for run in seeds.get(name.removesuffix("_all"), {}).values()]
+        keys = ("image_auroc", "fpr_at_zero_missed")
+        newer = {detector: {key: statistics.mean(run[detector][key] for run in runs) for key in keys} for detector in (runs[0] if runs else ())}
         for detector, found in {**systems["products"][name]["detectors"], **newer}.items():
-            figures.setdefault(detector, {})[name] = {key: found[key] for key in ("image_auroc", "fpr_at_zero_missed")}
+            figures.setdefault(detector, {})[name] = {key: found[key] for key in keys}
     return {"sets": {name: {"short": short, "title": title} for name, (short, title) in SETS.items()}, "figures": figures}
 
 
@@ -165,8 +203,8 @@ def main(products: list[str]) -> None:
     """Collect the named products' results and write the page."""
     for product in products:
         write_json(RESULTS / f"{product}.json", collect(product), schema_version=SCHEMA_VERSION)
-    PAGE.write_text(page(read_results()), encoding="utf-8")
-    write_json(MEASURED, measured(read_results(), _read(RESULTS / "systems.json")), schema_version=MEASURED_VERSION)
+    PAGE.write_text(page(read_results(), read_seeds()), encoding="utf-8")
+    write_json(MEASURED, measured(read_seeds(), _read(RESULTS / "systems.json")), schema_version=MEASURED_VERSION)
 
 
 if __name__ == "__main__":
