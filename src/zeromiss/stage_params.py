@@ -158,6 +158,7 @@ class SelectionParams(Section):
     repeats: int = Field(default=1, ge=1)  # of the search folds, each shuffled anew: steadier, and as many times as slow
     racing: float = Field(default=0.5, gt=0.0, le=1.0)  # share of a family's draws that goes on after each fold; 1: drop only what cannot win
     correlation: float = Field(default=0.95, gt=0.0, le=1.0)  # above: keep one column only
+    tails: Literal["asinh", "as_measured"] = "asinh"  # of columns: far out they count by their logarithm, in units of the normal parts' spread; or as measured (the paper)
     # columns, those that alone tell defects best in the training part, the best of correlated ones; null: all, the first of correlated ones
     most: int | None = Field(default=None, ge=1)
     smote_below: float = Field(default=0.4, ge=0.0, le=0.5)  # minority share under which SMOTE acts

@@ -12,7 +12,7 @@ def test_the_page_is_written_from_the_committed_files():
 
 
 def test_every_benchmark_is_listed_and_measured():
-    shared = {"measure", "run", "results", "parts", "comparison", "comparison_page", "ablations", "systems", "systems_page"}
+    shared = {"measure", "run", "results", "parts", "comparison", "comparison_page", "ablations", "systems", "systems_page", "seeds"}
     assert {path.stem for path in run.FOLDER.glob("*.py")} - shared == set(run.ORDER)
     assert {path.stem for path in run.RESULTS.glob("*.json")} == set(run.ORDER)
 

@@ -52,7 +52,7 @@ def test_shuffling_kept_columns_is_shuffling_the_table(fitted):
     pipeline, features, labels = fitted
     alone = features[["noise", "told"]]
     refitted = Pipeline([*build_preprocessing(0.95).steps, ("classifier", pipeline[-1])])
-    refitted[:-1].fit(alone)
+    refitted[:-1].fit(alone, labels)
     raw = permutation_importance(refitted, alone, labels, scoring="neg_log_loss", n_repeats=4, random_state=1)
     ranked = influence(pipeline, features, labels, repeats=4, seed=1).loc[["noise", "told"]]
     np.testing.assert_allclose(ranked["mean"], raw.importances_mean, atol=1e-12)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from zeromiss.errors import ZeromissError
-from zeromiss.selection.preprocess import DropConstant, DropCorrelated, KeepBest, UnitScale, build_preprocessing, correlations, keep_first, telling
+from zeromiss.selection.preprocess import DrawTailsIn, DropConstant, DropCorrelated, KeepBest, UnitScale, build_preprocessing, correlations, keep_first, telling
 
 
 def test_constant_columns_are_dropped() -> None:
@@ -76,13 +76,13 @@ def test_the_three_steps_in_order() -> None:
     first = np.array([0.0, 2.0, 4.0, 8.0])
     X_NF = np.stack([np.full(4, 7.0), first, first + 1, np.array([3.0, 1.0, 3.0, 2.0])], axis=1)
     expected = [[0.0, 1.0], [0.25, 0.0], [0.5, 1.0], [1.0, 0.5]]
-    assert build_preprocessing(0.95).fit_transform(X_NF).tolist() == expected
+    assert build_preprocessing(0.95, tails="as_measured").fit_transform(X_NF).tolist() == expected
 
 
 def test_values_that_are_no_numbers_are_refused() -> None:
     """A NaN never reaches a classifier."""
     with pytest.raises(ValueError, match="NaN"):
-        build_preprocessing(0.95).fit(np.array([[1.0, np.nan], [2.0, 1.0]]))
+        build_preprocessing(0.95).fit(np.array([[1.0, np.nan], [2.0, 1.0]]), [0, 1])
 
 
 def test_how_well_a_column_tells_is_the_distance_of_its_auc_from_a_half():
@@ -110,3 +110,42 @@ def test_without_a_most_the_first_columns_stay_whatever_the_classes_are():
     for y_N in (rng.integers(0, 2, 30), rng.integers(0, 2, 30)):
         assert build_preprocessing(0.95).fit(X_NF, y_N)["correlated"].kept_.tolist() == [0, 1, 2, 3, 4]
         assert isinstance(build_preprocessing(0.95, 3)["correlated"], KeepBest)
+
+
+def test_tails_are_drawn_in_by_the_normal_parts_spread() -> None:
+    """By hand: normals 1, 2, 3, 4, 5 have the median 3 and the median deviation 1; a defect at 303 counts by its logarithm."""
+    X_NF = np.array([[1.0], [2.0], [3.0], [4.0], [5.0], [303.0]])
+    drawn = DrawTailsIn().fit(X_NF, [0, 0, 0, 0, 0, 1]).transform(X_NF)
+    spread = 1.4826
+    np.testing.assert_allclose(drawn[:, 0], np.arcsinh((X_NF[:, 0] - 3) / spread))
+    assert drawn[5, 0] == pytest.approx(np.log(2 * 300 / spread), rel=1e-4)
+    assert DrawTailsIn().fit(np.delete(X_NF, 5, axis=0), np.zeros(5)).middle_.tolist() == [3.0]
+
+
+def test_tails_keep_every_order_and_a_column_of_equal_normals_has_a_spread() -> None:
+    """Ranks stay; where the median deviation is 0, the deviation over all parts counts."""
+    random = np.random.default_rng(0)
+    X_NF = np.column_stack([np.exp(random.normal(size=60) * 4), np.repeat([0.0, 7.0], [50, 10])])
+    y_N = np.repeat([0, 1], [50, 10])
+    step = DrawTailsIn().fit(X_NF, y_N)
+    drawn = step.transform(X_NF)
+    assert (np.argsort(drawn[:, 0]) == np.argsort(X_NF[:, 0])).all()
+    assert step.spread_[1] == pytest.approx(X_NF[:, 1].std()) and set(np.round(drawn[:, 1], 9)) == {0.0, round(float(np.arcsinh(7 / step.spread_[1])), 9)}
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e308])
+def test_tails_of_tiny_and_huge_values_stay_finite(scale: float) -> None:
+    """Neither a difference nor a quotient overflows."""
+    X_NF = np.array([[-1.5], [-0.5], [0.0], [0.5], [1.5], [1.7]]) * scale
+    drawn = DrawTailsIn().fit(X_NF, [0, 0, 0, 0, 0, 1]).transform(X_NF)
+    np.testing.assert_allclose(drawn, np.arcsinh((X_NF / scale - 0.0) / (1.4826 * 0.5)))
+    few = DrawTailsIn().fit(X_NF / scale * 1e-9, [0, 0, 0, 0, 0, 1]).transform(np.full((1, 1), 1.7e308))
+    assert np.isfinite(few).all() and few[0, 0] > 700
+
+
+def test_the_paper_leaves_columns_as_measured() -> None:
+    """`as_measured` has no such step; a faint defect then lies in the first hundredth of the range."""
+    X_NF = np.concatenate([np.linspace(1, 2, 40), np.linspace(3, 4, 5), [500.0]])[:, None] * np.array([1.0])
+    y_N = np.repeat([0, 1], [40, 6])
+    by_tails = {tails: build_preprocessing(0.95, tails=tails).fit(X_NF, y_N).transform(np.array([[3.0]]))[0, 0] for tails in ("asinh", "as_measured")}
+    assert by_tails["as_measured"] == pytest.approx(2 / 499) and by_tails["asinh"] > 0.35

@@ -1,14 +1,14 @@
 """What happens to the metric columns before a classifier sees them (paper 1, section 3.3, first phase).
 
-Four transformers, fitted inside every fold on its training part alone, in this order: residual columns become log-odds
-(`zeromiss.selection.residuals`, not in the paper), constant columns are dropped, of correlated columns one is kept, values are scaled
-to [0, 1]. The paper keeps the first; with several detectors, whose columns are many and of unequal use, the best may stay instead,
-and no more than some.
+Five transformers, fitted inside every fold on its training part alone, in this order: residual columns become log-odds
+(`zeromiss.selection.residuals`, not in the paper), constant columns are dropped, long tails are drawn in (not in the paper), of
+correlated columns one is kept, values are scaled to [0, 1]. The paper keeps the first; with several detectors, whose columns are many
+and of unequal use, the best may stay instead, and no more than some.
 Axes: N images, F columns, K kept columns.
 """
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +21,9 @@ from zeromiss.errors import ZeromissError
 from zeromiss.selection.residuals import ResidualLogOdds
 
 ROUNDING = 1e-12  # a column whose range is this small beside its values holds rounding noise only
+LARGEST = np.finfo(np.float64).max
+MAD_TO_DEVIATION = 1.4826  # of a normal distribution: its standard deviation by its median absolute deviation
+Tails = Literal["asinh", "as_measured"]
 
 
 class KeptColumns(TransformerMixin, BaseEstimator):
@@ -35,6 +38,41 @@ class KeptColumns(TransformerMixin, BaseEstimator):
         """Return the names of the kept columns, (K,), of the names of all (F,)."""
         check_is_fitted(self)
         return np.asarray(input_features, dtype=object)[self.kept_]
+
+
+class DrawTailsIn(TransformerMixin, BaseEstimator):
+    """Replace each column by asinh((x - m) / s), with m the median and s the scaled median absolute deviation of normal parts.
+
+    Differences near the normal values stay as they are, in units of their spread; those far out count by their logarithm. Without
+    this a gross defect, fifty times as far out as a faint one, leaves the faint one and all normal parts in a few hundredths of
+    the range. The order within a column stays, so trees and monotone constraints are not touched.
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Take the medians of the normal parts, y = 0, of X (N, F), none of whose columns may be constant.
+
+        A column in which most normal parts agree is measured by its standard deviation over all parts.
+        """
+        X_NF, y_N = validate_data(self, X, y, dtype=np.float64)
+        normal_MF = X_NF[np.asarray(y_N) == 0]
+        self.middle_ = np.median(normal_MF, axis=0)
+        spread_F = MAD_TO_DEVIATION * np.median(np.abs(normal_MF - self.middle_), axis=0)
+        low_F, high_F = X_NF.min(axis=0), X_NF.max(axis=0)
+        unit_F = unit_scale(X_NF, low_F, high_F).std(axis=0)
+        self.spread_ = np.where(spread_F > ROUNDING * np.abs(self.middle_), spread_F, 2 * unit_F * (high_F / 2 - low_F / 2))
+        return self
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Return X (N, F) with its tails drawn in, float64."""
+        check_is_fitted(self)
+        X_NF = validate_data(self, X, dtype=np.float64, reset=False)
+        with np.errstate(over="ignore"):
+            away_NF = (X_NF / 2 - self.middle_ / 2) / self.spread_ * 2
+        return np.arcsinh(np.clip(away_NF, -LARGEST, LARGEST))
+
+    def get_feature_names_out(self, input_features: ArrayLike) -> np.ndarray:
+        """Return the names of the columns, (F,), which stay the same."""
+        return np.asarray(input_features, dtype=object)
 
 
 class DropConstant(KeptColumns):
@@ -155,13 +193,16 @@ def keep_first(linked_FF: np.ndarray) -> np.ndarray:
 
 
 def build_preprocessing(
-    correlation: float, most: int | None = None, *, blocks: Mapping[str, list[int]] | None = None, seed: int = 0
+    correlation: float, most: int | None = None, *, tails: Tails = "asinh", blocks: Mapping[str, list[int]] | None = None, seed: int = 0
 ) -> Pipeline:
-    """Return the four transformers as one unfitted pipeline; with `most`, the best columns stay, without, the first ones.
+    """Return the transformers as one unfitted pipeline; with `most`, the best columns stay, without, the first ones.
+
+    `tails`: asinh draws long tails in, as_measured leaves them (the paper).
 
     `blocks`: the places of each detector's residual columns, `seed`: of their cross-fitting. Where there are any, `fit_transform` takes the
     images' parts as `residual__groups`.
     """
     chosen = DropCorrelated(correlation) if most is None else KeepBest(correlation, most)
     residual = ResidualLogOdds(dict(blocks or {}), seed=seed)
-    return Pipeline([("residual", residual), ("constant", DropConstant()), ("correlated", chosen), ("scale", UnitScale())])
+    drawn_in = [("tails", DrawTailsIn())] if tails == "asinh" else []
+    return Pipeline([("residual", residual), ("constant", DropConstant()), *drawn_in, ("correlated", chosen), ("scale", UnitScale())])

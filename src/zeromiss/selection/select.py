@@ -121,5 +121,6 @@ def recipe_of(source: Source, params: SelectionParams, seed: int, folds: Sequenc
         smote_neighbours=params.smote_neighbors if smote else None,
         seed=seed,
         most=params.most,
+        tails=params.tails,
         columns=tuple(source.features.columns),
     )

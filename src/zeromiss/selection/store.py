@@ -11,9 +11,10 @@ from sklearn.pipeline import Pipeline
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path
 
-STEPS = ["residual", "constant", "correlated", "scale", "classifier"]
+STEPS = ["residual", "constant", "tails", "correlated", "scale", "classifier"]
+AS_MEASURED = [step for step in STEPS if step != "tails"]  # of selection.tails as_measured
 PREPROCESSING = frozenset(
-    f"zeromiss.selection.preprocess.{name}" for name in ("DropConstant", "DropCorrelated", "KeepBest", "UnitScale")
+    f"zeromiss.selection.preprocess.{name}" for name in ("DrawTailsIn", "DropConstant", "DropCorrelated", "KeepBest", "UnitScale")
 ) | {"zeromiss.selection.residuals.ResidualLogOdds"}
 _TREES = frozenset({"sklearn.tree._tree.Tree"})
 _LIGHTGBM = frozenset({"collections.OrderedDict", "lightgbm.basic.Booster", "lightgbm.sklearn.LGBMClassifier"})
@@ -71,5 +72,5 @@ def _check_types(path: Path, content: bytes) -> frozenset[str]:
 
 def _check_steps(path: Path, pipeline: object) -> None:
     """Refuse anything but preprocessing followed by a classifier."""
-    if not isinstance(pipeline, Pipeline) or [name for name, _ in pipeline.steps] != STEPS:
+    if not isinstance(pipeline, Pipeline) or [name for name, _ in pipeline.steps] not in (STEPS, AS_MEASURED):
         raise ZeromissError(f"{path} holds no pipeline of {', '.join(STEPS)}: run the selection stage anew")
