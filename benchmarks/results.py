@@ -38,9 +38,8 @@ findings, every normal cell has dashed bus bars and every defective one has soli
 and defective cells seem to come from different kinds of modules, so that part of any AUROC on it may be told by the
 module. The outer folds and the audit set are drawn from the same cells and cannot show that.
 
-The solar cells' run is of the code as it is; the boards', and the comparisons and ablations on other pages, are from before the
-nearest code was sought in float64 ([production.md](production.md), export), which moves about one score in a hundred by a little. It shows how
-much hangs on one image: before, the same product on the same images was refused, for 1 of 63 audit defects missed.
+The sections of single products are from before whitened neighbours and the model of normal variation; the next section is of
+the code as it is.
 """
 
 _SEEDS = """\
