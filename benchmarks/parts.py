@@ -67,7 +67,7 @@ def make_bundle(folder: Path, product: Product, images: list[Path], *, size: int
     reader = ImageReader(product.size, reduced=product.metrics.decode == "reduced")
     rows = [measurer.measure(read_tensor(path, reader)).features for path in images[:TABLE]]
     labels_N = np.arange(len(rows)) % 2
-    recipe = Recipe(correlation=product.selection.correlation, smote_neighbours=None, seed=0)
+    recipe = Recipe(correlation=product.selection.correlation, smote_neighbours=None, seed=0, draw_tails_in=product.selection.tails == "asinh")
     pipeline = fit_pipeline("et", {"n_estimators": product.selection.trees}, pd.DataFrame(rows), labels_N, recipe)
     folder.mkdir(parents=True, exist_ok=True)
     save_vqgan(folder / "vqgan", measurer.detector)

@@ -14,7 +14,7 @@ from typing import Any
 
 from zeromiss.detectors.listing import MEASURED
 from zeromiss.detectors.listing import SCHEMA_VERSION as MEASURED_VERSION
-from zeromiss.files import write_json
+from zeromiss.files import read_json, write_json
 from zeromiss.reports.families import family_rows, percent
 
 SCHEMA_VERSION = 1
@@ -22,6 +22,7 @@ Seeds = dict[str, dict[str, dict[str, Any]]]  # study -> seed -> figures
 _RATES = (("FNR", "fnr"), ("FPR", "fpr"), ("accuracy", "accuracy"))
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "docs" / "results", ROOT / "docs" / "results.md"
+SEEDS = RESULTS / "seeds.json"
 _HEAD = """\
 # What was measured
 
@@ -79,7 +80,7 @@ def read_results() -> dict[str, dict[str, Any]]:
 
 def read_seeds() -> Seeds:
     """Return what `benchmarks/seeds.py` measured: study -> seed -> figures."""
-    return _read(RESULTS / "seeds.json")["studies"]
+    return read_json(SEEDS, schema_version=SCHEMA_VERSION)["studies"]
 
 
 def _over_seeds(seeds: Seeds) -> str:
@@ -98,7 +99,7 @@ def _over_seeds(seeds: Seeds) -> str:
 
 def _spread(values: list[float]) -> str:
     """Return mean and standard deviation, the latter where there are several."""
-    mean = sum(values) / len(values)
+    mean = statistics.mean(values)
     return f"{mean:.3f} ± {statistics.stdev(values):.3f}" if len(values) > 1 else f"{mean:.3f}"
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.results import ROOT, SCHEMA_VERSION, SEEDS, read_seeds
 from zeromiss import schemas
 from zeromiss.files import read_json, write_json
 from zeromiss.images.ingest import ingest
@@ -30,19 +31,12 @@ from zeromiss.tables import read_table
 from zeromiss.threshold import curves
 from zeromiss.workspace import Workspace
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULT, SCHEMA_VERSION = ROOT / "docs" / "results" / "seeds.json", 1
 _LAST = "threshold"
 _NATIVE = ("image_auroc", "fpr_at_zero_missed", "pixel_auroc", "pro")
 _CHANGED: dict[str, dict[str, Any]] = {  # studies of products that params.yaml does not list: what differs from one that it does
     "pcba_references": {"of": "pcba", "layouts": 3, "detectors": ("reference", "patchknn")},
     "papers": {"of": "solar_cell", "size": 128, "masks": True, "detectors": ("vqgan", "patchknn")},
 }
-
-
-def read_seeds() -> dict[str, dict[str, Any]]:
-    """Return the committed figures: study -> seed -> figures."""
-    return read_json(RESULT, schema_version=SCHEMA_VERSION)["studies"] if RESULT.is_file() else {}
 
 
 def write_papers(folder: Path, out: Path, kind: str) -> None:
@@ -149,7 +143,7 @@ def main() -> None:
             found = measure(product_of(study, seed, ROOT / "params.yaml", source and source.resolve()), root, options.again)
             kept = read_seeds()
             kept.setdefault(study, {})[str(seed)] = found
-            write_json(RESULT, {"studies": kept}, schema_version=SCHEMA_VERSION)
+            write_json(SEEDS, {"studies": kept}, schema_version=SCHEMA_VERSION)
             print(study, seed, found)
 
 

@@ -88,7 +88,8 @@ def by_family(rows: dict[str, pd.DataFrame], families: dict[str, Any], workspace
     params = load_product(workspace.params_file, product)
     pools = read_table(workspace.selection(product) / "oof.parquet", schema_version=schemas.SELECTION)
     source = read_source(read_table(workspace.metrics(product) / "table.parquet", schema_version=schemas.METRIC_TABLE), params.selection.detectors)
-    recipe = Recipe(correlation=params.selection.correlation, smote_neighbours=None, seed=params.seed, most=params.selection.most)
+    chosen = params.selection
+    recipe = Recipe(correlation=chosen.correlation, smote_neighbours=None, seed=params.seed, most=chosen.most, draw_tails_in=chosen.tails == "asinh")
     found = {}
     for family, entry in families["families"].items():
         fitted = fit_pipeline(family, entry["params"], source.features, source.y_N, recipe)

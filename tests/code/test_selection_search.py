@@ -20,7 +20,7 @@ from zeromiss.selection.select import Selection, select
 from zeromiss.selection.source import Source, read_source
 from zeromiss.stage_params import FAMILIES, SelectionParams
 
-PLAIN = Recipe(correlation=0.95, smote_neighbours=None, seed=0, tails="as_measured")
+PLAIN = Recipe(correlation=0.95, smote_neighbours=None, seed=0, draw_tails_in=False)
 
 
 def _source(normals: int, defects: int, *, apart: float = 1.0, columns: int = 6, seed: int = 0) -> Source:
@@ -70,7 +70,7 @@ def test_leave_one_out_agrees_with_scikit_learn() -> None:
     X_NF = source.features.to_numpy()
     folds = part_folds(source.y_N, source.part_N)
     pools = leave_parts_out(X_NF, source.y_N, folds, chosen={"nb": {"var_smoothing": 1e-3}}, recipe=PLAIN, jobs=1)
-    pipeline = make_pipeline(build_preprocessing(0.95, tails="as_measured"), GaussianNB(var_smoothing=1e-3))
+    pipeline = make_pipeline(build_preprocessing(0.95, draw_tails_in=False), GaussianNB(var_smoothing=1e-3))
     expected = cross_val_predict(pipeline, X_NF, source.y_N, cv=LeaveOneOut(), method="predict_proba")[:, 1]
     np.testing.assert_allclose(pools["nb"].probability_N, expected, rtol=0, atol=1e-12)
 

@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from zeromiss.metrics.columns import residual_blocks, rises
 from zeromiss.selection.families import FAMILY
 from zeromiss.selection.folds import Fold
-from zeromiss.selection.preprocess import Tails, build_preprocessing
+from zeromiss.selection.preprocess import build_preprocessing
 from zeromiss.selection.probability import understood_warnings
 from zeromiss.selection.resample import oversample
 
@@ -24,7 +24,7 @@ class Recipe:
     smote_neighbours: int | None  # None: classes are balanced enough
     seed: int
     most: int | None = None  # columns, the best; None: all, the first of correlated ones
-    tails: Tails = "asinh"  # long tails of columns: drawn in, or as measured (the paper)
+    draw_tails_in: bool = True  # long tails of columns; the paper leaves them as measured
     columns: tuple[str, ...] = ()  # names of the table's columns; empty: unnamed, and none is a residual column
 
 
@@ -69,7 +69,7 @@ def fit_preprocessing(
     blocks = residual_blocks(recipe.columns)
     if blocks and part_N is None:
         raise ValueError("the table has residual columns: their model is cross-fitted by part, and needs part_N")
-    preprocessing = build_preprocessing(recipe.correlation, recipe.most, tails=recipe.tails, blocks=blocks, seed=recipe.seed)
+    preprocessing = build_preprocessing(recipe.correlation, recipe.most, draw_tails_in=recipe.draw_tails_in, blocks=blocks, seed=recipe.seed)
     return preprocessing, preprocessing.fit_transform(X, y_N, residual__groups=part_N)
 
 

@@ -8,12 +8,12 @@ Axes: N images, F columns, K kept columns.
 """
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -23,7 +23,6 @@ from zeromiss.selection.residuals import ResidualLogOdds
 ROUNDING = 1e-12  # a column whose range is this small beside its values holds rounding noise only
 LARGEST = np.finfo(np.float64).max
 MAD_TO_DEVIATION = 1.4826  # of a normal distribution: its standard deviation by its median absolute deviation
-Tails = Literal["asinh", "as_measured"]
 
 
 class KeptColumns(TransformerMixin, BaseEstimator):
@@ -40,7 +39,7 @@ class KeptColumns(TransformerMixin, BaseEstimator):
         return np.asarray(input_features, dtype=object)[self.kept_]
 
 
-class DrawTailsIn(TransformerMixin, BaseEstimator):
+class DrawTailsIn(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Replace each column by asinh((x - m) / s), with m the median and s the scaled median absolute deviation of normal parts.
 
     Differences near the normal values stay as they are, in units of their spread; those far out count by their logarithm. Without
@@ -69,10 +68,6 @@ class DrawTailsIn(TransformerMixin, BaseEstimator):
         with np.errstate(over="ignore"):
             away_NF = (X_NF / 2 - self.middle_ / 2) / self.spread_ * 2
         return np.arcsinh(np.clip(away_NF, -LARGEST, LARGEST))
-
-    def get_feature_names_out(self, input_features: ArrayLike) -> np.ndarray:
-        """Return the names of the columns, (F,), which stay the same."""
-        return np.asarray(input_features, dtype=object)
 
 
 class DropConstant(KeptColumns):
@@ -136,7 +131,7 @@ def telling(X_NF: np.ndarray, y_N: np.ndarray) -> np.ndarray:
     return np.abs(wins_F / (defects * normals) - 0.5)
 
 
-class UnitScale(TransformerMixin, BaseEstimator):
+class UnitScale(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Scale each column to [0, 1] by its lowest and highest value in the training part, and clip.
 
     Clipping keeps a new part inside the range the classifier knows: a gross defect counts as much as the
@@ -154,10 +149,6 @@ class UnitScale(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X_NF = validate_data(self, X, dtype=np.float64, reset=False)
         return unit_scale(X_NF, self.low_, self.high_)
-
-    def get_feature_names_out(self, input_features: ArrayLike) -> np.ndarray:
-        """Return the names of the columns, (F,), which stay the same."""
-        return np.asarray(input_features, dtype=object)
 
 
 def unit_scale(X_NF: np.ndarray, low_F: np.ndarray, high_F: np.ndarray) -> np.ndarray:
@@ -193,16 +184,15 @@ def keep_first(linked_FF: np.ndarray) -> np.ndarray:
 
 
 def build_preprocessing(
-    correlation: float, most: int | None = None, *, tails: Tails = "asinh", blocks: Mapping[str, list[int]] | None = None, seed: int = 0
+    correlation: float, most: int | None = None, *, draw_tails_in: bool = True, blocks: Mapping[str, list[int]] | None = None, seed: int = 0
 ) -> Pipeline:
     """Return the transformers as one unfitted pipeline; with `most`, the best columns stay, without, the first ones.
 
-    `tails`: asinh draws long tails in, as_measured leaves them (the paper).
-
+    `draw_tails_in`: the paper leaves columns as measured.
     `blocks`: the places of each detector's residual columns, `seed`: of their cross-fitting. Where there are any, `fit_transform` takes the
     images' parts as `residual__groups`.
     """
     chosen = DropCorrelated(correlation) if most is None else KeepBest(correlation, most)
     residual = ResidualLogOdds(dict(blocks or {}), seed=seed)
-    drawn_in = [("tails", DrawTailsIn())] if tails == "asinh" else []
+    drawn_in = [("tails", DrawTailsIn())] if draw_tails_in else []
     return Pipeline([("residual", residual), ("constant", DropConstant()), *drawn_in, ("correlated", chosen), ("scale", UnitScale())])

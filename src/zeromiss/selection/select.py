@@ -121,6 +121,6 @@ def recipe_of(source: Source, params: SelectionParams, seed: int, folds: Sequenc
         smote_neighbours=params.smote_neighbors if smote else None,
         seed=seed,
         most=params.most,
-        tails=params.tails,
+        draw_tails_in=params.tails == "asinh",
         columns=tuple(source.features.columns),
     )

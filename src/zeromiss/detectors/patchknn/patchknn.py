@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from zeromiss.backbones.base import Backbone
 from zeromiss.backbones.block_colours import NUMBERS, least_over_shifts
+from zeromiss.backbones.differences import GAUSSIAN
 from zeromiss.backbones.faster import faster
 from zeromiss.backbones.local_features import cell_vectors
 from zeromiss.backbones.normal_variation import DesignGaussians, PlaceGaussians, Whitening, worst_mean, worst_vector
@@ -29,8 +30,7 @@ from zeromiss.detectors.base import NO_CONTEXT, Context, Detection
 from zeromiss.detectors.patchknn.nearest import PlaceBank, nearest_anywhere, nearest_by_place
 from zeromiss.errors import ZeromissError
 
-
-NEAREST, GAUSSIAN, COLOUR = "nearest", "gaussian", "colour"  # names of its maps
+NEAREST, COLOUR = "nearest", "colour"  # names of maps, beside GAUSSIAN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +81,16 @@ class Patchknn(nn.Module):
         sets = len(self.placed)
         self.register_buffer("place_mean_DhwK", torch.zeros(sets, *grid, bank.dims) if places else None)
         self.register_buffer("place_factor_DhwJJ", torch.zeros(sets, *grid, places, places) if places else None)
-        sizes = (NUMBERS, bank.colour_dims)
-        self.register_buffer("colour_mean_C", torch.zeros(NUMBERS) if bank.colour_dims else None)
-        self.register_buffer("colour_matrix_CK", torch.zeros(sizes) if bank.colour_dims else None)
-        self.register_buffer("colour_place_mean_DhwK", torch.zeros(sets, *grid, bank.colour_dims) if bank.colour_dims else None)
-        self.register_buffer("colour_place_factor_DhwKK", torch.zeros(sets, *grid, bank.colour_dims, bank.colour_dims) if bank.colour_dims else None)
-        self.score_names = (*((GAUSSIAN,) if places else ()), *((COLOUR,) if bank.colour_dims else ()))
+        colours = bank.colour_dims
+        shapes = {
+            "colour_mean_C": (NUMBERS,),
+            "colour_matrix_CK": (NUMBERS, colours),
+            "colour_place_mean_DhwK": (sets, *grid, colours),
+            "colour_place_factor_DhwKK": (sets, *grid, colours, colours),
+        }
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.zeros(shape) if colours else None)
+        self.score_names = (*((GAUSSIAN,) if places else ()), *((COLOUR,) if colours else ()))
         self.requires_grad_(False).eval()
 
     @property
@@ -184,7 +188,7 @@ class Patchknn(nn.Module):
         places = self.places[design]
         away_hwK = places.away(white_hwK)
         found = {NEAREST: nearest_hw, GAUSSIAN: places.distances(away_hwK), "residual": worst_vector(nearest_hw, away_hwK)}
-        return found if self.colour_places is None else self._with_colours(found, image_CHW, design)
+        return self._with_colours(found, image_CHW, design) if self.bank.colour_dims else found
 
     def _with_colours(self, found: dict[str, Tensor], image_CHW: Tensor, design: str) -> dict[str, Tensor]:
         """Return what was found of one image with the map of its colours, whose worst cells lengthen the residual vector."""

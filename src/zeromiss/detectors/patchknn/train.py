@@ -43,23 +43,27 @@ def train(
     backbone = load_backbone(params.backbone, params.backbone_path)
     sketch = Patchknn(params, backbone, Bank(rows=1, columns=1, dims=1, bank_dims=1, kept=1, place_dims=0))
 
-    def vectors(index: int) -> Tensor:
+    def vectors(image_CHW: Tensor) -> Tensor:
         """Return the features of one image's cells, (h, w, C)."""
         with torch.inference_mode():
-            return sketch.vectors(sketch.maps(floats(images[index])[None]))
+            return sketch.vectors(sketch.maps(image_CHW[None]))
 
-    def colours(index: int) -> Tensor:
+    def colours(image_CHW: Tensor) -> Tensor:
         """Return the colours of the blocks of one image's cells, (h, w, N)."""
-        return block_colours(floats(images[index]), min(params.strides))
+        return block_colours(image_CHW, min(params.strides))
 
-    some = drawn(len(images), WHITENED, seed, _WHITENING)
-    whitening, grid = _whitening(vectors, some), vectors(0).shape[:2]
+    moments, colour_moments = Moments(), Moments()
+    for index in tqdm(drawn(len(images), WHITENED, seed, _WHITENING), desc="patchknn whitening", unit="image", dynamic_ncols=True):
+        image_CHW = floats(images[index])
+        moments.include(vectors(image_CHW).flatten(0, 1))
+        colour_moments.include(colours(image_CHW).flatten(0, 1))
+    whitening, grid = Whitening.fit(moments), vectors(floats(images[0])).shape[:2]
     designs = contexts.designs if contexts is not None else [""] * len(images)
     counts = Counter(designs)
     plan = plan_bank(params, grid, dims=whitening.dims, images=len(images), gaussians=len(gaussians_kept(counts)))
     kept = {design: max(1, plan.kept * count // len(images)) for design, count in sorted(counts.items())}
     plan = replace(plan, kept=sum(kept.values()))
-    colour_whitening = _whitening(colours, some) if plan.place_dims and params.colours else None
+    colour_whitening = Whitening.fit(colour_moments) if plan.place_dims and params.colours else None
     if colour_whitening is not None:
         plan = replace(plan, colour_dims=colour_whitening.dims)
     print(describe(plan, len(images), anywhere=params.radius is None) + (gaussians_told(counts) if plan.place_dims else ""))
@@ -69,7 +73,7 @@ def train(
     if colour_whitening is not None:
         detector.colour_mean_C.copy_(colour_whitening.mean_C)
         detector.colour_matrix_CK.copy_(colour_whitening.matrix_CK)
-    _keep(detector, lambda index: whitening(vectors(index)), lambda index: detector.colour_whitening(colours(index)), designs, seed)
+    _keep(detector, images, lambda image_CHW: whitening(vectors(image_CHW)), lambda image_CHW: detector.colour_whitening(colours(image_CHW)), designs, seed)
     return Trained(detector=detector, history=[], seconds=monotonic() - started)
 
 
@@ -108,23 +112,17 @@ def drawn(images: int, count: int, seed: int, purpose: int) -> list[int]:
     return sorted(torch.randperm(images, generator=generator_at(seed, 0, purpose))[:count].tolist())
 
 
-def _whitening(vectors: Callable[[int], Tensor], indices: list[int]) -> Whitening:
-    """Fit the whitening on the cells of some images."""
-    moments = Moments()
-    for index in tqdm(indices, desc="patchknn whitening", unit="image", dynamic_ncols=True):
-        moments.include(vectors(index).flatten(0, 1))
-    return Whitening.fit(moments)
-
-
-def _keep(detector: Patchknn, white: Callable[[int], Tensor], coloured: Callable[[int], Tensor], designs: Sequence[str], seed: int) -> None:
+def _keep(
+    detector: Patchknn, images: Images, white: Callable[[Tensor], Tensor], coloured: Callable[[Tensor], Tensor], designs: Sequence[str], seed: int
+) -> None:
     """Fill the detector's bank, one design after the other, and its Gaussians; both functions return an image's whitened vectors (h, w, K)."""
-    bank, radius, images = detector.bank, detector.params.radius, len(designs)
-    mine = {design: [index for index in range(images) if designs[index] == design] for design in detector.designs}
+    bank, radius, number = detector.bank, detector.params.radius, len(designs)
+    mine = {design: [index for index in range(number) if designs[index] == design] for design in detector.designs}
     if radius is None:
-        each = -(-POOL // images)  # cells of an image
-        bar = tqdm(total=images, desc="patchknn", unit="image", dynamic_ncols=True)
+        each = -(-POOL // number)  # cells of an image
+        bar = tqdm(total=number, desc="patchknn", unit="image", dynamic_ncols=True)
         for design, indices in mine.items():
-            pool_NK = torch.cat([_some(white(index), each, generator_at(seed, index, _POOL))[:, : bank.bank_dims] for index in indices])
+            pool_NK = torch.cat([_some(white(floats(images[index])), each, generator_at(seed, index, _POOL))[:, : bank.bank_dims] for index in indices])
             bar.update(len(indices))
             chosen = coreset(pool_NK, detector.designs[design], generator_at(seed, 0, _KEPT))
             detector.kept_NK[detector.kept_of(design)] = pool_NK[chosen].half()
@@ -133,12 +131,13 @@ def _keep(detector: Patchknn, white: Callable[[int], Tensor], coloured: Callable
     order = [mine[design][rank] for design, count in detector.designs.items() for rank in drawn(len(mine[design]), count, seed, _KEPT)]
     rows = {index: row for row, index in enumerate(order)}
     moments, colour_moments = DesignMoments(bank.place_dims, designs), DesignMoments(bank.colour_dims, designs)
-    for index in tqdm(range(images), desc="patchknn", unit="image", dynamic_ncols=True):
-        white_hwK = white(index)
+    for index in tqdm(range(number), desc="patchknn", unit="image", dynamic_ncols=True):
+        image_CHW = floats(images[index])
+        white_hwK = white(image_CHW)
         if bank.place_dims:
             moments.include(white_hwK, designs[index])
         if bank.colour_dims:
-            colour_moments.include(coloured(index), designs[index])
+            colour_moments.include(coloured(image_CHW), designs[index])
         if index in rows:
             detector.kept_NK[:, :, rows[index]] = white_hwK[..., : bank.bank_dims].half()
     if not bank.place_dims:
