@@ -158,11 +158,11 @@ class PatchknnParams(Section):
     backbone_path: str | None = None
     strides: tuple[int, int] | None = None  # pixels a cell of the two maps of the backbone that are taken; null: by the size of the smallest defects
     radius: int | None = Field(default=1, ge=0, le=8)  # cells around the same place in which a neighbour is sought; null, and where metrics.fixed_position is false: anywhere
-    bank_dims: int = Field(default=64, ge=1)  # leading whitened dimensions that neighbours are compared in
-    bank_mib: float = Field(default=48.0, gt=0.0)  # most memory for kept cells, in half precision: decides of how many images they are kept
+    bank_dims: int = Field(default=36, ge=1)  # leading whitened dimensions that neighbours are compared in
+    bank_mib: float = Field(default=24.0, gt=0.0)  # most memory for kept cells, in half precision: decides of how many images they are kept
     coreset: int = Field(default=8000, ge=1)  # cells kept where neighbours are sought anywhere, chosen far apart
     place_dims: int = Field(default=64, ge=1)  # leading whitened dimensions of the Gaussian of a place
-    places_mib: float = Field(default=24.0, gt=0.0)  # most memory for all of them; lowers place_dims
+    places_mib: float = Field(default=12.0, gt=0.0)  # most memory for all of them, in half precision; lowers place_dims
     shrinkage: float | None = Field(default=0.01, gt=0.0, le=1.0)  # of a place's covariance towards a multiple of the identity; null: by oracle approximating shrinkage
     colours: bool = True  # also one Gaussian a place of the colours of small blocks: sees a few pixels of another colour
 

@@ -28,8 +28,7 @@ def test_repeats_have_thresholds_of_their_own() -> None:
     assert found.passed_R == pytest.approx((0.2, 0.6)) and found.passed.mean == pytest.approx(0.4)
 
 
-def test_folds_that_call_everything_abnormal_let_nothing_pass() -> None:
-    """Their relative scores are infinite, of normals and defects alike."""
+def test_infinite_scores_let_nothing_pass() -> None:
     found = good_parts_passed(np.array([0, 0, 1, 1]), np.array([np.inf, 0.5, np.inf, 0.9]), np.arange(4), (0.0, 0.5))
     assert [one.passed.mean for one in found] == [0.5, 0.5]
 

@@ -61,7 +61,7 @@ def test_maps_and_native_score_are_worked_out_by_hand(known: Variation) -> None:
     whitening, places = known.differences.whitening, known.differences.places[""]
     white_hwK = (delta_hwC - whitening.mean_C) @ whitening.matrix_CK
     away_hwK = white_hwK - places.mean_hwK
-    gaussian_hw = torch.stack([(row[:, None] @ factor).norm(dim=(1, 2)) for row, factor in zip(away_hwK, places.factor_hwJJ, strict=True)])
+    gaussian_hw = torch.stack([(row[:, None] @ factor.float()).norm(dim=(1, 2)) for row, factor in zip(away_hwK, places.factor_hwJJ, strict=True)])
     worst = gaussian_hw.flatten().topk(10)
     assert found.native_score == pytest.approx(float(worst.values.mean()), rel=1e-4)
     residual = away_hwK.flatten(0, 1)[worst.indices].mean(0)

@@ -95,8 +95,8 @@ def test_too_few_images_for_places_are_refused():
 
 
 def test_dimensions_of_places_stay_within_the_memory():
-    assert place_dims(32 * 32, 152, mib=24.0) == 78 and place_dims(32 * 32, 64, mib=24.0) == 64
-    assert place_dims(96 * 96, 64, mib=24.0) == 26
+    assert place_dims(32 * 32, 152, mib=12.0) == 78 and place_dims(32 * 32, 64, mib=12.0) == 64
+    assert place_dims(96 * 96, 64, mib=12.0) == 26
     assert place_dims(10**8, 64, mib=1.0) == 1
 
 

@@ -65,11 +65,11 @@ def test_coreset_takes_the_farthest_cell_each_time():
 
 
 def test_the_bank_is_planned_within_its_memory():
-    bank = plan_bank(PatchknnParams(strides=(8, 16), bank_mib=1.0), (32, 32), dims=152, images=300)
+    bank = plan_bank(PatchknnParams(strides=(8, 16), bank_dims=64, bank_mib=1.0), (32, 32), dims=152, images=300)
     assert (bank.kept, bank.bank_dims, bank.place_dims) == (8, 64, 64)  # 1,024 cells of 64 halves are 128 KiB an image
     assert "keeps 8 of 300 images, 1024 cells of 64 numbers each (1.0 MiB)" in describe(bank, 300, anywhere=False)
     with pytest.raises(ZeromissError, match="has no room for one image of 96 x 96 cells"):
-        plan_bank(PatchknnParams(strides=(4, 8), bank_mib=0.5), (96, 96), dims=64, images=300)
+        plan_bank(PatchknnParams(strides=(4, 8), bank_mib=0.25), (96, 96), dims=64, images=300)
     assert plan_bank(PatchknnParams(radius=None, coreset=100), (4, 4), dims=9, images=3).kept == 48
 
 

@@ -19,7 +19,7 @@ from zeromiss.errors import ZeromissError
 
 WHITENED, GAUSSIAN = "whitened", "gaussian"  # names of maps: distance of whitened differences, and from a place's Gaussian
 SHRINKAGE = 0.1  # of a place's covariance; 0.05 to 0.2, Ledoit-Wolf and OAS differ by less than 0.003 AUROC on the sets measured
-PLACE_DIMS, PLACES_MIB = 64, 24.0  # leading dimensions of a place's Gaussian, and most memory for all of them
+PLACE_DIMS, PLACES_MIB = 64, 12.0  # leading dimensions of a place's Gaussian, and most memory for all of them
 WHITENED_ON = 100  # images that the whitening is fitted on, at most: their cells are many times more than its numbers
 Cells = Callable[[int], Iterable[Tensor]]  # gives the differences (h, w, C) of every n-th of the same images, each time
 

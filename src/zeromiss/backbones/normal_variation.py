@@ -2,8 +2,9 @@
 
 The paper weighs differences by one number a pixel, how much normal parts differ there. Here the same idea is a
 covariance: of all feature vectors (whitening), and of the vectors of each place where parts always lie alike. Vectors are
-features of an image, or their differences from a reconstruction or a reference. Everything is inverted in float64, kept
-and applied in float32.
+features of an image, or their differences from a reconstruction or a reference. Everything is inverted in float64 and
+applied in float32. It is kept in float32 too, the factors of places in half precision: they are most of a bundle, and rounding
+them moves a distance by some 1e-4 of itself.
 
 Axes: B images, N vectors, C channels, K whitened dimensions (the one of largest variance first), J the leading ones of them,
 h, w cells of the grid.
@@ -133,7 +134,7 @@ class PlaceGaussians:
     """One Gaussian of whitened vectors a place, for parts that always lie alike."""
 
     mean_hwK: Tensor
-    factor_hwJJ: Tensor  # upper triangular L with L @ L.T the inverse covariance of the leading J dimensions
+    factor_hwJJ: Tensor  # float16, upper triangular L with L @ L.T the inverse covariance of the leading J dimensions
 
     @classmethod
     def fit(cls, moments: PlaceMoments, *, shrinkage: float | None) -> Self:
@@ -155,7 +156,7 @@ class PlaceGaussians:
     def distances(self, away_hwK: Tensor) -> Tensor:
         """Return the Mahalanobis distance (h, w) of vectors `away` from their means, >= 0 (higher = more abnormal)."""
         away_hw1J = away_hwK[..., None, : self.factor_hwJJ.shape[-1]]
-        return (away_hw1J @ self.factor_hwJJ).square().sum((-2, -1)).sqrt()
+        return (away_hw1J @ self.factor_hwJJ.float()).square().sum((-2, -1)).sqrt()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what is stored of it."""
@@ -238,12 +239,12 @@ def gaussians_told(counts: Mapping[str, int]) -> str:
 
 
 def place_dims(places: int, dims: int, *, mib: float) -> int:
-    """Return how many leading dimensions a Gaussian of each of so many places may have, at most `dims`, within `mib` MiB of float32."""
-    return max(1, min(dims, int((mib * 2**20 / (4 * places)) ** 0.5)))
+    """Return how many leading dimensions a Gaussian of each of so many places may have, at most `dims`, within `mib` MiB of half precision."""
+    return max(1, min(dims, int((mib * 2**20 / (2 * places)) ** 0.5)))
 
 
 def _precision_factor(covariance_wJJ: Tensor, count: int, shrinkage: float | None) -> Tensor:
-    """Return L (w, K, K), float32, with L @ L.T the inverse of each shrunk covariance.
+    """Return L (w, K, K), float16, with L @ L.T the inverse of each shrunk covariance.
 
     With the Cholesky factor G of the covariance, its inverse is G^-T G^-1, so L = G^-T.
     """
@@ -257,7 +258,7 @@ def _precision_factor(covariance_wJJ: Tensor, count: int, shrinkage: float | Non
     unit_JJ = torch.eye(dims, dtype=covariance_wJJ.dtype)
     shrunk_wJJ = (1 - rho_w)[:, None, None] * covariance_wJJ + (rho_w * level_w + FLOOR)[:, None, None] * unit_JJ
     own_wJJ = torch.linalg.cholesky(shrunk_wJJ)
-    return torch.linalg.solve_triangular(own_wJJ, unit_JJ.expand_as(own_wJJ), upper=False).mT.float().contiguous()
+    return torch.linalg.solve_triangular(own_wJJ, unit_JJ.expand_as(own_wJJ), upper=False).mT.half().contiguous()
 
 
 def worst_mean(map_Bhw: Tensor) -> Tensor:

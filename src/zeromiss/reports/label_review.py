@@ -45,7 +45,7 @@ def _issues(scores: OutOfFold, changes: list[labels.LabelChange], *, count: int)
     repeats = len(scores.probability_RN)
     said = {change.path: change for change in changes}
     cost_N = np.full(len(y_N), np.nan)
-    cost_N[y_N == 1] = cost_of_each(y_N, scores.relative_RN).mean(axis=0)
+    cost_N[y_N == 1] = cost_of_each(y_N, scores.probability_RN).mean(axis=0)
     found: dict[str, list[dict[str, Any]]] = {"defect": [], "normal": []}
     for rank, index in enumerate(most_contradicted(issues), start=1):
         facts, probability_R = scores.facts.iloc[index], scores.probability_RN[:, index]

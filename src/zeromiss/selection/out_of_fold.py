@@ -22,7 +22,7 @@ class OutOfFold:
     protocol: Literal["nested cross-validation", "leave-one-out"]
     facts: pd.DataFrame  # one row an image, sorted by path: path, part_id, label (normal or defect), defect_type
     probability_RN: np.ndarray  # of a defect, in [0, 1]
-    relative_RN: np.ndarray  # probability / ZFN threshold of the classifier's own fold, >= 0; the probability itself for leave-one-out
+    threshold_RN: np.ndarray  # ZFN threshold of the classifier of its own fold, in [0, 1]; of the whole pool for leave-one-out
 
     @property
     def y_N(self) -> np.ndarray:
@@ -34,19 +34,15 @@ def out_of_fold(pool: pd.DataFrame, outer: pd.DataFrame | None) -> OutOfFold:
     """Return the scores of the nested cross-validation where there is one, else of the winner's leave-one-out pool.
 
     `pool`: the winner's rows of oof.parquet; `outer`: rows of outer.parquet, None where selection.outer_repeats is 0.
-    Classifiers of different outer folds score on different scales, so `relative_RN` divides by the threshold of their
-    own fold; where that is 0 every image is abnormal, and the relative score is infinite. Raises ZeromissError where a
-    repeat does not score every image exactly once.
+    Raises ZeromissError where a repeat does not score every image exactly once.
     """
-    rows = pool.assign(repeat=0, threshold=1.0) if outer is None else outer
+    rows = pool.assign(repeat=0, threshold=pool["probability"].where(pool["label"] == "defect").min()) if outer is None else outer
     if rows.duplicated(["repeat", "path"]).any() or len(rows) != rows["repeat"].nunique() * rows["path"].nunique():
         raise ZeromissError("the out-of-fold scores do not hold every image exactly once a repeat: run the selection stage anew")
     rows = rows.sort_values(["repeat", "path"], ignore_index=True)
     facts = rows.loc[rows["repeat"] == rows["repeat"].min(), list(FACTS)].fillna({"defect_type": ""}).reset_index(drop=True)
     probability_RN = rows["probability"].to_numpy(dtype=np.float64).reshape(-1, len(facts))
     threshold_RN = rows["threshold"].to_numpy(dtype=np.float64).reshape(-1, len(facts))
-    relative_RN = np.full_like(probability_RN, np.inf)
-    np.divide(probability_RN, threshold_RN, out=relative_RN, where=threshold_RN > 0.0)
     return OutOfFold(
-        protocol=LEAVE_ONE_OUT if outer is None else NESTED, facts=facts, probability_RN=probability_RN, relative_RN=relative_RN
+        protocol=LEAVE_ONE_OUT if outer is None else NESTED, facts=facts, probability_RN=probability_RN, threshold_RN=threshold_RN
     )

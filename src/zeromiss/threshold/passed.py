@@ -87,11 +87,8 @@ def name_of(missed: float) -> str:
 
 
 def passed_facts(scores: OutOfFold) -> dict[str, Any]:
-    """Return the figures by name as JSON files hold them: missed, mean, low, high, std over repeats (null for one).
-
-    Scores of different outer folds are compared in relation to their own folds' thresholds.
-    """
-    found = good_parts_passed(scores.y_N, scores.relative_RN, scores.facts["part_id"].to_numpy())
+    """Return the figures by name as JSON files hold them: missed, mean, low, high, std over repeats (null for one)."""
+    found = good_parts_passed(scores.y_N, scores.probability_RN, scores.facts["part_id"].to_numpy())
     return {
         name_of(one.missed): {"missed": one.missed}
         | asdict(one.passed)

@@ -35,10 +35,10 @@ def roc_points(y_N: np.ndarray, score_N: np.ndarray) -> dict[str, list[float | N
 def roc_facts(plain: OutOfFold, scores: OutOfFold) -> dict[str, Any]:
     """Return the content of roc.json.
 
-    `plain`: the leave-one-out pool of the classifier in use: its thresholds are composite scores in [0, 1]. `repeats`: one a
-    repeat of the nested cross-validation, empty without one: thresholds are multiples of the outer fold's own.
+    `plain`: the leave-one-out pool of the classifier in use; `repeats`: one a repeat of the nested cross-validation, empty
+    without one. Thresholds are composite scores in [0, 1].
     """
     return {
         "plain": roc_points(plain.y_N, plain.probability_RN[0]),
-        "repeats": [roc_points(scores.y_N, score_N) for score_N in scores.relative_RN] if scores.protocol == NESTED else [],
+        "repeats": [roc_points(scores.y_N, score_N) for score_N in scores.probability_RN] if scores.protocol == NESTED else [],
     }

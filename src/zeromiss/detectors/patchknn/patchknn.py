@@ -80,16 +80,16 @@ class Patchknn(nn.Module):
         self.register_buffer("kept_NK", torch.zeros(kept, dtype=torch.float16))  # rounded to half: moves a distance by some 1e-3 of itself
         sets = len(self.placed)
         self.register_buffer("place_mean_DhwK", torch.zeros(sets, *grid, bank.dims) if places else None)
-        self.register_buffer("place_factor_DhwJJ", torch.zeros(sets, *grid, places, places) if places else None)
+        self.register_buffer("place_factor_DhwJJ", torch.zeros(sets, *grid, places, places, dtype=torch.float16) if places else None)
         colours = bank.colour_dims
-        shapes = {
-            "colour_mean_C": (NUMBERS,),
-            "colour_matrix_CK": (NUMBERS, colours),
-            "colour_place_mean_DhwK": (sets, *grid, colours),
-            "colour_place_factor_DhwKK": (sets, *grid, colours, colours),
+        kinds = {
+            "colour_mean_C": ((NUMBERS,), torch.float32),
+            "colour_matrix_CK": ((NUMBERS, colours), torch.float32),
+            "colour_place_mean_DhwK": ((sets, *grid, colours), torch.float32),
+            "colour_place_factor_DhwKK": ((sets, *grid, colours, colours), torch.float16),
         }
-        for name, shape in shapes.items():
-            self.register_buffer(name, torch.zeros(shape) if colours else None)
+        for name, (shape, kind) in kinds.items():
+            self.register_buffer(name, torch.zeros(shape, dtype=kind) if colours else None)
         self.score_names = (*((GAUSSIAN,) if places else ()), *((COLOUR,) if colours else ()))
         self.requires_grad_(False).eval()
 

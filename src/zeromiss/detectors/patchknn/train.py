@@ -102,7 +102,7 @@ def describe(bank: Bank, images: int, *, anywhere: bool) -> str:
     kept = f"patchknn keeps {bank.kept} of {images} images, {cells} cells of {bank.bank_dims} numbers each ({_mib(2 * bank.kept * cells * bank.bank_dims)} MiB)"
     if not bank.place_dims:
         return f"{kept}, and no Gaussian a place, which needs {MIN_IMAGES} images"
-    size = 4 * cells * (bank.place_dims**2 + bank.dims + bank.colour_dims**2 + bank.colour_dims)
+    size = cells * (2 * (bank.place_dims**2 + bank.colour_dims**2) + 4 * (bank.dims + bank.colour_dims))
     colours = f" and one of {bank.colour_dims} colours" if bank.colour_dims else ""
     return f"{kept}, and one Gaussian of {bank.place_dims} numbers{colours} a cell ({_mib(size)} MiB)"
 

@@ -75,7 +75,7 @@ class Reference(nn.Module):
         self.register_buffer("mean_C", torch.zeros(channels))
         self.register_buffer("matrix_CK", torch.zeros(channels, sizes.dims))
         self.register_buffer("place_mean_DhwK", torch.zeros(len(placed), *grid, sizes.dims) if places else None)
-        self.register_buffer("place_factor_DhwJJ", torch.zeros(len(placed), *grid, places, places) if places else None)
+        self.register_buffer("place_factor_DhwJJ", torch.zeros(len(placed), *grid, places, places, dtype=torch.float16) if places else None)
         self.score_names = (WHITENED,) if places else ()
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._lock = Lock()
