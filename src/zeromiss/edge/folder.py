@@ -21,7 +21,7 @@ from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measurement import Measures
 from zeromiss.selection.store import load_classifier
 
-NEEDS = ("numpy", "scipy", "scikit-learn", "skops", "opencv-python-headless", "pillow", "pydantic")
+NEEDS = ("numpy", "scipy", "scikit-learn", "skops", "opencv-python-headless", "pillow", "simplejpeg", "pydantic")
 BOOSTERS = ("lightgbm", "xgboost")  # needed beside them by classifiers of theirs
 SCRIPT = '''"""Judge images with the exported model in this folder: python inspect_images.py IMAGE..."""
 

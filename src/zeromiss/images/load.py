@@ -1,10 +1,12 @@
 """Reading one image file into an array, or refusing it.
 
-A file is decoded whole or not at all. The EXIF orientation is applied, to images and masks alike: what
+A file is decoded whole or not at all (`images/integrity.py`). The EXIF orientation is applied, to images and masks alike: what
 is judged, and what boxes refer to, is the picture a person sees in a viewer.
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -13,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from zeromiss.errors import ZeromissError
 from zeromiss.image_size import SMALLEST_SIDE, ImageSize, Size
+from zeromiss.images.integrity import NotTaken, check_content
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MODES = frozenset({"1", "L", "P", "RGB", "LA", "PA", "RGBA"})  # what `load_image` takes, as `open_image` names it
@@ -21,7 +24,6 @@ REDUCED_MOVES, REDUCED_MEAN = 0.15, 0.01  # most that decoding at a reduced size
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _MASK_MODES = MODES | {"I;16", "I"}
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # the tag of EXIF, and its values from which width and height change places
-_PNG_END = b"IEND\xaeB`\x82"
 
 
 class UnreadableImage(ZeromissError):
@@ -35,29 +37,50 @@ def open_image(path: Path, *, least: int | None = None) -> tuple[Image.Image, st
     channel and the decoder would quietly drop the lower half. With `least`, a JPEG may come at a half, a quarter or
     an eighth of its size, as long as both sides keep at least so many pixels.
 
-    Raises UnreadableImage for a file that is missing, no image, truncated, corrupt or holds several pictures.
+    Raises UnreadableImage for a file that is missing, no image, truncated, corrupt or of a kind that `check_content` does not
+    take: several pictures, channels beside grey or RGB, samples that are no plain numbers.
     """
-    try:
+    with _naming(path):
         data = path.read_bytes()
-        _refuse_cut(data)
         with Image.open(io.BytesIO(data), formats=_FORMATS) as probe:
-            kind, deep = probe.format, _holds_sixteen_bits(probe)
-            if getattr(probe, "n_frames", 1) > 1 and kind != "MPO":
-                raise UnreadableImage(f"{path} holds {probe.n_frames} pictures: save each as its own file")
+            deep = _holds_sixteen_bits(probe)
+            check_content(data, probe)
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as probe:
             probe.verify()  # checksums of every PNG chunk
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if least is not None:
                 image.draft(image.mode, (least, least))  # JPEG alone knows how
             image.load()
             mode = f"{image.mode} 16-bit" if deep and "16" not in image.mode else image.mode
+            if image.mode == "P" and image.getextrema()[1] >= len(image.palette.palette) // len(image.palette.mode):
+                raise OSError("a colour is missing from its palette")
             return ImageOps.exif_transpose(image), mode
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is read into UnreadableImage, which says which file and why.
+
+    Decoders raise errors of many kinds for odd files (struct.error, TypeError, ...): none of them may end the work on other files.
+    """
+    try:
+        yield
+    except UnreadableImage:
+        raise
     except FileNotFoundError:
         raise UnreadableImage(f"{path} is missing: put the file back or take it out of the list") from None
+    except NotTaken as error:
+        raise UnreadableImage(f"{path} {error}") from None
     except UnidentifiedImageError:
         raise UnreadableImage(
             f"{path} is not an image that can be read (PNG, JPEG, BMP, TIFF or WebP): replace or remove it"
         ) from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        most = 2 * Image.MAX_IMAGE_PIXELS // 10**6
+        raise UnreadableImage(f"{path} has more than {most} megapixels, the most that are read: cut it into smaller images") from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise UnreadableImage(f"{path} cannot be read ({error.strerror}): check the file and the rights to it") from None
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableImage(f"{path} is damaged or truncated ({reason}): replace or remove it") from None
 
@@ -105,8 +128,8 @@ def _pixels(path: Path, *, least: int | None = None) -> tuple[np.ndarray, bool]:
 
 
 def file_size(path: Path) -> ImageSize:
-    """Return the size of the upright picture in a file, by its header alone."""
-    with Image.open(path, formats=_FORMATS) as image:
+    """Return the size of the upright picture in a file, by its header alone; raises UnreadableImage for a file without one."""
+    with _naming(path), Image.open(path, formats=_FORMATS) as image:
         width, height = image.size
         return ImageSize(height, width) if image.getexif().get(_ORIENTATION, 1) >= _ON_ITS_SIDE else ImageSize(width, height)
 
@@ -154,14 +177,6 @@ def resize(pixels: np.ndarray, size: Size) -> np.ndarray:
     if inner != (size.width, size.height):
         shrunk = cv2.resize(shrunk, (size.width, size.height), interpolation=cv2.INTER_CUBIC)
     return np.clip(shrunk, 0.0, 1.0)
-
-
-def _refuse_cut(data: bytes) -> None:
-    """Raise OSError when a PNG or JPEG lacks its end marker (a JPEG's decoder would fill in grey)."""
-    cut_png = data[:4] == b"\x89PNG" and _PNG_END not in data
-    cut_jpeg = data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    if cut_png or cut_jpeg:
-        raise OSError("its end marker is missing")
 
 
 def _holds_sixteen_bits(image: Image.Image) -> bool:
