@@ -35,7 +35,8 @@ _LAST = "threshold"
 _NATIVE = ("image_auroc", "fpr_at_zero_missed", "pixel_auroc", "pro")
 _CHANGED: dict[str, dict[str, Any]] = {  # studies of products that params.yaml does not list: what differs from one that it does
     "pcba_references": {"of": "pcba", "layouts": 3, "detectors": ("reference", "patchknn")},
-    "papers": {"of": "solar_cell", "size": 128, "masks": True, "detectors": ("vqgan", "patchknn")},
+    "papers": {"of": "solar_cell", "size": 128, "detectors": ("vqgan", "patchknn")},
+    "papers_each": {"of": "solar_cell", "size": 128, "detectors": ("patchknn",), "manifest": {"mask": 6}},  # 48 normal images each
 }
 
 
@@ -47,20 +48,21 @@ def write_papers(folder: Path, out: Path, kind: str) -> None:
         link.symlink_to(folder.resolve(), target_is_directory=True)
     with (out / "list.csv").open("w", newline="") as handle:
         rows = csv.writer(handle)
-        rows.writerow(["path", "label", "defect_type", "part_id", "mask"])
+        rows.writerow(["path", "label", "part_id", "mask"])
         for paper in sorted(path.name for path in folder.iterdir() if path.is_dir() and kind in ("", path.name)):
-            for image in sorted((folder / paper).glob("*/*/*.png")):
+            for image in sorted([*(folder / paper).glob("train/*/*.png"), *(folder / paper).glob("test/*/*.png")]):
                 part, good = image.relative_to(folder), image.parent.name == "good"
                 mask = "" if good else str(Path("images", paper, "ground_truth", image.parent.name, f"{image.stem}_mask.png"))
-                rows.writerow([Path("images", part), "normal" if good else "defect", "" if good else image.parent.name, part.with_suffix(""), mask])
+                rows.writerow([Path("images", part), "normal" if good else image.parent.name, part.with_suffix(""), mask])
 
 
 def product_of(study: str, seed: int, params: Path, source: Path | None) -> Product:
     """Return the product of a study with a seed."""
-    changed = _CHANGED.get("papers" if study.startswith("papers") else study, {})
+    changed = _CHANGED.get("papers_each" if study.startswith("papers_") else study, {})
     product = load_product(params, changed.get("of", study))
     plain = product.model_dump() | {"name": study.lower(), "seed": seed}
     plain |= {key: changed[key] for key in ("detectors", "size") if key in changed}
+    plain["manifest"] |= changed.get("manifest", {})
     if "layouts" in changed:
         plain["source"] |= {"layouts": changed["layouts"]}
     if source is not None:
