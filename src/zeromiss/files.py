@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from zeromiss.errors import ZeromissError
 
@@ -23,7 +24,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     whatever stood at `path` before stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{uuid4().hex[:12]}.partial")  # of any number of writers; short, whatever the name
     try:
         yield temporary
         with temporary.open("rb") as handle:

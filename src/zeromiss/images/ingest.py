@@ -23,7 +23,7 @@ from zeromiss.images.references import References, check_references
 from zeromiss.images.unchanged import IngestReport, asked, remember, unchanged
 from zeromiss.images.sources.listing import drawing_recipe, list_source
 from zeromiss.images.sources.record import Listing, Record
-from zeromiss.images.staging import Staging, locked
+from zeromiss.images.staging import Staging, locked, recover
 from zeromiss.params import Product
 from zeromiss.workspace import Workspace
 
@@ -46,7 +46,7 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
     raw.parent.mkdir(parents=True, exist_ok=True)
     with locked(raw.parent) as lock, tempfile.TemporaryDirectory(prefix="zeromiss-") as scratch:
         staging = Staging(raw)
-        staging.recover()
+        recover(raw.parent)
         if same := unchanged(product, workspace, folder):
             return same
         started, known = time.time_ns(), memory.load(workspace, product.name)

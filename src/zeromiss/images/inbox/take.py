@@ -21,7 +21,7 @@ from zeromiss.images.ingest import append, existing
 from zeromiss.images.known import Known
 from zeromiss.images.raw import Entry
 from zeromiss.images.sources.record import Record
-from zeromiss.images.staging import Staging, locked
+from zeromiss.images.staging import Staging, locked, recover
 from zeromiss.images.words import counted
 from zeromiss.params import Product
 from zeromiss.workspace import Workspace
@@ -72,7 +72,7 @@ def take(product: Product, workspace: Workspace, address: str) -> Taken:
     raw.parent.mkdir(parents=True, exist_ok=True)
     with locked(raw.parent) as lock, _room(workspace):
         staging = Staging(raw)
-        staging.recover()
+        recover(raw.parent)
         known, memory = digests.load(workspace, name), digests.load(workspace, f"{name}.inbox")
         old = existing(raw, known)
         rows = quarantine.read(workspace.quarantine(name))
