@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 from tasks.environment import QUIET
 from tasks.sole_run import sole_run
 from zeromiss.errors import ZeromissError
+from zeromiss.stopping import stoppable
 
 GPU = "gpu"  # the limit whose slots are the GPUs
 LEASE = 60.0  # seconds a slot stays taken after its holder's last sign of life, which comes every 45: Prefect's least
@@ -39,7 +40,7 @@ def at_work(*, alone: bool = False) -> Callable[[Callable[..., Any]], Callable[.
             os.environ.update(QUIET)
             refuse_endless()
             folder = Path(root).resolve()
-            with in_workspace(product, folder) if alone else nullcontext():
+            with stoppable(), in_workspace(product, folder) if alone else nullcontext():
                 return function(product, str(folder), *rest, **more)
 
         return wrapped
