@@ -1,5 +1,6 @@
 """The command line: one command is called, its refusal becomes a sentence, a signal ends it in good order."""
 
+import io
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # threads that wait for each other sleep: spinning took up to three times the processor time on two cores that others use too.
     # OpenMP reads it when the first numerical library is imported, which is in the commands
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal's encoding lacks
     try:
         with stoppable(last=arguments is None):
             return options.command(options)

@@ -4,16 +4,46 @@ import hashlib
 import json
 import os
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from uuid import uuid4
 
 from zeromiss.errors import ZeromissError
 
 _BLOCK = 1 << 20
+_SUFFIX = 20  # bytes of a suffix that a shortened name keeps
 SPARE = 64 << 20  # bytes that stay free on a disk whatever is copied
+
+
+def printable(name: str) -> str:
+    """Return a file's name or a sentence with one as text that every format and terminal holds.
+
+    Bytes that are no UTF-8 become \\xNN, control characters and lone surrogates their Python escapes; all else stays.
+    """
+    return "".join(_escaped(one) if unicodedata.category(one) in ("Cc", "Cs") else one for one in name)
+
+
+def short_name(name: str, *, max_bytes: int = 180) -> str:
+    """Return a file's name, printable, of at most `max_bytes` bytes: the middle of a longer one gives way to a hash.
+
+    The suffix stays; names that differ stay different, and what is put around them finds room in the 255 bytes of a name.
+    """
+    name = printable(name)
+    if len(name.encode()) <= max_bytes:
+        return name
+    suffix = PurePath(name).suffix if len(PurePath(name).suffix.encode()) <= _SUFFIX else ""
+    end = f"-{hashlib.sha256(name.encode()).hexdigest()[:12]}{suffix}"
+    return name.encode()[: max_bytes - len(end.encode())].decode(errors="ignore") + end
+
+
+def _escaped(character: str) -> str:
+    """Return the escape of one character."""
+    if "\udc80" <= character <= "\udcff":  # a byte of a name that is no UTF-8, as Python keeps it
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
 
 
 @contextmanager

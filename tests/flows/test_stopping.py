@@ -137,9 +137,8 @@ def at_work(small, request):
     tree += [one for one in psutil.Process(started.pid).children(recursive=True) if one not in tree]
     assert len(tree) >= 3  # DVC's process too
     yield started, ours, tree
-    for one in tree:
-        if one.is_running():
-            one.kill()
+    for one in filter(stopping._lives, tree):
+        one.kill()
     started.kill()
     started.wait(10)
 
@@ -165,7 +164,7 @@ def test_the_whole_tree_ends_within_ten_seconds_and_can_be_started_again(at_work
             for _ in range(2 if "twice" in name else 1):
                 started.send_signal(getattr(signal, name.split()[0]))
                 time.sleep(0.2 if "twice" in name else 0.0)
-    while (alive := [one for one in tree if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]) and time.monotonic() < since + 10:
+    while (alive := [one for one in tree if stopping._lives(one)]) and time.monotonic() < since + 10:
         time.sleep(0.05)
     assert alive == []
     assert started.wait(max(0.1, since + 10 - time.monotonic())) == code

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zeromiss.errors import ZeromissError
-from zeromiss.files import atomic_path, refuse_full_disk
+from zeromiss.files import atomic_path, refuse_full_disk, short_name
 from zeromiss.images import known as memory
 from zeromiss.images.digests import Digest
 from zeromiss.images.known import Known
@@ -174,7 +174,7 @@ def _stem(path: str) -> str:
 
 def _entry(record: Record, sha256: str, taken: set[str]) -> Entry:
     """Name a new image: as the source suggests, with its hash behind where another image has that name."""
-    name = record.name
+    name = "/".join(short_name(part) for part in record.name.split("/"))
     if _stem(f"images/{name}") in taken:
         stem, suffix = posixpath.splitext(name)
         name = f"{stem}-{sha256[:8]}{suffix}"

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from zeromiss.errors import ZeromissError
-from zeromiss.files import atomic_path
+from zeromiss.files import atomic_path, printable, short_name
 from zeromiss.images.staging import Staging
 from zeromiss.inspection.companions import CompanionOf
 from zeromiss.inspection.inspector import Examination, Inspector
@@ -175,7 +175,7 @@ def _result(
 ) -> tuple[Verdict | InspectionError, str]:
     """Return a file's result and the name of its overlay, drawn below `folder` ('' where none is)."""
     if isinstance(examined, ZeromissError):
-        return InspectionError(path=str(file), error=str(examined)), ""
+        return InspectionError(path=printable(str(file)), error=printable(str(examined))), ""
     if folder is None:
         return examined.verdict, ""
     name = f"{OVERLAYS}/{_free_name(file, examined.verdict.verdict, taken)}"
@@ -185,7 +185,7 @@ def _result(
 
 def _free_name(file: Path, verdict: str, taken: set[str]) -> str:
     """Return an overlay's file name that no other overlay has; abnormal ones come first when sorted."""
-    stem = re.sub(r"[^\w.-]", "_", file.stem) or "image"
+    stem = re.sub(r"[^\w.-]", "_", short_name(file.stem)) or "image"
     name, number = f"{verdict}-{stem}.png", 1
     while f"{OVERLAYS}/{name}" in taken:
         number += 1
