@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,6 +98,17 @@ def sha256_file(path: Path) -> str:
         while block := handle.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def refuse_full_temporary_folder() -> None:
+    """Raise ZeromissError where nothing can be written to the folder of temporary files: services that start there only time out."""
+    folder = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
+    try:
+        refuse_full_disk(folder, 0, act="the work in temporary files (TMPDIR)")
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_BLOCK))
+    except OSError as error:
+        raise ZeromissError(f"temporary files cannot be written to {folder} ({error.strerror}): make room, or let TMPDIR name another folder") from None
 
 
 def refuse_full_disk(folder: Path, needed: int, *, act: str) -> None:

@@ -1,5 +1,6 @@
 """Being stopped: a signal ends a command in good order, and it and all it has started within ten seconds."""
 
+import math
 import os
 import signal
 import threading
@@ -11,7 +12,7 @@ from types import FrameType
 import psutil
 
 PATIENCE = 5.0  # seconds that processes which were told to end get before they are killed
-DEADLINE = 9.0  # seconds after the first signal at which this process and all below it are gone, whatever they wait for
+DEADLINE = 8.5  # seconds after the first signal at which this process and all below it are gone, whatever they wait for
 _PAUSE = 0.05
 _deadline: threading.Timer | None = None  # of this process, from the first signal on
 
@@ -59,6 +60,7 @@ def stoppable(*, last: bool = False) -> Iterator[None]:
             signal.signal(number, handler)
         if _deadline is not None and not last:
             _deadline.cancel()
+            signal.alarm(0)
 
 
 def _kill_later(code: int) -> None:
@@ -68,6 +70,8 @@ def _kill_later(code: int) -> None:
         _deadline = threading.Timer(DEADLINE, _kill_all, (code,))
         _deadline.daemon = True
         _deadline.start()
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(math.ceil(DEADLINE) + 1)  # the system's own: no thread runs any more while the interpreter is taken down
 
 
 def _kill_all(code: int) -> None:

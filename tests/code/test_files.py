@@ -81,3 +81,22 @@ def test_a_full_disk_is_refused_before_anything_is_copied(tmp_path, monkeypatch)
     with pytest.raises(ZeromissError, match="has 64 MiB free and this copy needs 65 MiB: make room, nothing was changed"):
         files.refuse_full_disk(tmp_path, 1000, act="this copy")
     assert files.refuse_full_disk(tmp_path, 999, act="this copy") is None
+
+
+@pytest.mark.parametrize("kind", ["full", "missing", "fine"])
+def test_a_temporary_folder_that_takes_nothing_is_named(tmp_path, monkeypatch, kind):
+    from zeromiss import files
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing" if kind == "missing" else tmp_path))
+    if kind == "full":
+        monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: SimpleNamespace(free=5 << 20))
+    if kind == "fine":
+        monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1 << 30))
+        assert files.refuse_full_temporary_folder() is None
+        return
+    sentence = {
+        "full": r"has 5 MiB free and the work in temporary files \(TMPDIR\) needs 64 MiB: make room",
+        "missing": "temporary files cannot be written to .*missing \\(No such file or directory\\): make room, or let TMPDIR name another folder",
+    }
+    with pytest.raises(ZeromissError, match=sentence[kind]):
+        files.refuse_full_temporary_folder()
