@@ -104,7 +104,6 @@ def refuse_full_temporary_folder() -> None:
     """Raise ZeromissError where nothing can be written to the folder of temporary files: services that start there only time out."""
     folder = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
     try:
-        refuse_full_disk(folder, 0, act="the work in temporary files (TMPDIR)")
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(_BLOCK))
     except OSError as error:

@@ -83,20 +83,17 @@ def test_a_full_disk_is_refused_before_anything_is_copied(tmp_path, monkeypatch)
     assert files.refuse_full_disk(tmp_path, 999, act="this copy") is None
 
 
-@pytest.mark.parametrize("kind", ["full", "missing", "fine"])
-def test_a_temporary_folder_that_takes_nothing_is_named(tmp_path, monkeypatch, kind):
-    from zeromiss import files
+def test_a_temporary_folder_that_takes_nothing_is_named(tmp_path, monkeypatch):
+    def full(dir):
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing" if kind == "missing" else tmp_path))
-    if kind == "full":
-        monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: SimpleNamespace(free=5 << 20))
-    if kind == "fine":
-        monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1 << 30))
-        assert files.refuse_full_temporary_folder() is None
-        return
-    sentence = {
-        "full": r"has 5 MiB free and the work in temporary files \(TMPDIR\) needs 64 MiB: make room",
-        "missing": "temporary files cannot be written to .*missing \\(No such file or directory\\): make room, or let TMPDIR name another folder",
-    }
-    with pytest.raises(ZeromissError, match=sentence[kind]):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    files.refuse_full_temporary_folder()
+    assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as disk, pytest.raises(ZeromissError) as refused:
+        disk.setattr(files.tempfile, "TemporaryFile", full)
+        files.refuse_full_temporary_folder()
+    assert str(refused.value) == f"temporary files cannot be written to {tmp_path} (No space left on device): make room, or let TMPDIR name another folder"
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    with pytest.raises(ZeromissError, match="missing .No such file or directory.: make room"):
         files.refuse_full_temporary_folder()

@@ -134,16 +134,16 @@ def _is_current(uri: str) -> bool:
 
 def _lay_before(workspace: Workspace) -> str | None:
     """Return the URI of the folder that holds the files named in the database, where it is gone because the workspace was moved."""
-    with closing(sqlite3.connect(f"{(_folder(workspace) / DATABASE).as_uri()}?mode=ro", uri=True)) as base:
+    with closing(sqlite3.connect(f"{(_folder(workspace) / DATABASE).absolute().as_uri()}?mode=ro", uri=True)) as base:
         found = base.execute("SELECT artifact_location FROM experiments WHERE name LIKE 'zeromiss-%'").fetchall()
     folders = {location.rpartition(_ARTIFACTS)[0] for (location,) in found if location and location.startswith("file:") and _ARTIFACTS in location}
-    here = _folder(workspace).as_uri()
+    here = _folder(workspace).absolute().as_uri()
     return next((folder for folder in sorted(folders) if folder != here and not _path(folder).exists()), None)
 
 
 def _follow_move(workspace: Workspace, before: str) -> None:
     """Have every path in the database that begins with `before` lie in this workspace's folder, all at once or none."""
-    here = _folder(workspace).as_uri()
+    here = _folder(workspace).absolute().as_uri()
     with closing(sqlite3.connect(_folder(workspace) / DATABASE, timeout=30.0)) as base, base:
         for table, column in _PATHS:
             change = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
