@@ -264,8 +264,10 @@ def enter_workspace(options: argparse.Namespace) -> "Workspace":
     """Find the repository, go there, make its `flows` importable, set the services' defaults."""
     import os
 
+    from zeromiss.files import refuse_full_temporary_folder
     from zeromiss.workspace import Workspace
 
+    refuse_full_temporary_folder()
     workspace = Workspace.find()
     os.chdir(workspace.root)
     if str(workspace.root) not in sys.path:

@@ -215,3 +215,19 @@ def test_a_source_that_vanishes_meanwhile_is_left_out(product, workspace, inbox,
     monkeypatch.setattr(Folder, "fetch", gone)
     taken = take(product, workspace, str(inbox))
     assert (taken.added, taken.waiting) == (2, 1)
+
+
+def test_a_name_that_is_no_text_or_very_long_blocks_no_inbox(product, workspace, inbox, draw):
+    for number, name in enumerate([b"\xff.png", b"b\rad.png", b"x" * 251 + b".png"]):
+        draw(inbox / "good" / os.fsdecode(name), 20 + number)
+    (inbox / "good" / ("y" * 251 + ".png")).write_bytes(b"no picture")
+    taken = take(product, workspace, str(inbox))
+    assert taken.added == 4 and {row.name for row in taken.refused} == {"good/" + "y" * 251 + ".png", r"good/\xff.png", r"good/b\rad.png"}
+    assert all(len(os.fsencode(name)) <= 255 for name in os.listdir(workspace.quarantine("part")))
+    long = next(entry for entry in read_index(workspace.raw("part")) if "xxx" in entry.path)
+    assert (workspace.raw("part") / long.path).read_bytes() == (inbox / "good" / ("x" * 251 + ".png")).read_bytes()
+    again = take(product, workspace, str(inbox))
+    assert (again.added, again.refused, again.held) == (0, (), 3)
+    time.sleep(2.1)  # from then on files are known by their signatures, kept in a database
+    take(product, workspace, str(inbox))
+    assert take(product, workspace, str(inbox)).held == 3

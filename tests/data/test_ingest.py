@@ -211,7 +211,7 @@ KILLED = textwrap.dedent(
         staging.Staging.swap = die
     else:
         rename = Path.rename
-        Path.rename = lambda self, place: die() if self.name.endswith("staging") else rename(self, place)
+        Path.rename = lambda self, place: die() if self.name == "new" else rename(self, place)
     entry = {"source": {"kind": "mvtec", "path": source}}
     tree = {"profiles": {"quick": {}}, "products": {"part": entry}}
     ingest(resolve_product(tree, "part", origin=Path("params.yaml")), Workspace(root=Path(root)))

@@ -154,6 +154,8 @@ def test_a_csv_needs_only_path_and_label(table: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
+        ("path;label\nshots/a.png;normal\n", "{t} separates its columns with ';': save it with commas between them"),
+        ("path\tlabel\nshots/a.png\tnormal\n", "{t} separates its columns with '\\t': save it with commas between them"),
         ("path\na.png\n", "{t} has no column 'label': its first line must name path and label"),
         ("path,label,colour\n", "{t} has an unknown column 'colour': known are path, label, part_id, mask, reference, design"),
         ("path,label\n", "{t} names no images: add a line for each"),

@@ -178,7 +178,7 @@ def test_the_pointers_are_seen_by_dvc_in_this_repository(root, repository):
 
     shutil.copy(repository / ".gitignore", root / ".gitignore")
     add(root)
-    ignored = ["data/01_raw/tiny/index.csv", "data/02_manifest/tiny/a.json", "data/01_raw/.tiny.staging/x", ".zeromiss/tiny.sqlite"]
+    ignored = ["data/01_raw/tiny/index.csv", "data/02_manifest/tiny/a.json", "data/01_raw/.0f.staging/new/x", ".zeromiss/tiny.sqlite"]
     found = subprocess.run(["git", "check-ignore", POINTER, *ignored], cwd=root, capture_output=True, text=True)
     assert found.stdout.splitlines() == ignored
     with Repo(str(root)) as repo:

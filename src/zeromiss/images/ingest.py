@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zeromiss.errors import ZeromissError
-from zeromiss.files import atomic_path, refuse_full_disk
+from zeromiss.files import atomic_path, refuse_full_disk, short_name
 from zeromiss.images import known as memory
 from zeromiss.images.digests import Digest
 from zeromiss.images.known import Known
@@ -23,7 +23,7 @@ from zeromiss.images.references import References, check_references
 from zeromiss.images.unchanged import IngestReport, asked, remember, unchanged
 from zeromiss.images.sources.listing import drawing_recipe, list_source
 from zeromiss.images.sources.record import Listing, Record
-from zeromiss.images.staging import Staging, locked
+from zeromiss.images.staging import Staging, locked, recover
 from zeromiss.params import Product
 from zeromiss.workspace import Workspace
 
@@ -46,7 +46,7 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
     raw.parent.mkdir(parents=True, exist_ok=True)
     with locked(raw.parent) as lock, tempfile.TemporaryDirectory(prefix="zeromiss-") as scratch:
         staging = Staging(raw)
-        staging.recover()
+        recover(raw.parent)
         if same := unchanged(product, workspace, folder):
             return same
         started, known = time.time_ns(), memory.load(workspace, product.name)
@@ -174,7 +174,7 @@ def _stem(path: str) -> str:
 
 def _entry(record: Record, sha256: str, taken: set[str]) -> Entry:
     """Name a new image: as the source suggests, with its hash behind where another image has that name."""
-    name = record.name
+    name = "/".join(short_name(part) for part in record.name.split("/"))
     if _stem(f"images/{name}") in taken:
         stem, suffix = posixpath.splitext(name)
         name = f"{stem}-{sha256[:8]}{suffix}"

@@ -2,8 +2,12 @@
 
 import logging
 import os
+import sqlite3
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlparse
 
 from zeromiss.errors import ZeromissError
 from zeromiss.workspace import Workspace
@@ -13,6 +17,11 @@ if TYPE_CHECKING:
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"  # the environment variable that names a server
 DATABASE = "mlflow.db"
+_ARTIFACTS = "/artifacts/"
+_PATHS = (  # columns of MLflow's tables that hold paths of files
+    ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("model_versions", "source"), ("model_versions", "storage_location"),
+    ("logged_models", "artifact_location"),
+)  # fmt: skip
 
 
 def tracking_uri(workspace: Workspace) -> str:
@@ -33,13 +42,16 @@ def model_name(product: str) -> str:
 def prepare(workspace: Workspace) -> "MlflowClient":
     """Point MLflow to the store, create or upgrade the embedded database, and return a client.
 
-    To be called once before any other process opens the store: SQLite loses races while migrating.
+    To be called once before any other process opens the store: SQLite loses races while migrating. Where the workspace
+    was moved, the database's paths of files follow.
     Nothing is sent anywhere but to the store.
     """
     if not os.environ.get(TRACKING_URI):
         quiet()
         _folder(workspace).mkdir(parents=True, exist_ok=True)
         _upgrade(tracking_uri(workspace))
+        if (before := _lay_before(workspace)) is not None:
+            _follow_move(workspace, before)
     return _client(workspace)
 
 
@@ -58,6 +70,8 @@ def reading(workspace: Workspace) -> "MlflowClient":
             )
         if not _is_current(tracking_uri(workspace)):
             raise ZeromissError(f"{database} has the tables of another MLflow: zeromiss promote PRODUCT upgrades an older one (copy it first)")
+        if (before := _lay_before(workspace)) is not None:
+            raise ZeromissError(f"{database} names files below {_path(before)}, where this workspace lay before: zeromiss promote PRODUCT follows the move")
     return _client(workspace)
 
 
@@ -116,6 +130,30 @@ def _is_current(uri: str) -> bool:
         return _get_schema_version(engine) == _get_latest_schema_revision()
     finally:
         engine.dispose()
+
+
+def _lay_before(workspace: Workspace) -> str | None:
+    """Return the URI of the folder that holds the files named in the database, where it is gone because the workspace was moved."""
+    with closing(sqlite3.connect(f"{(_folder(workspace) / DATABASE).absolute().as_uri()}?mode=ro", uri=True)) as base:
+        found = base.execute("SELECT artifact_location FROM experiments WHERE name LIKE 'zeromiss-%'").fetchall()
+    folders = {location.rpartition(_ARTIFACTS)[0] for (location,) in found if location and location.startswith("file:") and _ARTIFACTS in location}
+    here = _folder(workspace).absolute().as_uri()
+    return next((folder for folder in sorted(folders) if folder != here and not _path(folder).exists()), None)
+
+
+def _follow_move(workspace: Workspace, before: str) -> None:
+    """Have every path in the database that begins with `before` lie in this workspace's folder, all at once or none."""
+    here = _folder(workspace).absolute().as_uri()
+    with closing(sqlite3.connect(_folder(workspace) / DATABASE, timeout=30.0)) as base, base:
+        for table, column in _PATHS:
+            change = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
+            base.execute(change, (here, len(before) + 1, len(before) + 1, f"{before}/"))
+    print(f"zeromiss: this workspace was moved from {_path(before).parent}: the registry's paths follow", file=sys.stderr)
+
+
+def _path(uri: str) -> Path:
+    """Return the path of a file's URI."""
+    return Path(unquote(urlparse(uri).path))
 
 
 def _upgrade(uri: str) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from zeromiss.errors import ZeromissError
+from zeromiss.files import printable
 from zeromiss.images import known as digests
 from zeromiss.images.inbox import pending, quarantine
 from zeromiss.images.inbox.look import Seen, look, remembered
@@ -21,7 +22,7 @@ from zeromiss.images.ingest import append, existing
 from zeromiss.images.known import Known
 from zeromiss.images.raw import Entry
 from zeromiss.images.sources.record import Record
-from zeromiss.images.staging import Staging, locked
+from zeromiss.images.staging import Staging, locked, recover
 from zeromiss.images.words import counted
 from zeromiss.params import Product
 from zeromiss.workspace import Workspace
@@ -72,14 +73,14 @@ def take(product: Product, workspace: Workspace, address: str) -> Taken:
     raw.parent.mkdir(parents=True, exist_ok=True)
     with locked(raw.parent) as lock, _room(workspace):
         staging = Staging(raw)
-        staging.recover()
+        recover(raw.parent)
         known, memory = digests.load(workspace, name), digests.load(workspace, f"{name}.inbox")
         old = existing(raw, known)
         rows = quarantine.read(workspace.quarantine(name))
         todo, strange, there, held = _unseen(place, found, memory, {sha256: entry.label for entry, sha256 in old}, rows)
         seen, busy = look(place, todo, strange, memory, landing=landing, params=product.manifest)
         new, again, wrong = _judged(seen, old)
-        wrong = [one for one in wrong if (one.sha256, one.found.name) not in {(row.sha256, row.name) for row in rows}]
+        wrong = [one for one in wrong if (one.sha256, printable(one.found.name)) not in {(row.sha256, row.name) for row in rows}]
         refused = quarantine.add(workspace.quarantine(name), ((one.file, one.found.name, one.sha256, one.problem) for one in wrong), inbox=address)
         if new or refused:
             pending.load(workspace, name).with_more(address, {one.sha256: one.image.kind or "good" for one in new if one.image}, refused)
@@ -106,12 +107,12 @@ def _unseen(
         sha256 = remembered(place, image.found, memory)
         if sha256 and labels.get(sha256) == image.label:
             there += 1
-        elif (sha256, image.found.name) in refused:
+        elif (sha256, printable(image.found.name)) in refused:
             held += 1
         else:
             images.append(image)
     for one, reason in found.strange:
-        if (remembered(place, one, memory), one.name) in refused:
+        if (remembered(place, one, memory), printable(one.name)) in refused:
             held += 1
         else:
             strange.append((one, reason))

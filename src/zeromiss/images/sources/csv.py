@@ -43,6 +43,9 @@ def list_csv(path: Path) -> Listing:
 
 def _check_columns(path: Path, columns: list[str]) -> None:
     """Raise ZeromissError when a column is missing or not known."""
+    mark = next((mark for mark in (";", "\t", "|") if len(columns) == 1 and mark in columns[0]), None)
+    if mark is not None:
+        raise ZeromissError(f"{path} separates its columns with {mark!r}: save it with commas between them")
     for needed in ("path", "label"):
         if needed not in columns:
             raise ZeromissError(f"{path} has no column {needed!r}: its first line must name path and label")
