@@ -279,6 +279,22 @@ def test_an_address_that_is_taken_is_told(made):
     assert code == 2 and "cannot be listened at" in err and err.count("\n") == 1
 
 
+def test_what_would_be_open_to_others_is_refused_before_anything_is_loaded(made, monkeypatch):
+    """An address that other machines reach, without a token; a token that is none; TLS of which half is missing."""
+    from zeromiss.errors import ZeromissError
+    from zeromiss.serving.server import Address, run
+
+    monkeypatch.setenv("ZEROMISS_SERVE_TOKEN", "short")
+    with pytest.raises(ZeromissError, match="at least 16 ASCII characters"):
+        run("tiny", made[0], Address(host="127.0.0.1", port=0))
+    monkeypatch.delenv("ZEROMISS_SERVE_TOKEN")
+    for address in (Address(host="0.0.0.0", port=0), Address(host="127.0.0.1", port=0, health_host="0.0.0.0")):  # noqa: S104: they are refused
+        with pytest.raises(ZeromissError, match=r"0\.0\.0\.0 is open to other machines, and there is no token: name --token-file, or set ZEROMISS_SERVE_TOKEN"):
+            run("tiny", made[0], address)
+    with pytest.raises(ZeromissError, match="name both"):
+        run("tiny", made[0], Address(host="127.0.0.1", port=0, tls_certificate=Path("cert.pem")))
+
+
 def test_the_command_line_loads_no_server_before_it_is_asked():
     heavy = ("torch", "fastapi", "uvicorn", "starlette", "pydantic", "mlflow", "prometheus_client")
     script = f"import sys, zeromiss.commands; zeromiss.commands.parser(); print([name for name in {heavy!r} if name in sys.modules])"
