@@ -28,7 +28,7 @@ from zeromiss.serving.access import read_token, tls_context
 from zeromiss.serving.app import make_app
 from zeromiss.serving.connections import allow_files
 from zeromiss.serving.intake import Arriving, clean, header_size
-from zeromiss.serving.server import _bound, _config, _Server, _url
+from zeromiss.serving.server import _bound, _config, _health, _Server, _url
 from zeromiss.stage_params import BYTES_PER_PIXEL, ServingParams
 
 MIB = 1 << 20
@@ -160,6 +160,34 @@ def test_places_and_memory_are_given_back(tmp_path):
     assert [one.status_code for one in ask(service, path, [("/inspect", "image", 1), ("/inspect/batch", "images", 3)])] == [200, 200]
     assert ask(service, tmp_path / "b.png", [("/inspect", "image", 1)])[0].status_code == 422
     assert (service.judge.taken, service.judge.mib) == (0, 0.0)
+
+
+def test_health_is_told_beside_a_server_that_is_full_and_stops(tmp_path):
+    """One connection is all there is, and its image is judged for as long as the test likes; the listener beside it answers."""
+    measurer = SlowMeasurer()
+    service = make_service(mean_inspector(measurer=measurer), connections=1, threads=1)
+    service.charge.since, service.charge.refused, service.charge.registry = "2031-05-03T12:00:00+00:00", None, ""
+    beside = _bound("127.0.0.1", 0, "", 4, 4, service.params, local_only=True)
+    data, found = grey_file(tmp_path / "a.png", 10).read_bytes(), []
+    with httpx.Client(base_url=_url(beside, None), trust_env=False, timeout=30) as health, _health(service, beside, None), live(service) as place:
+        thread = threading.Thread(target=lambda: found.append(httpx.post(f"{place}/inspect", files={"image": data}, trust_env=False, timeout=60)))
+        thread.start()
+        while not service.judge.taken:
+            time.sleep(0.01)
+        assert ended(connect(place))
+        assert health.get("/health").json() | {"since": ""} == {
+            "live": True, "ready": True, "model": {"name": "zeromiss-toy", "version": "7"}, "since": "", "images_in_flight": 1, "images_most": 33,
+            "refused": None, "registry": "", "rows": None,
+        }  # fmt: skip
+        assert "zeromiss_images_in_flight_mib" in health.get("/metrics").text
+        assert health.post("/inspect", files={"image": data}).json()["error"] == "POST /inspect is not served: GET /health, /version or /metrics"
+        service.stopping = True
+        assert health.get("/health").status_code == 503
+        measurer.may.set()
+        thread.join()
+    assert found[0].status_code == 200
+    with pytest.raises(OSError):  # noqa: PT011: refused or reset
+        connect(httpx.URL(str(health.base_url)))
 
 
 def test_params_have_room_for_the_largest_picture():

@@ -22,9 +22,9 @@ _HEADER, _BODY, _ANSWER = "header", "body", "answer"  # what a connection waits 
 
 
 class _Connection(socket.socket):
-    """An accepted connection: whose it is, what it waits for and since when (monotonic seconds)."""
+    """An accepted connection: whose it is, what it waits for, since when (monotonic seconds) and for how long at most."""
 
-    client = ""
+    address: tuple[Any, ...] = ("", 0)  # of the client
     waits_for = _HEADER
     since = 0.0
     limit_s = 0.0
@@ -60,12 +60,12 @@ class Listener(socket.socket):
         """Return the next connection. Raises ConnectionAbortedError, which an event loop passes over, where there is no room for it."""
         plain, address = super().accept()
         connection = _Connection(plain.family, plain.type, plain.proto, fileno=plain.detach())
-        connection.client, connection.since, connection.limit_s = address[0], time.monotonic(), self._header_s
-        if not self._has_room(connection.client):
+        connection.address, connection.since, connection.limit_s = address[:2], time.monotonic(), self._header_s
+        if not self._has_room(address[0]):
             connection.close()
-            raise ConnectionAbortedError(f"{connection.client} has no room for another connection")
+            raise ConnectionAbortedError(f"{address[0]} has no room for another connection")
         connection.within = self
-        self._open[address[:2]] = connection
+        self._open[connection.address] = connection
         return connection, address
 
     def sweep(self) -> None:
@@ -76,8 +76,8 @@ class Listener(socket.socket):
 
     def forget(self, connection: _Connection) -> None:
         """Count a connection no more."""
-        for address in [address for address, one in self._open.items() if one is connection]:
-            del self._open[address]
+        if self._open.get(connection.address) is connection:
+            del self._open[connection.address]
 
     @contextmanager
     def request(self, address: tuple[Any, ...]) -> Iterator[None]:
@@ -100,14 +100,14 @@ class Listener(socket.socket):
 
     def _has_room(self, client: str) -> bool:
         """Return whether a client may have another connection, for which an idle one is ended where there are too many."""
-        held = Counter(one.client for one in self._open.values())
+        held = Counter(client for client, _ in self._open)
         if held[client] >= self._most_per_client:
             return self._end_oldest(client)
         return len(self._open) < self._most or self._end_oldest(held.most_common(1)[0][0])
 
     def _end_oldest(self, client: str) -> bool:
         """End the oldest connection of a client that has not sent a whole request; return whether there was one."""
-        idle = [one for one in self._open.values() if one.client == client and one.waits_for != _ANSWER]
+        idle = [one for one in self._open.values() if one.address[0] == client and one.waits_for != _ANSWER]
         if idle:
             self._end(min(idle, key=lambda one: one.since))
         return bool(idle)
