@@ -24,6 +24,7 @@ from zeromiss.images.unchanged import IngestReport, asked, remember, unchanged
 from zeromiss.images.sources.listing import drawing_recipe, list_source
 from zeromiss.images.sources.record import Listing, Record
 from zeromiss.images.staging import Staging, locked
+from zeromiss.images.words import counted
 from zeromiss.params import Product
 from zeromiss.workspace import Workspace
 
@@ -56,12 +57,12 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
             listing = Listing(records=[], notes=[f"the boards in {raw} were drawn with the same parameters before"])
         else:
             listing = list_source(product, root=workspace.root, folder=folder, scratch=Path(scratch))
-        new = _unknown(listing.records, raw, old, known)
+        new, repeated = _unknown(listing.records, raw, old, known)
         check_references(product, listing.records, raw, old, known)
         if new:
             append(staging, [entry for entry, _ in old], new, known, recipe=recipe, lock=lock)
         incoming = _put_incoming(workspace.incoming(product.name), listing.incoming)
-        report = _report(raw, listing, added=len(new), before=len(old), incoming=incoming)
+        report = _report(raw, listing, repeated, added=len(new), before=len(old), incoming=incoming)
         remember(known, report, listing, asked(product, folder), started=started)
     return report
 
@@ -81,7 +82,7 @@ def append(
     known.note(written)
 
 
-def _report(raw: Path, listing: Listing, *, added: int, before: int, incoming: int) -> IngestReport:
+def _report(raw: Path, listing: Listing, repeated: list[str], *, added: int, before: int, incoming: int) -> IngestReport:
     """Say what was done, and what the raw folder holds now."""
     entries = read_index(raw)
     return IngestReport(
@@ -91,7 +92,8 @@ def _report(raw: Path, listing: Listing, *, added: int, before: int, incoming: i
         normals=sum(entry.label == "normal" for entry in entries),
         defects=sum(entry.label == "defect" for entry in entries),
         incoming=incoming,
-        notes=tuple(listing.notes),
+        account=listing.account.sentence() if listing.account else "",
+        notes=(*listing.notes, *repeated),
     )
 
 
@@ -117,22 +119,27 @@ def existing(raw: Path, known: Known) -> list[tuple[Entry, str]]:
 
 def _unknown(
     records: list[Record], raw: Path, old: list[tuple[Entry, str]], known: Known
-) -> list[tuple[Record, str]]:
-    """Return the records whose content is new, with its hash; of equal content in the source the first stands."""
-    labels = {digest: (entry.label, raw / entry.path) for entry, digest in old}
-    new = []
+) -> tuple[list[tuple[Record, str]], list[str]]:
+    """Return the records whose content is new, with its hash, and a sentence about content that has two kinds of defect.
+
+    Of equal content in the source the first stands.
+    """
+    labels = {digest: (entry.label, entry.defect_type, raw / entry.path) for entry, digest in old}
+    new, kinds = [], []
     for record, digest in zip(records, known.read([str(record.file) for record in records], title="hash source images")):
-        sha256 = digest.sha256
-        if sha256 not in labels:
-            labels[sha256] = (record.label, record.file)
-            new.append((record, sha256))
-        elif labels[sha256][0] != record.label:
-            label, file = labels[sha256]
+        if digest.sha256 not in labels:
+            labels[digest.sha256] = (record.label, record.defect_type, record.file)
+            new.append((record, digest.sha256))
+            continue
+        label, kind, file = labels[digest.sha256]
+        if label != record.label:
             raise ZeromissError(
                 f"{record.file} is labelled {record.label} but has the same content as {file}, which is labelled "
                 f"{label}: correct one of the labels"
             )
-    return new
+        if kind != record.defect_type:
+            kinds.append(f"{record.file} ({record.defect_type}) has the same content as {file}, which stays {kind}")
+    return new, [f"{counted(len(kinds), 'image')} under two kinds of defect: {kinds[0]}"] if kinds else []
 
 
 def _build(
