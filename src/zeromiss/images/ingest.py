@@ -10,6 +10,7 @@ import posixpath
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,16 +69,26 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
 
 
 def append(
-    staging: Staging, old: list[Entry], new: list[tuple[Record, str]], known: Known, *, recipe: str | None = None, lock: int
+    staging: Staging,
+    old: list[Entry],
+    new: list[tuple[Record, str]],
+    known: Known,
+    *,
+    recipe: str | None = None,
+    lock: int,
+    masks: Mapping[str, Path] | None = None,
 ) -> None:
     """Add records, each with its SHA-256, to the `old` images of the raw folder, and note what is known of all files.
+
+    `masks` are files for old images without one, by the images' paths.
 
     Raises ZeromissError for a full disk and a source file that changed; the raw folder is then as before.
     """
     raw = staging.target
-    copied = sum(os.stat(file).st_size for record, _ in new for file in record.files)
+    masks = masks or {}
+    copied = sum(os.stat(file).st_size for file in (*(file for record, _ in new for file in record.files), *masks.values()))
     refuse_full_disk(raw.parent, 2 * copied, act="this ingest (the images, and the copy that DVC keeps)")
-    written = _build(staging, old, new, References(raw, old, known), recipe, lock)
+    written = _build(staging, old, new, References(raw, old, known), recipe, lock, masks)
     known.renew(str(raw / name) for entry in old for name in entry.files)
     known.note(written)
 
@@ -143,7 +154,7 @@ def _unknown(
 
 
 def _build(
-    staging: Staging, old: list[Entry], new: list[tuple[Record, str]], references: References, recipe: str | None, lock: int
+    staging: Staging, old: list[Entry], new: list[tuple[Record, str]], references: References, recipe: str | None, lock: int, masks: Mapping[str, Path]
 ) -> dict[str, Digest]:
     """Put old and new files and the index into the staging folder, then swap it in; return what was written."""
     raw = staging.target
@@ -151,6 +162,8 @@ def _build(
         for name in dict.fromkeys(name for entry in old for name in entry.files):  # a reference may be that of many images
             staging.link(raw / name, name)
         added, jobs = _named(new, {_stem(entry.path) for entry in old}, references)
+        old = [replace(entry, mask=_mask_name(entry.path, masks[entry.path])) if entry.path in masks else entry for entry in old]
+        jobs += [(str(masks[entry.path]), entry.mask, "") for entry in old if entry.path in masks]
         written = dict(zip((name for _, name, _ in jobs), staging.copy_all(jobs, keep=(lock,)), strict=True))
         written[INDEX] = staging.write(INDEX, index_text(old + added))
         if recipe is not None:
@@ -185,15 +198,19 @@ def _entry(record: Record, sha256: str, taken: set[str]) -> Entry:
     if _stem(f"images/{name}") in taken:
         stem, suffix = posixpath.splitext(name)
         name = f"{stem}-{sha256[:8]}{suffix}"
-    mask = f"masks/{_stem(name)}_mask{record.mask.suffix.lower()}" if record.mask else ""
     return Entry(
         path=f"images/{name}",
         label=record.label,
         defect_type=record.defect_type,
         part_id=record.part_id or _stem(name),
-        mask=mask,
+        mask=_mask_name(f"images/{name}", record.mask) if record.mask else "",
         source_split=record.source_split,
     )
+
+
+def _mask_name(path: str, mask: Path) -> str:
+    """Return the name that the mask of a raw image has in the raw folder."""
+    return f"masks/{_stem(path.removeprefix('images/'))}_mask{mask.suffix.lower()}"
 
 
 def _put_incoming(folder: Path, files: list[tuple[Path, str]]) -> int:

@@ -77,9 +77,10 @@ class Vocabulary:
         Raises ZeromissError for a word that has no letter, or resembles a word for normal or unlabelled without being one.
         """
         key = fold(word)
-        if key in self._named:
+        whole = _whole(key)
+        if whole in self._named:
             return Label(DEFECT, kind_name(word))
-        meaning = self._added.get(key) or self._words.get(key) or (None if folder else _NUMBERS.get(key))
+        meaning = self._added.get(whole) or self._words.get(whole) or (None if folder else _NUMBERS.get(whole))
         if meaning is not None:
             return Label(meaning, UNNAMED if meaning == DEFECT else "")
         if reason := self._doubt(key):
@@ -128,6 +129,11 @@ def kind_name(word: str) -> str:
     return re.sub(r"[\s_\-\u2010-\u2015]+", "_", unicodedata.normalize("NFKC", word).casefold()).strip("_")
 
 
+def _whole(key: str) -> str:
+    """Return a folded word in one piece: `un sure` is `unsure`."""
+    return key.replace(" ", "")
+
+
 def _keys(words: Iterable[str]) -> list[str]:
     """Return words as they are compared."""
-    return [fold(word) for word in words]
+    return [_whole(fold(word)) for word in words]
