@@ -21,7 +21,7 @@ _PREFIXES = ("._", "~$", ".~lock.", ".nfs", ".fuse_hidden", "fseventsd-uuid")  #
 _SUFFIXES = frozenset(
     {
         ".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".log", ".html", ".htm", ".pdf",
-        ".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".odt", ".ods", ".db", ".parquet", ".py", ".ipynb", ".md5", ".sha256", ".lnk", ".url",
+        ".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".odt", ".ods", ".db", ".parquet", ".py", ".ipynb", ".md5", ".sha256", ".dvc", ".lnk", ".url",
     }
 )  # fmt: skip
 _NAMES = frozenset({"readme", "license", "licence", "copying", "authors", "citation", "changelog", "notice", "md5sums", "sha256sums"})
