@@ -28,11 +28,31 @@ class SourceParams(Section):
     incoming: int = Field(default=40, ge=0)  # elpv, pcba: images put aside that no stage ever reads
 
 
+class LabelParams(Section):
+    """Words of labels beside those of the vocabulary (`images/vocabulary.py`), which they outrank; capitals, accents, hyphens and spaces don't matter."""
+
+    normal: tuple[str, ...] = ()  # mean a good part
+    defect: tuple[str, ...] = ()  # name a kind of defect each, although they resemble another word
+    unlabelled: tuple[str, ...] = ()  # mean that nobody has decided yet: such images are left out and counted
+
+    @model_validator(mode="after")
+    def _one_meaning_each(self) -> "LabelParams":
+        """A word in two lists would mean what comes first."""
+        words = [word.casefold() for word in (*self.normal, *self.defect, *self.unlabelled)]
+        if any(not word.strip() for word in words) or len(set(words)) < len(words):
+            raise ValueError("a word is empty or listed twice: each has one meaning")
+        return self
+
+
 class IngestParams(Section):
-    """The inbox that a camera fills: `zeromiss ingest`."""
+    """What `zeromiss ingest` takes: words of labels, and the inbox that a camera fills."""
+
+    labels: LabelParams = LabelParams()
 
     inbox: str | None = None  # folder, or a URL such as s3://BUCKET/PREFIX; null: the argument says it, or the source is taken
     settle_seconds: float = Field(default=10.0, ge=0.0)  # a file is complete once nothing has changed it for so long
+    # an inbox that has masks: how long a defect waits for its own after its last change; then it is taken without one
+    mask_wait_seconds: float = Field(default=86400.0, ge=0.0)
     remove: bool = False  # take images out of the inbox once their committed (and pushed) copy was read back
     push: bool = False  # push the commit to the branch's git remote
 

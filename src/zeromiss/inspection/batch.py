@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path, printable, short_name
+from zeromiss.images.passed_over import is_passed_over, reason_to_pass_over
 from zeromiss.images.staging import Staging
 from zeromiss.inspection.companions import CompanionOf
 from zeromiss.inspection.inspector import Examination, Inspector
@@ -26,11 +27,6 @@ from zeromiss.tables import stamp
 SCHEMA_VERSION = 2
 VERDICTS = "verdicts.parquet"
 OVERLAYS = "overlays"
-# Files that are plainly no photographs. Anything else in a folder is judged, or becomes an error row: a
-# picture with an unusual suffix must not be passed over.
-NO_IMAGES = frozenset(
-    {".csv", ".db", ".html", ".ini", ".json", ".log", ".md", ".parquet", ".pdf", ".txt", ".xml", ".yaml", ".yml"}
-)
 _PATCH = pa.struct([("x", pa.int32()), ("y", pa.int32()), ("size", pa.int32()), ("distance", pa.float64())])
 _SCHEMA = pa.schema(
     [
@@ -121,7 +117,8 @@ def inspect_paths(
 def find_files(paths: Iterable[Path]) -> list[Path]:
     """Return every file to judge, each once; folders are searched recursively, links followed, names sorted.
 
-    Hidden files and folders are left out, and in folders the suffixes of `NO_IMAGES`.
+    In folders all that `reason_to_pass_over` names is left out. Anything else is judged, or becomes an error row: a picture with an
+    unusual suffix must not be passed over.
     Raises ZeromissError for a missing path, a folder without a file to judge, or no path at all.
     """
     found: dict[Path, Path] = {}
@@ -147,9 +144,9 @@ def _walk(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_passed_over(name))
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() not in NO_IMAGES:
+            if not reason_to_pass_over((name,)):
                 yield Path(root) / name
 
 
