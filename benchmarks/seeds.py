@@ -47,12 +47,12 @@ def write_papers(folder: Path, out: Path, kind: str) -> None:
         link.symlink_to(folder.resolve(), target_is_directory=True)
     with (out / "list.csv").open("w", newline="") as handle:
         rows = csv.writer(handle)
-        rows.writerow(["path", "label", "defect_type", "part_id", "mask"])
+        rows.writerow(["path", "label", "part_id", "mask"])
         for paper in sorted(path.name for path in folder.iterdir() if path.is_dir() and kind in ("", path.name)):
             for image in sorted((folder / paper).glob("*/*/*.png")):
                 part, good = image.relative_to(folder), image.parent.name == "good"
                 mask = "" if good else str(Path("images", paper, "ground_truth", image.parent.name, f"{image.stem}_mask.png"))
-                rows.writerow([Path("images", part), "normal" if good else "defect", "" if good else image.parent.name, part.with_suffix(""), mask])
+                rows.writerow([Path("images", part), "normal" if good else image.parent.name, part.with_suffix(""), mask])
 
 
 def product_of(study: str, seed: int, params: Path, source: Path | None) -> Product:
