@@ -49,7 +49,7 @@ def write_papers(folder: Path, out: Path, kind: str) -> None:
         rows = csv.writer(handle)
         rows.writerow(["path", "label", "part_id", "mask"])
         for paper in sorted(path.name for path in folder.iterdir() if path.is_dir() and kind in ("", path.name)):
-            for image in sorted((folder / paper).glob("*/*/*.png")):
+            for image in sorted([*(folder / paper).glob("train/*/*.png"), *(folder / paper).glob("test/*/*.png")]):
                 part, good = image.relative_to(folder), image.parent.name == "good"
                 mask = "" if good else str(Path("images", paper, "ground_truth", image.parent.name, f"{image.stem}_mask.png"))
                 rows.writerow([Path("images", part), "normal" if good else image.parent.name, part.with_suffix(""), mask])
