@@ -35,7 +35,8 @@ _LAST = "threshold"
 _NATIVE = ("image_auroc", "fpr_at_zero_missed", "pixel_auroc", "pro")
 _CHANGED: dict[str, dict[str, Any]] = {  # studies of products that params.yaml does not list: what differs from one that it does
     "pcba_references": {"of": "pcba", "layouts": 3, "detectors": ("reference", "patchknn")},
-    "papers": {"of": "solar_cell", "size": 128, "masks": True, "detectors": ("vqgan", "patchknn")},
+    "papers": {"of": "solar_cell", "size": 128, "detectors": ("vqgan", "patchknn")},
+    "papers_each": {"of": "solar_cell", "size": 128, "detectors": ("vqgan", "patchknn"), "manifest": {"mask": 6}},  # 48 normal images each
 }
 
 
@@ -57,10 +58,11 @@ def write_papers(folder: Path, out: Path, kind: str) -> None:
 
 def product_of(study: str, seed: int, params: Path, source: Path | None) -> Product:
     """Return the product of a study with a seed."""
-    changed = _CHANGED.get("papers" if study.startswith("papers") else study, {})
+    changed = _CHANGED.get("papers_each" if study.startswith("papers_") else study, {})
     product = load_product(params, changed.get("of", study))
     plain = product.model_dump() | {"name": study.lower(), "seed": seed}
     plain |= {key: changed[key] for key in ("detectors", "size") if key in changed}
+    plain["manifest"] |= changed.get("manifest", {})
     if "layouts" in changed:
         plain["source"] |= {"layouts": changed["layouts"]}
     if source is not None:
