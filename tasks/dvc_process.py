@@ -35,11 +35,16 @@ def main(arguments: list[str]) -> int:
     """Run one act (repro, add, checkout, or one on the remote) on one target and return its exit code."""
     verb, target, pipe = arguments
     threading.Thread(target=_end_with_parent, args=(int(pipe),), daemon=True).start()
+    return act(verb, target)
+
+
+def act(verb: str, target: str) -> int:
+    """Run one act on one target and return its exit code; what is wrong is printed."""
     ui.enable()
     for name in _CHATTER:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        return _act(verb, target)
+        return _do(verb, target)
     except ReproductionError as error:
         cause = error.__cause__
         if isinstance(cause, StageCmdFailedError):
@@ -60,7 +65,7 @@ def _end_with_parent(pipe: int) -> None:
     os._exit(STOPPED)
 
 
-def _act(verb: str, target: str) -> int:
+def _do(verb: str, target: str) -> int:
     """Do the act in the repository of the current folder and return the exit code."""
     with Repo() as repo:
         forget_zombies(repo)

@@ -251,7 +251,7 @@ class InspectionParams(Section):
     shadow: bool = False  # whether the challenger judges the champion's images too, for comparison only
 
 
-BYTES_PER_PIXEL = 24  # of memory at the most while an image is decoded: 19 to 23 measured, in RGB; grey ones take fewer
+BYTES_PER_PIXEL = 28  # of memory at the most while an image is decoded: 19 to 26 measured, in RGB; grey ones take fewer
 
 
 class ServingParams(Section):

@@ -146,7 +146,7 @@ def test_a_refused_picture_costs_nothing_and_is_told_at_once(tmp_path):
             answer = client.post("/inspect", files={"image": data})
             took.append(time.monotonic() - begun)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-            assert answer.json()["error"] == "images of 1144 of 2048 MiB (serving.memory_mib) are judged or wait already: send it again in 1 s"
+            assert answer.json()["error"] == "images of 1335 of 2048 MiB (serving.memory_mib) are judged or wait already: send it again in 1 s"
         assert min(took) < 0.1, took
         measurer.may.set()
         assert client.post("/inspect", files={"image": grey_file(tmp_path / "a.png", 10).read_bytes()}).status_code == 200  # a small one has room
@@ -191,7 +191,7 @@ def test_health_is_told_beside_a_server_that_is_full_and_stops(tmp_path):
 
 
 def test_params_have_room_for_the_largest_picture():
-    with pytest.raises(ValueError, match=r"serving.max_megapixels 100 needs serving.memory_mib 2305 or more, and it is 2048"):
+    with pytest.raises(ValueError, match=r"serving.max_megapixels 100 needs serving.memory_mib 2687 or more, and it is 2048"):
         ServingParams(max_megapixels=100)
 
 

@@ -214,7 +214,7 @@ def test_what_a_killed_process_left_of_dvcs_locks_stops_nobody(root, what):
     import json
     import sys
 
-    from tasks.dvc_process import main
+    from tasks.dvc_process import act
 
     with subprocess.Popen([sys.executable, "-c", ""]) as killed:
         os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
@@ -222,5 +222,5 @@ def test_what_a_killed_process_left_of_dvcs_locks_stops_nobody(root, what):
         lock = json.dumps({"read": {f"{root / RAW}/images": [info]}, "write": {str(root / RAW): info}})
         (root / ".dvc/tmp").mkdir(exist_ok=True)
         (root / ".dvc/tmp/rwlock").write_text(lock if what == "a zombie's" else lock[:40])
-        assert main(["add", RAW]) == 0
+        assert act("add", RAW) == 0
     assert (root / POINTER).is_file()

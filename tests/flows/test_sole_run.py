@@ -1,7 +1,9 @@
 """Two runs of one product at once: the second is refused in one sentence before anything starts."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +20,7 @@ def other(tmp_path, monkeypatch):
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     (tmp_path / "params.yaml").write_text("schema_version: 1\nprofiles: {}\nproducts: {tiny: {}}\n")
     monkeypatch.chdir(tmp_path)
-    with subprocess.Popen([sys.executable, "-c", HOLD, "tiny"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-c", HOLD, "tiny"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}) as process:
         assert process.stdout.readline() == "at work\n"
         yield process
         process.kill()

@@ -128,7 +128,7 @@ def at_work(small, request):
     """A command that runs a stage at a terminal of its own; the terminal, and the processes of the stage."""
     (small / "stage.py").write_text(DEAF)
     ours, theirs = pty.openpty()
-    started = subprocess.Popen([sys.executable, "-c", RUN, "5" if request.node.callspec.params["kind"] == "SIGTERM" else "0.5"], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=_take_terminal)
+    started = subprocess.Popen([sys.executable, "-c", RUN, "5" if request.node.callspec.params["kind"] == "SIGTERM" else "0.5"], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=_take_terminal, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])})
     os.close(theirs)
     until = time.monotonic() + 60
     while not ((small / "pids.txt").exists() and len((small / "pids.txt").read_text().split()) == 2) and time.monotonic() < until:

