@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from zeromiss.commands import parser
+from zeromiss.commands import parser, require_signature
 from zeromiss.errors import ZeromissError
 
 REFUSED = 2  # exit code of every refusal
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # threads that wait for each other sleep: spinning took up to three times the processor time on two cores that others use too.
     # OpenMP reads it when the first numerical library is imported, which is in the commands
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    require_signature(options)
     try:
         with _stoppable():
             return options.command(options)

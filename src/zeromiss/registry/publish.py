@@ -1,4 +1,4 @@
-"""Registering a bundle, and getting an inspector back from the registry.
+"""Registering a bundle.
 
 A bundle is identified by the SHA-256 of its `bundle.json`, which lists the SHA-256 of every file in it;
 one that is registered already is not registered again.
@@ -17,7 +17,6 @@ from zeromiss.images.labels import FILE as LABELS_FILE
 from zeromiss.images.labels import SCHEMA_VERSION as LABELS_VERSION
 from zeromiss.images.near_duplicates import FILE as DUPLICATES_FILE
 from zeromiss.inspection.bundle import MANIFEST, SUMMARY
-from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_VERSION
 from zeromiss.params import Product
 from zeromiss.registry.card import card
@@ -79,32 +78,6 @@ def register(
     return Registration(name=name, version=version, created=True)
 
 
-def load_inspector(product: str, workspace: Workspace, *, alias: str | None = None, version: str | None = None) -> Inspector:
-    """Load a registered model, named by its alias or version, through the one inspection path.
-
-    Raises ZeromissError when there is no such model.
-    """
-    client = prepare(workspace)
-    found = version or find_alias(client, product, alias or CHAMPION)
-    if found is None:
-        raise ZeromissError(f"{model_name(product)} has no {alias or CHAMPION}: train it with zeromiss run {product}")
-    bundle = download_bundle(client, product, found)
-    return Inspector.load(bundle, model_name=model_name(product), model_version=found)
-
-
-def in_charge(product: str, workspace: Workspace) -> tuple[str, str]:
-    """Return version and alias of the model that judges: the champion, before the first one the challenger.
-
-    Raises ZeromissError when neither is registered.
-    """
-    client = prepare(workspace)
-    for alias in (CHAMPION, CHALLENGER):
-        version = find_alias(client, product, alias)
-        if version is not None:
-            return version, alias
-    raise ZeromissError(f"no model of {product} is registered: train one with zeromiss run {product}")
-
-
 def find_alias(client: "MlflowClient", product: str, alias: str) -> str | None:
     """Return the version that bears an alias, None where none does."""
     from mlflow.exceptions import MlflowException
@@ -154,7 +127,7 @@ def _create(log: MlflowLog, product: Product, workspace: Workspace, *, example: 
     tags = version_tags(product, workspace) | {BUNDLE_TAG: digest} | log_source(log, product, workspace)
     model = _log(workspace.bundle(product.name), run_id=log.run_id, example=example)
     tags |= _seal(log, model.model_uri)
-    log_normals(log, product.name, workspace)
+    tags |= log_normals(log, product.name, workspace)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=f"Zero-miss visual inspection of {product.name}")
     made = client.create_model_version(

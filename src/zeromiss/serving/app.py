@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from zeromiss.registry.sealed import Sealed
+from zeromiss.registry.verified import VerifiedModel
 from zeromiss.serving.answers import Batch, Health, Judged, Model, NotJudged, Version
 from zeromiss.serving.charge import Charge
 from zeromiss.serving.intake import Given, discard, read_batch, read_one
@@ -111,7 +111,7 @@ class Service:
         finally:
             self.judge.leave(places.idle)
 
-    def _verdict(self, future: "Future[Found]", opened: Sealed) -> Judged:
+    def _verdict(self, future: "Future[Found]", opened: VerifiedModel) -> Judged:
         """Return a verdict, whose row is now kept, or raise why there is none."""
         try:
             if not future.done() or future.cancelled():
@@ -125,7 +125,7 @@ class Service:
             self.keeper.add(found.row, opened.inspector.features)
         return found.answer
 
-    def _result(self, given: Given, future: "Future[Found]", opened: Sealed) -> Judged | NotJudged:
+    def _result(self, given: Given, future: "Future[Found]", opened: VerifiedModel) -> Judged | NotJudged:
         """Return an image's verdict or error."""
         try:
             return self._verdict(future, opened)
@@ -149,7 +149,7 @@ class _Places:
         self._judge.take(count)
         self.idle += count
 
-    def submit(self, opened: Sealed, given: Given) -> "Future[Found]":
+    def submit(self, opened: VerifiedModel, given: Given) -> "Future[Found]":
         """Hand an image in for one of them."""
         future = self._judge.submit(opened.inspector, given)
         self.idle -= 1

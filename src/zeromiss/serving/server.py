@@ -11,7 +11,7 @@ import uvicorn
 
 from zeromiss.errors import ZeromissError
 from zeromiss.params import load_product
-from zeromiss.registry.sealed import Champions
+from zeromiss.registry.verified import Champions
 from zeromiss.serving.app import Service, make_app
 from zeromiss.serving.charge import Charge, Watch
 from zeromiss.serving.judge import Judge

@@ -1,0 +1,116 @@
+"""Which version is champion: the alias, the log of decisions and the recorded moves of the alias must say the same.
+
+MLflow lets anybody who can write to its database move an alias. The log of decisions holds who decided what, so that an
+alias that names another version than the last decision is not followed.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from zeromiss.errors import ZeromissError
+from zeromiss.registry.decisions import Log, read_log, sentence
+from zeromiss.registry.events import Event, read_events
+from zeromiss.registry.facts import NONE
+from zeromiss.registry.publish import CHALLENGER, CHAMPION, find_alias
+from zeromiss.registry.reference import resolve
+from zeromiss.registry.store import reading
+from zeromiss.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+UNDER_WAY = 60.0  # seconds within which the alias follows its entry in the log, however slow the store
+
+
+def find_champion(client: "MlflowClient", product: str, workspace: Workspace) -> str | None:
+    """Return the version that the last decision made champion, None before there is one. Nothing is written.
+
+    Raises ZeromissError where the alias names another version, or where the decision behind it is not in the log.
+    """
+    champion = find_alias(client, product, CHAMPION)
+    refuse_moved(product, champion, read_log(client, product), read_events(client, product, workspace, "alias"))
+    return champion
+
+
+def in_charge(product: str, workspace: Workspace) -> tuple[str, str]:
+    """Return version and alias of the model that judges: the champion, before the first one the challenger.
+
+    Raises ZeromissError when neither is registered, and as `find_champion` does.
+    """
+    client = reading(workspace)
+    champion = find_champion(client, product, workspace)
+    if champion is not None:
+        return champion, CHAMPION
+    challenger = find_alias(client, product, CHALLENGER)
+    if challenger is not None:
+        return challenger, CHALLENGER
+    raise ZeromissError(f"no model of {product} is registered: train one with zeromiss run {product}")
+
+
+def resolve_decided(reference: str, workspace: Workspace) -> tuple[str, str]:
+    """Return product and version as `resolve` does; raise ZeromissError as `find_champion` does where the champion is meant."""
+    product, version = resolve(reference, workspace)
+    if reference in (product, f"{product}@{CHAMPION}"):
+        find_champion(reading(workspace), product, workspace)
+    return product, version
+
+
+def refuse_moved(product: str, champion: str | None, log: Log, moves: Sequence[Event], *, interrupted: bool = False) -> None:
+    """Raise ZeromissError unless the alias champion names the version of the log's last decision.
+
+    champion: the version that bears the alias; moves: events of kind `alias`, the oldest first. For UNDER_WAY seconds
+    after a decision the alias may still name the champion before it; `interrupted`: at any time, for who decides anew.
+    """
+    last = log.champion()
+    remedy = f"zeromiss history {product} shows the decisions, zeromiss rollback {product} --to VERSION decides anew"
+    lost = _lost_decision(log, moves)
+    if lost is not None:
+        raise ZeromissError(f"the decision that made version {lost.facts['version']} champion of {product} is missing from the log of decisions: {remedy}")
+    decided = None if last is None else last.facts["version"]
+    if champion == decided:
+        return
+    borne = "no version" if champion is None else f"version {champion}"
+    if last is None:
+        raise ZeromissError(f"the alias champion of {product} names {borne}, but no decision in the log made it champion: {remedy}")
+    if last.facts["before"] == (champion or NONE):
+        if interrupted or _age_s(last.at) < UNDER_WAY:
+            return
+        raise ZeromissError(
+            f"version {decided} became champion of {product} by entry {last.number} of the log, but the alias still names {borne}: "
+            f"zeromiss promote {product} completes it"
+        )
+    raise ZeromissError(
+        f"the alias champion of {product} names {borne}, but the last decision made version {decided} champion: somebody moved the alias; {remedy}"
+    )
+
+
+def refuse_undecided(client: "MlflowClient", product: str, workspace: Workspace, log: Log, champion: str | None) -> None:
+    """Raise ZeromissError where a decision must not build on the champion: it moved by hand, or is about to move."""
+    refuse_under_way(log, champion)
+    refuse_moved(product, champion, log, read_events(client, product, workspace, "alias"), interrupted=True)
+
+
+def refuse_under_way(log: Log, champion: str | None) -> None:
+    """Raise ZeromissError while the alias has yet to follow the last entry of the log: another machine is at it."""
+    last = log.champion()
+    if last is None or last.facts["version"] == champion or last.facts["before"] != (champion or NONE):
+        return
+    if _age_s(last.at) < UNDER_WAY:
+        raise ZeromissError(
+            f"somebody else was first: {sentence(last)}, and the alias has yet to follow; ask again in {UNDER_WAY:g} s if it does not"
+        )
+
+
+def _age_s(at: str) -> float:
+    """Return how many seconds a time (ISO 8601) lies from now, in either direction: clocks of two machines differ."""
+    return abs((datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds())
+
+
+def _lost_decision(log: Log, moves: Sequence[Event]) -> Event | None:
+    """Return the last move of the alias champion where it followed a decision that is newer than all in the log."""
+    known, last = {entry.name for entry in log.entries}, log.champion()
+    followed = [event for event in moves if event.facts["alias"] == CHAMPION and "entry" in event.facts]
+    if not followed or followed[-1].facts["entry"] in known:
+        return None
+    return followed[-1] if last is None or followed[-1].at > last.at else None
