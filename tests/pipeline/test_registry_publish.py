@@ -7,6 +7,7 @@ import socket
 import pandas as pd
 import pytest
 
+from tests import registry_parts as parts
 from tests.bundle_parts import THRESHOLD, draw, write_real_bundle
 from zeromiss.errors import ZeromissError
 from zeromiss.registry import champion, publish, verified
@@ -163,7 +164,7 @@ def test_what_is_missing_is_refused(tiny, tracked):
 def test_the_champion_is_in_charge_and_before_it_the_challenger(tiny, fake, tracked):
     publish.register(tiny, tracked)
     assert champion.in_charge("tiny", tracked) == ("1", "challenger")
-    prepare(tracked).set_registered_model_alias("zeromiss-tiny", "champion", "1")
+    parts.crown(tracked, "1")
     fake("second")
     publish.register(tiny, tracked)
     assert champion.in_charge("tiny", tracked) == ("1", "champion")

@@ -7,7 +7,7 @@ from zeromiss.files import sha256_file
 from zeromiss.inspection.bundle import MANIFEST, SUMMARY, VQGAN
 from zeromiss.registry import audit_facts as facts
 from zeromiss.registry.audit_check import Check, read_mapping, section
-from zeromiss.registry.audit_files import check_bundle, check_model, check_monitor, check_place, check_source, check_summary, check_threshold
+from zeromiss.registry.audit_files import check_bundle, check_model, check_monitor, check_place, check_secrets, check_source, check_summary, check_threshold
 from zeromiss.registry.audit_records import check_aliases, check_data, check_decision, check_log, check_runs
 from zeromiss.registry.decisions import read_log
 from zeromiss.registry.events import Event, read_events
@@ -61,6 +61,7 @@ def _checks(store: Store, stored: Stored, workspace: Workspace, moves: Sequence[
         check_model(stored),
         check_place(stored, workspace),
         check_source(stored),
+        check_secrets(stored),
         check_monitor(stored),
         check_threshold(stored),
         check_data(stored, _committed_pointer(stored, workspace)),

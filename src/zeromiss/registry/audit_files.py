@@ -9,6 +9,7 @@ from zeromiss.registry import seal
 from zeromiss.registry.audit_check import Check, Finding, changed, lost, read_mapping, section
 from zeromiss.registry.facts import NONE
 from zeromiss.registry.publish import BUNDLE_TAG
+from zeromiss.registry.secrets import looks_secret
 from zeromiss.registry.source import FOLDER as SOURCE
 from zeromiss.registry.source import LOCK
 from zeromiss.registry.store import embedded_home
@@ -84,6 +85,22 @@ def check_source(stored: Stored) -> Check:
         finding = changed(f"{SOURCE}/{LOCK}", f"{SOURCE}/{LOCK} is not the file that the tag dvc.lock names")
         return Check(what=check.what, compared=check.compared, findings=(*check.findings, finding))
     return check
+
+
+def check_secrets(stored: Stored) -> Check:
+    """Look for secrets among the stored source and code, which everybody who may read the store can read."""
+    folders = {SOURCE: stored.artifacts.get(SOURCE), "model/code": None if stored.model is None else stored.model / "code"}
+    findings, compared = [], 0
+    for what, folder in folders.items():
+        for path in sorted(folder.rglob("*")) if folder is not None and folder.is_dir() else ():
+            if not path.is_file() or path.is_symlink() or "__pycache__" in path.parts:
+                continue
+            compared, name = compared + 1, f"{what}/{path.relative_to(folder).as_posix()}"
+            why = looks_secret(name, path.read_bytes())
+            if why is not None:
+                sentence = f"{name} should not be in the registry: {why}; delete it there and change the secret"
+                findings.append(Finding(name=name, how="secret", sentence=sentence))
+    return Check(what="secrets", compared=compared, findings=tuple(findings))
 
 
 def check_monitor(stored: Stored) -> Check:
