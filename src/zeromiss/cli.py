@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from zeromiss.commands import parser, require_signature
-from zeromiss.errors import ZeromissError
+from zeromiss.errors import ZeromissError, without_passwords
 
 REFUSED = 2  # exit code of every refusal
 INTERRUPTED, STOPPED = 130, 143  # as a shell says it: 128 + the number of the signal
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _interrupted(Stopped())
         if options.debug:
             raise
-        line = " ".join(str(error).split())
+        line = without_passwords(" ".join(str(error).split()))
         print(f"zeromiss: {type(error).__name__}: {line} (run again with --debug for the trace)", file=sys.stderr)
         return REFUSED
 

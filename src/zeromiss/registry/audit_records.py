@@ -7,7 +7,7 @@ from ruamel.yaml.error import YAMLError
 
 from zeromiss.registry.audit_aliases import breaks, concerning
 from zeromiss.registry.audit_check import Check, Finding, changed, lost, read_mapping
-from zeromiss.registry.decisions import Entry, Log
+from zeromiss.registry.decisions import Entry, Log, entries_of_moves, lost_entries
 from zeromiss.registry.events import Event
 from zeromiss.registry.facts import NONE, pointer_hash
 from zeromiss.registry.promotion import PROMOTED, record_path, verdict_hash, versions_of
@@ -94,11 +94,9 @@ def check_log(stored: Stored, log: Log, moves: Sequence[Event]) -> Check:
     """Follow the log's chain of hashes, and look in it for what the champion's moves and the version's own decision name."""
     names = {entry.name: entry for entry in log.entries}
     findings = [changed("log", fault) for fault in log.faults]
-    named = [(f"the move of {event.facts['alias']} at {event.at[:19]}", event.facts["entry"]) for event in moves if "entry" in event.facts]
     own = stored.tags.get("gate.entry")
-    for what, entry in [*named, *([("the tag gate.entry", own)] if own else [])]:
-        if entry not in names:
-            findings.append(lost(entry.split(" ")[0], f"{what} names entry {entry.split(' ')[0]} of the log, which is not there as it was"))
+    named = [*entries_of_moves(moves), *([("the tag gate.entry", own)] if own else [])]
+    findings += [lost(number, sentence) for number, sentence in lost_entries(log, named)]
     findings += _other_decision(stored, None if own is None else names.get(own))
     note = "" if log.entries else "no decision is in the log: it begins with the next one"
     return Check(what=DECISIONS, compared=len(log.entries) + len(named), findings=tuple(findings), note=note)

@@ -65,12 +65,15 @@ def collect(product: Product, workspace: Workspace, folder: Path) -> Source:
     """Copy the source of the product's bundle into `folder`, which is made."""
     folder.mkdir(parents=True)
     source = Source(folder=folder)
-    shutil.copyfile(workspace.params_file, folder / PARAMS)
     pointer = workspace.raw(product.name).with_suffix(".dvc")
     manifest = workspace.manifest(product.name)
-    for path in (workspace.root / LOCK, pointer, manifest / MANIFEST_FILE, manifest / LABELS_FILE, manifest / DUPLICATES_FILE):
+    for path in (workspace.params_file, workspace.root / LOCK, pointer, manifest / MANIFEST_FILE, manifest / LABELS_FILE, manifest / DUPLICATES_FILE):
         if path.is_file():
-            shutil.copyfile(path, folder / path.name)
+            why = looks_secret(path.name, path.read_bytes()) if path.suffix != ".parquet" else None
+            if why is not None:
+                source.missing.append(f"{path.name} is not kept: {why}")
+            else:
+                shutil.copy(path, folder / path.name)
     if data_hash(product.name, workspace) == NONE:
         source.missing.append(f"the raw images have no version: {pointer.relative_to(workspace.root)} does not exist")
     if git_output(workspace, "rev-parse", "HEAD"):
