@@ -6,6 +6,7 @@ from typing import Any
 from zeromiss.files import sha256_file
 from zeromiss.inspection.bundle import MANIFEST, SUMMARY, VQGAN
 from zeromiss.registry import audit_facts as facts
+from zeromiss.registry import seal
 from zeromiss.registry.audit_check import Check, read_mapping, section
 from zeromiss.registry.audit_files import check_bundle, check_model, check_monitor, check_place, check_secrets, check_source, check_summary, check_threshold
 from zeromiss.registry.audit_records import check_aliases, check_data, check_decision, check_log, check_runs
@@ -59,17 +60,18 @@ def _checks(store: Store, stored: Stored, workspace: Workspace, moves: Sequence[
         check_bundle(stored.bundle, stored.tags.get(BUNDLE_TAG)),
         check_summary(stored, copy),
         check_model(stored),
-        check_place(stored, workspace),
         check_source(stored),
-        check_secrets(stored),
-        check_monitor(stored),
         check_threshold(stored),
         check_data(stored, _committed_pointer(stored, workspace)),
         check_runs(stored, stages_of(stored.params.get("detectors", VQGAN).split(", "))),
         check_decision(stored, workspace),
         check_aliases(stored, moves, aliases),
         check_log(stored, read_log(store.client, stored.product), moves),
+        check_place(stored, workspace),
+        check_secrets(stored),
     ]
+    if seal.MONITOR in stored.artifacts or seal.tag(seal.MONITOR) in stored.tags:
+        checks.append(check_monitor(stored))
     here = workspace.bundle(stored.product)
     if (here / MANIFEST).is_file() and sha256_file(here / MANIFEST) == stored.tags.get(BUNDLE_TAG):
         checks.append(check_bundle(here, stored.tags[BUNDLE_TAG], what=str(here.relative_to(workspace.root))))

@@ -105,6 +105,8 @@ def check_secrets(stored: Stored) -> Check:
 
 def check_monitor(stored: Stored) -> Check:
     """Compare the normal images' measurements that drift is measured against with their checksums."""
+    if seal.tag(seal.MONITOR) not in stored.tags:
+        return Check(what=seal.MONITOR, findings=(lost(seal.MONITOR, f"the tag {seal.tag(seal.MONITOR)} is missing, so that nothing vouches for {seal.MONITOR}/"),))
     return _check_sealed(stored, seal.MONITOR, stored.artifacts.get(seal.MONITOR))
 
 

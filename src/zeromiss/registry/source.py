@@ -33,6 +33,7 @@ FOLDER = "source"
 PARAMS, LOCK, CHANGES, UNTRACKED, GRAPH = "params.yaml", "dvc.lock", "changes.patch", "untracked", "dvc.yaml"
 COMPLETE, MISSING, TAKEN = "source.complete", "source.missing", "source.untracked"
 LARGEST = 1_000_000  # bytes of an untracked file that is kept
+_LONGEST = 4000  # characters of a tag
 _ALL_BUT_LOCK = (".", f":(exclude){LOCK}")
 
 
@@ -48,7 +49,7 @@ class Source:
         """Return the tags that say whether all is there."""
         tags = {COMPLETE: str(not self.missing).lower()}
         tags |= {MISSING: "; ".join(self.missing)} if self.missing else {}
-        return tags | ({TAKEN: ", ".join(self.untracked)} if self.untracked else {})
+        return tags | ({TAKEN: ", ".join(self.untracked)[:_LONGEST]} if self.untracked else {})
 
 
 def log_source(log: MlflowLog, product: Product, workspace: Workspace) -> dict[str, str]:
