@@ -21,7 +21,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.registry import audit_command, history
 from zeromiss.registry.champion import in_charge, resolve_decided
 from zeromiss.registry.promotion import promote
-from zeromiss.registry.publish import download_bundle
+from zeromiss.registry.publish import download_bundle, register
 from zeromiss.registry.rollback import rollback
 from zeromiss.registry.shadow import cast_shadow
 from zeromiss.registry.sign import sign
@@ -57,7 +57,7 @@ def made(registry_template):
         for word in ("one", "two"):
             files = models.FILES | {"word": word}
             parts.write_bundle(workspace, files=files, scores=models.SCORES, features=["vqgan.a"])
-            parts.register(product, workspace)
+            register(product, workspace)
             promote(product, workspace)
     yield product, workspace, parts.keep(workspace, folder / "kept")
     shutil.rmtree(folder)

@@ -34,7 +34,8 @@ def _lies_below(uri: str, home: str) -> bool:
     if here.scheme in ("", "file") and there.scheme in ("", "file"):
         return Path(unquote(here.path)).resolve().is_relative_to(Path(unquote(there.path)).resolve())
     path, root = PurePosixPath(unquote(here.path)), PurePosixPath(unquote(there.path))
-    return (here.scheme, here.netloc) == (there.scheme, there.netloc) and path.is_relative_to(root) and ".." not in path.parts
+    same_host = not here.netloc or not there.netloc or here.netloc == there.netloc  # of the server that is asked, where none is named
+    return here.scheme == there.scheme and same_host and path.is_relative_to(root) and ".." not in path.parts
 
 
 def check_bundle(folder: Path | None, digest: str | None, *, what: str = "bundle") -> Check:
