@@ -18,7 +18,7 @@ from tests import promotion_parts as models
 from tests import registry_parts as parts
 from zeromiss import schemas
 from zeromiss.errors import ZeromissError
-from zeromiss.registry import audit_command, history
+from zeromiss.registry import audit_command, champion, history
 from zeromiss.registry.champion import in_charge, resolve_decided
 from zeromiss.registry.promotion import promote
 from zeromiss.registry.publish import download_bundle, register
@@ -50,7 +50,7 @@ def made(registry_template):
     parts.version_raw(workspace)
     parts.write_manifest(workspace, models.ROWS)
     table = pd.DataFrame({"path": ["n1", "d1"], "label": ["normal", "defect"], "vqgan.a": [0.5, 0.7]})
-    write_table(workspace.metrics("tiny") / "metrics.parquet", table, schema_version=schemas.METRIC_TABLE)
+    write_table(workspace.metrics("tiny") / "table.parquet", table, schema_version=schemas.METRIC_TABLE)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setattr(Inspector, "load", classmethod(models.load_table))
@@ -222,7 +222,8 @@ def test_bundle_json_that_is_nested_too_deep_or_no_object_is_refused(store):
 
 
 @pytest.mark.parametrize("version", ["1", None])
-def test_an_alias_that_somebody_moved_is_not_followed(made, store, version, capsys):
+def test_an_alias_that_somebody_moved_is_not_followed(made, store, version, capsys, monkeypatch):
+    monkeypatch.setattr(champion, "UNDER_WAY", 0.0)
     if version is None:
         alter(store, "delete from registered_model_aliases where alias = 'champion'")
     else:

@@ -64,7 +64,7 @@ def settle(product: Product, workspace: Workspace, answer: Answer) -> Path:
         refuse_outrun(read_log(client, product.name), seen, product.name)
         record = _waiting(client, product.name, workspace)
         version, champion = versions_of(record)
-        refuse_undecided(client, product.name, workspace, seen, champion)
+        refuse_undecided(client, product.name, workspace, seen)
         said = {"answer": "yes" if answer.approve else "no", "by": answer.by, "why": answer.why, "at": now()}
         facts = {"version": version, "before": champion or NONE, "audit": record["audit"], "verdict": verdict_hash(record), "by": answer.by}
         if answer.approve:

@@ -4,7 +4,7 @@ MLflow lets anybody who can write to its database move an alias. The log of deci
 alias that names another version than the last decision is not followed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -28,9 +28,19 @@ def find_champion(client: "MlflowClient", product: str, workspace: Workspace) ->
 
     Raises ZeromissError where the alias names another version, or where the decision behind it is not in the log.
     """
-    champion = find_alias(client, product, CHAMPION)
-    refuse_moved(product, champion, read_log(client, product), read_events(client, product, workspace, "alias"))
-    return champion
+    aliases = read_aliases(client, product)
+    told = contradiction(product, aliases, read_log(client, product), read_events(client, product, workspace, "alias"))
+    if told is not None:
+        raise ZeromissError(told)
+    return aliases[CHAMPION]
+
+
+def read_aliases(client: "MlflowClient", product: str) -> dict[str, str | None]:
+    """Return the versions that bear the aliases challenger and champion.
+
+    The challenger is asked for first: a promotion moves it last, so that it is still there where the champion has yet to move.
+    """
+    return {alias: find_alias(client, product, alias) for alias in (CHALLENGER, CHAMPION)}
 
 
 def in_charge(product: str, workspace: Workspace) -> tuple[str, str]:
@@ -56,39 +66,40 @@ def resolve_decided(reference: str, workspace: Workspace) -> tuple[str, str]:
     return product, version
 
 
-def refuse_moved(product: str, champion: str | None, log: Log, moves: Sequence[Event], *, interrupted: bool = False) -> None:
-    """Raise ZeromissError unless the alias champion names the version of the log's last decision.
+def contradiction(
+    product: str, aliases: Mapping[str, str | None], log: Log, moves: Sequence[Event], *, deciding: bool = False
+) -> str | None:
+    """Return in a sentence why the alias champion is not to be followed, None where it names the version of the log's last decision.
 
-    champion: the version that bears the alias; moves: events of kind `alias`, the oldest first. For UNDER_WAY seconds
-    after a decision the alias may still name the champion before it; `interrupted`: at any time, for who decides anew.
+    aliases: as of `read_aliases`; moves: events of kind `alias`, the oldest first. For UNDER_WAY seconds after a decision the
+    alias may still name the champion before it, and at any time for who is `deciding` anew after one that was cut off.
     """
-    last = log.champion()
+    champion, last = aliases[CHAMPION], log.champion()
     remedy = f"zeromiss history {product} shows the decisions, zeromiss rollback {product} --to VERSION decides anew"
     lost = _lost_decision(log, moves)
     if lost is not None:
-        raise ZeromissError(f"the decision that made version {lost.facts['version']} champion of {product} is missing from the log of decisions: {remedy}")
+        return f"the decision that made version {lost.facts['version']} champion of {product} is missing from the log of decisions: {remedy}"
     decided = None if last is None else last.facts["version"]
     if champion == decided:
-        return
+        return None
     borne = "no version" if champion is None else f"version {champion}"
     if last is None:
-        raise ZeromissError(f"the alias champion of {product} names {borne}, but no decision in the log made it champion: {remedy}")
-    if last.facts["before"] == (champion or NONE):
-        if interrupted or _age_s(last.at) < UNDER_WAY:
-            return
-        raise ZeromissError(
-            f"version {decided} became champion of {product} by entry {last.number} of the log, but the alias still names {borne}: "
-            f"zeromiss promote {product} completes it"
-        )
-    raise ZeromissError(
-        f"the alias champion of {product} names {borne}, but the last decision made version {decided} champion: somebody moved the alias; {remedy}"
-    )
+        return f"the alias champion of {product} names {borne}, but no decision in the log made it champion: {remedy}"
+    if last.facts["before"] == (champion or NONE) and (last.kind == "rollback" or aliases[CHALLENGER] == decided):
+        if deciding or _age_s(last.at) < UNDER_WAY:
+            return None
+        again = f"zeromiss promote {product}" if last.kind != "rollback" else f"zeromiss rollback {product} --to {decided}"
+        return f"version {decided} became champion of {product} by entry {last.number} of the log, but the alias still names {borne}: {again} completes it"
+    return f"the alias champion of {product} names {borne}, but the last decision made version {decided} champion: somebody moved the alias; {remedy}"
 
 
-def refuse_undecided(client: "MlflowClient", product: str, workspace: Workspace, log: Log, champion: str | None) -> None:
+def refuse_undecided(client: "MlflowClient", product: str, workspace: Workspace, log: Log) -> None:
     """Raise ZeromissError where a decision must not build on the champion: it moved by hand, or is about to move."""
-    refuse_under_way(log, champion)
-    refuse_moved(product, champion, log, read_events(client, product, workspace, "alias"), interrupted=True)
+    aliases = read_aliases(client, product)
+    refuse_under_way(log, aliases[CHAMPION])
+    told = contradiction(product, aliases, log, read_events(client, product, workspace, "alias"), deciding=True)
+    if told is not None:
+        raise ZeromissError(told)
 
 
 def refuse_under_way(log: Log, champion: str | None) -> None:

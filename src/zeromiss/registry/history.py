@@ -6,10 +6,10 @@ from typing import Any
 
 from zeromiss.errors import ZeromissError
 from zeromiss.lines import paragraph, time, wrap
-from zeromiss.registry.champion import refuse_moved
+from zeromiss.registry.champion import contradiction, read_aliases
 from zeromiss.registry.decisions import Log, entries_of_moves, lost_entries, read_log, sentence
 from zeromiss.registry.events import read_events
-from zeromiss.registry.publish import CHALLENGER, CHAMPION, find_alias, versions
+from zeromiss.registry.publish import versions
 from zeromiss.registry.store import model_name, reading
 from zeromiss.workspace import Workspace
 
@@ -32,12 +32,9 @@ def run(product: str, workspace: Workspace, *, as_json: bool) -> int:
     tags = [(f"version {one.version}", one.tags["gate.entry"]) for one in reversed(known) if "gate.entry" in one.tags]
     log = read_log(client, product)
     lost = [sentence for _, sentence in lost_entries(log, [*entries_of_moves(moves), *tags])]
-    aliases = {alias: find_alias(client, product, alias) for alias in (CHAMPION, CHALLENGER)}
-    if not lost:
-        try:
-            refuse_moved(product, aliases[CHAMPION], log, moves)
-        except ZeromissError as moved:
-            lost = [str(moved)]
+    aliases = read_aliases(client, product)
+    moved = None if lost else contradiction(product, aliases, log, moves)
+    lost += [] if moved is None else [moved]
     log = replace(log, faults=(*log.faults, *lost))
     print(json.dumps(_content(product, log, aliases), indent=2) if as_json else _text(product, log, aliases))
     return BROKEN if log.faults else 0

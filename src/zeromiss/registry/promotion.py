@@ -59,7 +59,7 @@ def promote(product: Product, workspace: Workspace) -> Path:
         refuse_outrun(log, seen, product.name)
         challenger = find_alias(client, product.name, CHALLENGER)
         champion = find_alias(client, product.name, CHAMPION)
-        refuse_undecided(client, product.name, workspace, log, champion)
+        refuse_undecided(client, product.name, workspace, log)
         if challenger is None or challenger == champion:
             if challenger is not None:
                 move_alias(client, product.name, workspace, CHALLENGER, None, "it is the champion already")

@@ -8,7 +8,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.registry.approval import Answer
 from zeromiss.registry.audit import audit
 from zeromiss.registry.audit_records import ALIASES, DECISIONS
-from zeromiss.registry.champion import refuse_under_way
+from zeromiss.registry.champion import contradiction, read_aliases, refuse_under_way
 from zeromiss.registry.decisions import append, read_log, refuse_outrun
 from zeromiss.registry.events import Event, move_alias, read_events
 from zeromiss.registry.facts import NONE
@@ -32,19 +32,15 @@ def rollback(product: str, workspace: Workspace, *, to: str | None, by: str, why
         refuse_outrun(read_log(client, product), seen, product)
         champion = find_alias(client, product, CHAMPION)
         refuse_under_way(seen, champion)
-        last = seen.champion()
-        decided = None if last is None else last.facts["version"]
-        moved = champion != decided  # by hand, or the log lost the decision: who names a version decides anew
-        if champion is None and decided is None:
+        moves, last = read_events(client, product, workspace, "alias"), seen.champion()
+        moved = contradiction(product, read_aliases(client, product), seen, moves)  # who names a version decides anew
+        if champion is None and last is None:
             raise ZeromissError(f"{model_name(product)} has no champion to go back from: zeromiss promote {product} asks the gate about the challenger")
-        if moved and to is None:
-            raise ZeromissError(
-                f"the alias champion of {product} names {champion or 'no version'} and the log's last decision {decided or 'none'}: "
-                f"say with --to VERSION which one is to judge; zeromiss history {product} names its champions"
-            )
-        target = to or _previous(read_events(client, product, workspace, "alias"), champion, product)
-        _refuse_unfit(product, target, None if moved else champion, {str(one.version): one.tags for one in versions(client, product)})
-        _refuse_unsound(product, target, workspace, left_out={DECISIONS, ALIASES} if moved else {DECISIONS})
+        if moved is not None and to is None:
+            raise ZeromissError(f"{moved}: say with --to VERSION which one is to judge")
+        target = to or _previous(moves, champion, product)
+        _refuse_unfit(product, target, champion if moved is None else None, {str(one.version): one.tags for one in versions(client, product)})
+        _refuse_unsound(product, target, workspace, left_out={DECISIONS} if moved is None else {DECISIONS, ALIASES})
         facts = {"version": target, "before": champion or NONE, "by": answer.by, "why": answer.why}
         entry = append(client, product, workspace, "rollback", facts, after=seen).entries[-1]
         move_alias(client, product, workspace, CHAMPION, target, f"rolled back by {answer.by}: {answer.why}", entry=entry.name)
