@@ -32,7 +32,7 @@ def run(product: str, workspace: Workspace, *, as_json: bool) -> int:
     tags = [(f"version {one.version}", one.tags["gate.entry"]) for one in reversed(known) if "gate.entry" in one.tags]
     log = read_log(client, product)
     lost = [sentence for _, sentence in lost_entries(log, [*entries_of_moves(moves), *tags])]
-    aliases = read_aliases(client, product)
+    aliases = dict(reversed(read_aliases(client, product).items()))  # the champion first
     moved = None if lost else contradiction(product, aliases, log, moves)
     lost += [] if moved is None else [moved]
     log = replace(log, faults=(*log.faults, *lost))
