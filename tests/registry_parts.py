@@ -81,11 +81,11 @@ def register(product, workspace):
 
 
 def crown(workspace, version):
-    """Make a version champion, as the gate does: an entry of the log, then the alias; None takes the alias away by hand."""
+    """Make a version champion, as a rollback does: an entry of the log, then the alias; None takes the alias away by hand."""
     client, entry = prepare(workspace), ""
     if version is not None:
-        facts = {"version": version, "before": find_alias(client, "tiny", publish.CHAMPION) or "none", "why": "a test says so"}
-        entry = append(client, "tiny", workspace, "promotion", facts, after=read_log(client, "tiny")).entries[-1].name
+        facts = {"version": version, "before": find_alias(client, "tiny", publish.CHAMPION) or "none", "by": "Ann", "why": "a test says so"}
+        entry = append(client, "tiny", workspace, "rollback", facts, after=read_log(client, "tiny")).entries[-1].name
     move_alias(client, "tiny", workspace, publish.CHAMPION, version, "a test says so", entry=entry)
 
 
