@@ -29,6 +29,11 @@ def tracking_uri(workspace: Workspace) -> str:
     return os.environ.get(TRACKING_URI) or f"sqlite:///{_folder(workspace) / DATABASE}"
 
 
+def embedded_home(workspace: Workspace) -> str | None:
+    """Return the address of the folder that holds the embedded store's files, None where a server is named."""
+    return None if os.environ.get(TRACKING_URI) else (_folder(workspace) / "artifacts").as_uri()
+
+
 def experiment_name(product: str) -> str:
     """Return the experiment that holds a product's runs."""
     return f"zeromiss-{product}"
