@@ -8,8 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import zeromiss
 from zeromiss.errors import ZeromissError
 from zeromiss.params import load_product
+from zeromiss.registry.secret_files import looks_secret
 from zeromiss.registry.source import LARGEST, collect, log_source
 from zeromiss.registry.store import prepare
 from zeromiss.registry.tracking import act_run
@@ -73,6 +75,13 @@ def test_secrets_are_never_taken_and_modes_stay(tiny, versioned, tmp_path):
     assert "src/where.py is not in git and is not kept: it holds a password in an address" in source.missing
     assert source.tags()["source.untracked"] == ", ".join(taken)
     assert not any(b"hunter2" in path.read_bytes() or b"PRIVATE KEY" in path.read_bytes() for path in source.folder.rglob("*") if path.is_file())
+
+
+def test_no_file_of_the_program_looks_like_a_secret():
+    """Its files lie in every registered model: one that looked like a secret would keep each version from a rollback."""
+    files = [path for path in Path(zeromiss.__file__).parent.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert len(files) > 100
+    assert {path.name: why for path in files if (why := looks_secret(path.name, path.read_bytes())) is not None} == {}
 
 
 def test_a_secret_that_is_tracked_does_not_come_with_the_patch(tiny, versioned, tmp_path):

@@ -9,7 +9,7 @@ from zeromiss.registry import seal
 from zeromiss.registry.audit_check import Check, Finding, changed, lost, read_mapping, section
 from zeromiss.registry.facts import NONE
 from zeromiss.registry.publish import BUNDLE_TAG
-from zeromiss.registry.secrets import looks_secret
+from zeromiss.registry.secret_files import looks_secret
 from zeromiss.registry.source import FOLDER as SOURCE
 from zeromiss.registry.source import LOCK
 from zeromiss.registry.store import embedded_home

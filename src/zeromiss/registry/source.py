@@ -25,7 +25,7 @@ from zeromiss.images.near_duplicates import FILE as DUPLICATES_FILE
 from zeromiss.params import Product
 from zeromiss.registry.facts import NONE, data_hash, git_output
 from zeromiss.registry.seal import SOURCE, listing, log_seal
-from zeromiss.registry.secrets import looks_secret, private
+from zeromiss.registry.secret_files import looks_secret, private
 from zeromiss.registry.tracking import MlflowLog
 from zeromiss.workspace import Workspace
 
