@@ -28,7 +28,10 @@ def findings(uri, home, tmp_path):
     return check_place(SimpleNamespace(uri=uri, home=home), Workspace(root=tmp_path)).findings
 
 
-@pytest.mark.parametrize("root", ["mlflow-artifacts:/", "s3://models/line 1", "s3://models", "gs://models/a", "http://host:5000/api/2.0/mlflow-artifacts/artifacts"])
+ROOTS = ("mlflow-artifacts:/", "s3://models/line 1", "s3://models", "gs://models/a", "http://host:5000/api/2.0/mlflow-artifacts/artifacts")
+
+
+@pytest.mark.parametrize("root", ROOTS)
 def test_what_a_server_gives_out_lies_below_its_experiment(database, server, root, tmp_path, monkeypatch):
     """The server puts a model below the experiment's location, and gives that address out as the version's."""
     tracking, registry = Tracking(database, root), Registry(database)
@@ -48,7 +51,10 @@ def test_what_a_server_gives_out_lies_below_its_experiment(database, server, roo
 
 @pytest.mark.parametrize(
     "uri",
-    ["s3://models/line/../elsewhere/1", "s3://models/line%2F..%2F..%2Fx", "s3://others/line/1", "s3://models/line2/1", "file:///models/line/1", "/models/line/1", "http://models/line/1"],
+    [
+        "s3://models/line/../elsewhere/1", "s3://models/line%2F..%2F..%2Fx", "s3://others/line/1", "s3://models/line2/1",
+        "file:///models/line/1", "/models/line/1", "http://models/line/1",
+    ],  # fmt: skip
 )
 def test_another_place_is_told(server, uri, tmp_path):
     assert findings(uri, "s3://models/line", tmp_path)

@@ -21,7 +21,8 @@ def test_a_moved_workspace_finds_its_models_again(tmp_path, capsys, monkeypatch)
     assert "was moved" not in capsys.readouterr().err
     after.root.parent.mkdir()
     before.root.rename(after.root)
-    with pytest.raises(ZeromissError, match=r"names files below .*/line one/mlruns, which this workspace was moved or copied from: zeromiss promote PRODUCT follows"):
+    told = r"names files below .*/line one/mlruns, which this workspace was moved or copied from: zeromiss promote PRODUCT follows"
+    with pytest.raises(ZeromissError, match=told):
         reading(after)
     prepare(after)
     assert f"zeromiss: this workspace was moved or copied from {before.root}: the registry's paths follow\n" in capsys.readouterr().err

@@ -76,7 +76,9 @@ def reading(workspace: Workspace) -> "MlflowClient":
         if not _is_current(tracking_uri(workspace)):
             raise ZeromissError(f"{database} has the tables of another MLflow: zeromiss promote PRODUCT upgrades an older one (copy it first)")
         if (before := _lay_before(workspace)) is not None:
-            raise ZeromissError(f"{database} names files below {_path(before)}, which this workspace was moved or copied from: zeromiss promote PRODUCT follows")
+            raise ZeromissError(
+                f"{database} names files below {_path(before)}, which this workspace was moved or copied from: zeromiss promote PRODUCT follows"
+            )
     return _client(workspace)
 
 
