@@ -119,7 +119,7 @@ def json_lines(result: "BatchResult", inspector: "Inspector") -> list[str]:
 
 def _in_charge(product: str, workspace: Any) -> tuple["Inspector", str]:
     """Return the inspector of the model in charge and its name for people; a challenger is called so."""
-    from zeromiss.registry.publish import load_inspector
+    from zeromiss.registry.verified import load_inspector
 
     version, words = name_in_charge(product, workspace)
     return load_inspector(product, workspace, version=version), words
@@ -127,7 +127,7 @@ def _in_charge(product: str, workspace: Any) -> tuple["Inspector", str]:
 
 def name_in_charge(product: str, workspace: Any) -> tuple[str, str]:
     """Return the version in charge and the model's name for people; a challenger is called so."""
-    from zeromiss.registry.publish import in_charge
+    from zeromiss.registry.champion import in_charge
     from zeromiss.registry.store import model_name
 
     version, alias = in_charge(product, workspace)

@@ -8,8 +8,8 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 
-from zeromiss.commands import parser
-from zeromiss.errors import ZeromissError
+from zeromiss.commands import parser, require_signature
+from zeromiss.errors import ZeromissError, without_passwords
 from zeromiss.stopping import Stopped, stoppable
 
 REFUSED = 2  # exit code of every refusal
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal's encoding lacks
+    require_signature(options)
     try:
         with stoppable(last=arguments is None):
             return options.command(options)
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _interrupted(stop)
         if options.debug:
             raise
-        line = " ".join(str(error).split())
+        line = without_passwords(" ".join(str(error).split()))
         print(f"zeromiss: {type(error).__name__}: {line} (run again with --debug for the trace)", file=sys.stderr)
         return REFUSED
 

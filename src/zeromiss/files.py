@@ -75,14 +75,20 @@ def write_json(path: Path, payload: dict[str, Any], *, schema_version: int) -> N
 def read_json(path: Path, *, schema_version: int) -> dict[str, Any]:
     """Read what `write_json` wrote.
 
-    Raises ZeromissError when the file is missing, is not JSON or has another schema version.
+    Raises ZeromissError when the file is missing, cannot be read, is not JSON, holds no object or has another schema version.
     """
     try:
         payload = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ZeromissError(f"{path} is missing: run the stage that writes it") from None
-    except json.JSONDecodeError as error:
-        raise ZeromissError(f"{path} is not valid JSON ({error}): write it anew") from None
+    except OSError as error:
+        raise ZeromissError(f"{path} cannot be read ({error.strerror})") from None
+    except RecursionError:
+        raise ZeromissError(f"{path} is not valid JSON (it is nested too deep): write it anew") from None
+    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
+        raise ZeromissError(f"{path} is not valid JSON ({' '.join(str(error).split())[:200]}): write it anew") from None
+    if not isinstance(payload, dict):
+        raise ZeromissError(f"{path} holds no JSON object: write it anew")
     found = payload.get("schema_version")
     if found != schema_version:
         raise ZeromissError(

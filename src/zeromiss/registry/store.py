@@ -29,6 +29,11 @@ def tracking_uri(workspace: Workspace) -> str:
     return os.environ.get(TRACKING_URI) or f"sqlite:///{_folder(workspace) / DATABASE}"
 
 
+def embedded_home(workspace: Workspace) -> str | None:
+    """Return the address of the folder that holds the embedded store's files, None where a server is named."""
+    return None if os.environ.get(TRACKING_URI) else (_folder(workspace) / "artifacts").absolute().as_uri()
+
+
 def experiment_name(product: str) -> str:
     """Return the experiment that holds a product's runs."""
     return f"zeromiss-{product}"
@@ -43,7 +48,7 @@ def prepare(workspace: Workspace) -> "MlflowClient":
     """Point MLflow to the store, create or upgrade the embedded database, and return a client.
 
     To be called once before any other process opens the store: SQLite loses races while migrating. Where the workspace
-    was moved, the database's paths of files follow.
+    was moved or copied, the database's paths of files follow.
     Nothing is sent anywhere but to the store.
     """
     if not os.environ.get(TRACKING_URI):
@@ -71,7 +76,9 @@ def reading(workspace: Workspace) -> "MlflowClient":
         if not _is_current(tracking_uri(workspace)):
             raise ZeromissError(f"{database} has the tables of another MLflow: zeromiss promote PRODUCT upgrades an older one (copy it first)")
         if (before := _lay_before(workspace)) is not None:
-            raise ZeromissError(f"{database} names files below {_path(before)}, where this workspace lay before: zeromiss promote PRODUCT follows the move")
+            raise ZeromissError(
+                f"{database} names files below {_path(before)}, which this workspace was moved or copied from: zeromiss promote PRODUCT follows"
+            )
     return _client(workspace)
 
 
@@ -96,7 +103,7 @@ def experiment_id(client: "MlflowClient", product: str, workspace: Workspace) ->
     found = client.get_experiment_by_name(name)
     if found is not None:
         return found.experiment_id
-    location = None if os.environ.get(TRACKING_URI) else (_folder(workspace) / "artifacts" / product).as_uri()
+    location = None if os.environ.get(TRACKING_URI) else (_folder(workspace) / "artifacts" / product).absolute().as_uri()
     try:
         return client.create_experiment(name, artifact_location=location)
     except MlflowException:  # another process was quicker
@@ -133,12 +140,19 @@ def _is_current(uri: str) -> bool:
 
 
 def _lay_before(workspace: Workspace) -> str | None:
-    """Return the URI of the folder that holds the files named in the database, where it is gone because the workspace was moved."""
-    with closing(sqlite3.connect(f"{(_folder(workspace) / DATABASE).absolute().as_uri()}?mode=ro", uri=True)) as base:
+    """Return the URI of the folder that holds the files named in the database, where the workspace was moved or copied from there.
+
+    Copied: the other folder is still there, and the same files lie in this one.
+    """
+    here = _folder(workspace).absolute()
+    with closing(sqlite3.connect(f"{(here / DATABASE).as_uri()}?mode=ro", uri=True)) as base:
         found = base.execute("SELECT artifact_location FROM experiments WHERE name LIKE 'zeromiss-%'").fetchall()
-    folders = {location.rpartition(_ARTIFACTS)[0] for (location,) in found if location and location.startswith("file:") and _ARTIFACTS in location}
-    here = _folder(workspace).absolute().as_uri()
-    return next((folder for folder in sorted(folders) if folder != here and not _path(folder).exists()), None)
+    for location in sorted(place for (place,) in found if place and place.startswith("file:") and _ARTIFACTS in place):
+        folder, _, name = location.rpartition(_ARTIFACTS)
+        there = _path(folder)
+        if there.resolve() != here.resolve() and (not there.exists() or (here / _ARTIFACTS.strip("/") / unquote(name)).is_dir()):
+            return folder
+    return None
 
 
 def _follow_move(workspace: Workspace, before: str) -> None:
@@ -148,7 +162,7 @@ def _follow_move(workspace: Workspace, before: str) -> None:
         for table, column in _PATHS:
             change = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
             base.execute(change, (here, len(before) + 1, len(before) + 1, f"{before}/"))
-    print(f"zeromiss: this workspace was moved from {_path(before).parent}: the registry's paths follow", file=sys.stderr)
+    print(f"zeromiss: this workspace was moved or copied from {_path(before).parent}: the registry's paths follow", file=sys.stderr)
 
 
 def _path(uri: str) -> Path:

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from zeromiss.registry.sealed import Sealed
+from zeromiss.registry.verified import VerifiedModel
 from zeromiss.serving.access import Access, Guard
 from zeromiss.serving.answers import Alive, Batch, Health, Judged, Model, NotJudged, Version
 from zeromiss.serving.charge import Charge
@@ -68,7 +68,7 @@ class Service:
             results = tuple(self._result(*pair, opened) for pair in zip(names, futures, strict=True))
             return Batch(results=results, seconds=time.perf_counter() - started)
 
-    def _submit(self, given: Sequence[Given]) -> "tuple[Sealed, list[Future[Found]]]":
+    def _submit(self, given: Sequence[Given]) -> "tuple[VerifiedModel, list[Future[Found]]]":
         """Have images judged by the version in charge; only now, when all of them are here, do they take places."""
         opened = self.charge.current
         return opened, self.judge.submit(opened.inspector, given)
@@ -101,7 +101,7 @@ class Service:
             zeromiss=importlib.metadata.version("zeromiss"),
         )
 
-    def _verdict(self, future: "Future[Found]", opened: Sealed) -> Judged:
+    def _verdict(self, future: "Future[Found]", opened: VerifiedModel) -> Judged:
         """Return a verdict, whose row is now kept, or raise why there is none."""
         try:
             if not future.done() or future.cancelled():
@@ -115,7 +115,7 @@ class Service:
             self.keeper.add(found.row, opened.inspector.features)
         return found.answer
 
-    def _result(self, name: str, future: "Future[Found]", opened: Sealed) -> Judged | NotJudged:
+    def _result(self, name: str, future: "Future[Found]", opened: VerifiedModel) -> Judged | NotJudged:
         """Return an image's verdict or error."""
         try:
             return self._verdict(future, opened)

@@ -6,7 +6,7 @@ from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from zeromiss.registry.sealed import Sealed
+from zeromiss.registry.verified import VerifiedModel
 from zeromiss.serving.answers import Judged
 from zeromiss.serving.refusal import Refusal
 
@@ -42,7 +42,7 @@ class Meters:
         self._flight.set_function(in_flight)
         self._memory.set_function(mib)
 
-    def names(self, opened: Sealed) -> None:
+    def names(self, opened: VerifiedModel) -> None:
         """Name the version in charge, and no other."""
         self._model.clear()
         self._model.labels(model=opened.name, version=opened.version, run=opened.run, commit=opened.commit).set(1)

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from zeromiss.errors import ZeromissError
 from zeromiss.params import load_product
-from zeromiss.registry.sealed import Champions
+from zeromiss.registry.verified import Champions
 from zeromiss.serving.access import TOKEN_VARIABLE, is_loopback, open_access, read_token, tls_context
 from zeromiss.serving.app import Service, make_app, make_health_app
 from zeromiss.serving.charge import Charge, Watch
