@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from zeromiss.files import printable
-
 NORMAL, ABNORMAL, ERROR = "normal", "abnormal", "error"
 
 
@@ -53,7 +51,7 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """Return plain values: path, verdict, score, probability, threshold, patches, model, sha256, width, height, to_file."""
         return {
-            "path": printable(self.path),
+            "path": self.path,
             "verdict": self.verdict,
             "score": self.score,
             "probability": self.probability,
