@@ -19,7 +19,7 @@ _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # of a further picture be
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1, 0xC9), (0xC2, 0xCA)  # JPEG frames with a picture of their own
 _ZEROS = 64  # bytes in a row that no compressed picture holds, unless zeros mean flat blocks
 _INFLATED = 1 << 20  # bytes at a time
-_TIFF_COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate"}  # that notice missing rows
+_TIFF_COMPRESSIONS = (1, 5, 8, 32773, 32946)  # none, LZW, deflate, PackBits, deflate: those that notice missing rows
 _TIFF_PHOTOMETRICS = (0, 1, 2, 3)  # grey with white or black as zero, RGB, palette
 _PIXELS = "save it as 8-bit grey or RGB, PNG or uncompressed TIFF"
 
@@ -68,8 +68,7 @@ def _check_png(data: bytes, image: Image.Image) -> None:
 
 def _check_jpeg(data: bytes, image: Image.Image) -> None:
     """Check the scans: all decode without a warning, and together give every coefficient its last bit."""
-    if getattr(image, "n_frames", 1) > 1:
-        raise NotTaken(f"holds {image.n_frames} pictures: save each as its own file")
+    _refuse_several_pictures(image)
     progressive, left, first_symbols, place = False, {}, {}, 2
     while True:
         if data[place : place + 1] != b"\xff":
@@ -141,17 +140,13 @@ def _note_scan(scan: bytes, left: dict[int, list[int | None]], *, progressive: b
 def _check_tiff(data: bytes, image: Image.Image) -> None:
     """Check kinds of samples by the allow-list, and that strips or tiles are as many and as long as the size asks for."""
     tags = image.tag_v2
-    if image.n_frames > 1 or 330 in tags:
-        raise NotTaken(f"holds {image.n_frames} pictures: save each as its own file" if image.n_frames > 1 else "holds further pictures in sub-directories: save each as its own file")
+    _refuse_several_pictures(image)
+    if 330 in tags:
+        raise NotTaken("holds further pictures in sub-directories: save each as its own file")
     if tags.get(254, 0) & 1 or 50706 in tags:
         raise NotTaken(f"is a raw file or holds a preview alone: {_PIXELS}")
     width, height, samples = tags[256], tags[257], tags.get(277, 1)
-    bits = tags.get(258, (1,))
-    bits = bits if isinstance(bits, tuple) else (bits,)
-    sample_format = tags.get(339, (1,))
-    sample_format = sample_format if isinstance(sample_format, tuple) else (sample_format,)
-    extra = tags.get(338, ())
-    extra = extra if isinstance(extra, tuple) else (extra,)
+    bits, sample_format, extra = _numbers(tags.get(258, 1)), _numbers(tags.get(339, 1)), _numbers(tags.get(338, ()))
     compression, photometric = tags.get(259, 1), tags.get(262)
     if set(sample_format) != {1}:
         raise NotTaken(f"has signed or floating-point samples (SampleFormat {sample_format[0]}): {_PIXELS}")
@@ -183,6 +178,11 @@ def _check_tiff(data: bytes, image: Image.Image) -> None:
         raise OSError(f"two of its {name} lie in the same place")
 
 
+def _numbers(value: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Return a tag's value as a tuple: Pillow gives a single number without one."""
+    return value if isinstance(value, tuple) else (value,)
+
+
 def _check_bmp(data: bytes, image: Image.Image) -> None:
     """Check that all rows are there, none of them packed, and that no fourth channel is dropped."""
     (start,), (header,) = struct.unpack_from("<I", data, 10), struct.unpack_from("<I", data, 14)
@@ -205,10 +205,15 @@ def _check_bmp(data: bytes, image: Image.Image) -> None:
 
 def _check_webp(data: bytes, image: Image.Image) -> None:
     """Check that there is one picture, as long as the file says."""
-    if image.n_frames > 1:
-        raise NotTaken(f"holds {image.n_frames} pictures: save each as its own file")
+    _refuse_several_pictures(image)
     if struct.unpack_from("<I", data, 4)[0] + 8 > len(data):
         raise OSError("it is shorter than it says")
+
+
+def _refuse_several_pictures(image: Image.Image) -> None:
+    """Raise NotTaken where the decoder counts more than one picture."""
+    if (number := getattr(image, "n_frames", 1)) > 1:
+        raise NotTaken(f"holds {number} pictures: save each as its own file")
 
 
 def _refuse_further_picture(data: bytes, end: int) -> None:

@@ -45,7 +45,6 @@ def open_image(path: Path, *, least: int | None = None) -> tuple[Image.Image, st
         with Image.open(io.BytesIO(data), formats=_FORMATS) as probe:
             deep = _holds_sixteen_bits(probe)
             check_content(data, probe)
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as probe:
             probe.verify()  # checksums of every PNG chunk
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if least is not None:

@@ -81,9 +81,9 @@ def hardest_facts(scores: OutOfFold) -> dict[str, Any]:
     y_N = scores.y_N
     defects = scores.facts[y_N == 1].reset_index(drop=True)
     cost_RD, prices = cost_of_each(y_N, scores.probability_RN), price_of_hardest(y_N, scores.probability_RN)
-    order = hardest_first(cost_RD, scores.probability_RN[:, y_N == 1])[:SHOWN]
-    without = {price.removed: price.fpr for price in price_of_hardest(y_N, scores.probability_RN, range(len(order) + 1))}
     probability_RD = scores.probability_RN[:, y_N == 1]
+    order = hardest_first(cost_RD, probability_RD)[:SHOWN]
+    without = {price.removed: price.fpr for price in price_of_hardest(y_N, scores.probability_RN, range(len(order) + 1))}
     return {
         "protocol": scores.protocol,
         "repeats": len(cost_RD),
