@@ -15,7 +15,8 @@ from zeromiss.detectors.vqgan.store import save_vqgan
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
-from zeromiss.images.load import load_image, load_mask
+from zeromiss.images.load import load_image
+from zeromiss.images.masks import load_mask
 from zeromiss.images.manifest import FILE as MANIFEST_FILE
 from zeromiss.images.raw import Entry, index_text
 from zeromiss.images.reader import ImageReader, open_reader

@@ -45,6 +45,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
 CLASSIFIER = "classifier.skops"
 SUMMARY = "summary.json"
+LARGEST_JSON = 256 << 20  # bytes: the hashes of three million training images
 ALIGN, REFERENCES = "align", "references"
 VQGAN = "vqgan"  # whose codebook the report and the audit speak of
 LIBRARIES = (
@@ -170,6 +171,7 @@ def open_bundle(folder: Path) -> BundleRecord:
     """
     if not folder.is_dir():
         raise ZeromissError(f"{folder} is not a folder: name the folder of a bundle")
+    refuse_large_json(folder)
     payload = read_json(folder / MANIFEST, schema_version=SCHEMA_VERSION)
     try:
         record = BundleRecord.model_validate(payload)
@@ -181,6 +183,13 @@ def open_bundle(folder: Path) -> BundleRecord:
     for name, expected in sorted(record.files.items()):
         _verify(folder, name, expected)
     return record
+
+
+def refuse_large_json(folder: Path) -> None:
+    """Raise ZeromissError for a JSON file of a bundle that is larger than any that is packed: reading takes many times its size in memory."""
+    for path in sorted(folder.rglob("*.json")):
+        if path.is_file() and path.stat().st_size > LARGEST_JSON:
+            raise ZeromissError(f"{path} has {path.stat().st_size >> 20} MiB, more than the {LARGEST_JSON >> 20} of any bundle: fetch or pack the bundle anew")
 
 
 def taught_by(folder: Path, record: BundleRecord) -> dict[str, frozenset[str]]:
@@ -264,6 +273,8 @@ def _verify(folder: Path, name: str, expected: str) -> None:
     path = folder / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise ZeromissError(f"{folder / MANIFEST} lists {name}, which lies outside the bundle: pack the bundle anew")
+    if any((folder / part).is_symlink() for part in (name, *map(str, Path(name).parents))):
+        raise ZeromissError(f"{path} is a link, and what it points to may change unseen: fetch or pack the bundle anew")
     if not path.is_file():
         raise ZeromissError(f"{path} is missing from the bundle: fetch or pack the bundle anew")
     if sha256_file(path) != expected:

@@ -107,14 +107,28 @@ class Inspector:
         """Verify a bundle and load it.
 
         Without a name the model is called `bundle`, its version is the start of the SHA-256 of bundle.json.
-        Raises ZeromissError for a changed or missing file, a classifier with untrusted types, or a backbone
-        whose installed weights are not those the bundle was made with.
+        Raises ZeromissError for a changed or missing file, a classifier with untrusted types or unsound content, a backbone
+        whose installed weights are not those the bundle was made with, and whatever else of a bundle cannot be loaded.
         """
+        try:
+            return cls._load(bundle, model_name=model_name, model_version=model_version)
+        except ZeromissError:
+            raise
+        except Exception as error:  # what was edited can fail anywhere in the libraries that read it
+            line = " ".join(str(error).split())[:200]
+            raise ZeromissError(f"the bundle {bundle} cannot be loaded ({type(error).__name__}: {line}): fetch or pack the bundle anew") from error
+
+    @classmethod
+    def _load(cls, bundle: Path, *, model_name: str | None, model_version: str | None) -> "Inspector":
+        """Do what `load` does; what is damaged raises what the libraries that read it raise."""
         record = open_bundle(bundle)
+        classifier = load_classifier(bundle / CLASSIFIER)
+        if tuple(map(str, classifier.feature_names_in_)) != record.features:
+            raise ZeromissError(f"{bundle / CLASSIFIER} reads other columns than {MANIFEST} names: fetch or pack the bundle anew")
         digest = sha256_file(bundle / MANIFEST)[:_DIGEST_SHOWN]
         return cls(
             measurer=load_measurer(bundle, record),
-            classifier=load_classifier(bundle / CLASSIFIER),
+            classifier=classifier,
             features=record.features,
             threshold=record.threshold.value,
             size=record.size,

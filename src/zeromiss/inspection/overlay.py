@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from zeromiss.files import atomic_path
+from zeromiss.files import atomic_path, short_name
 from zeromiss.images.enlarge import enlarge
 from zeromiss.inspection.inspector import Examination
 from zeromiss.inspection.verdict import ABNORMAL, Patch, Verdict
@@ -138,7 +138,7 @@ def _draw_header(brush: ImageDraw.ImageDraw, verdict: Verdict, *, width: int) ->
     text = f"score {verdict.score:.4f} {sign} threshold {verdict.threshold:.4f}"
     brush.text((GAP, 64), text, fill=INK, font=_font(19))
     _draw_scale(brush, verdict, left=GAP + 420, right=width // 2 + 200, colour=colour)
-    brush.text((width - GAP, 28), Path(verdict.path).name or "image", fill=INK, font=_font(19), anchor="ra")
+    brush.text((width - GAP, 28), short_name(Path(verdict.path).name, max_bytes=60) or "image", fill=INK, font=_font(19), anchor="ra")
     model = f"{verdict.model.name} version {verdict.model.version}"
     brush.text((width - GAP, 60), model, fill=FAINT, font=_font(16), anchor="ra")
 

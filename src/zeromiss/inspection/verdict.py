@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from zeromiss.files import printable
+
 NORMAL, ABNORMAL, ERROR = "normal", "abnormal", "error"
 
 
@@ -51,7 +53,7 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """Return plain values: path, verdict, score, probability, threshold, patches, model, sha256, width, height, to_file."""
         return {
-            "path": self.path,
+            "path": printable(self.path),
             "verdict": self.verdict,
             "score": self.score,
             "probability": self.probability,

@@ -75,7 +75,7 @@ class Rows(Answer):
 
     kept: int  # added to the data set; an image that the same version judged before adds none
     waiting: int  # in memory, to be written next
-    dropped: int  # gone, the oldest ones, because too many waited
+    dropped: int  # gone: the oldest ones, because too many waited, and those that a table cannot hold, each named in the log
     problem: str  # what keeps them from being written, empty where nothing does
 
 
@@ -91,6 +91,13 @@ class Health(Answer):
     refused: Refused | None
     registry: str  # what is wrong with it, empty where it answers
     rows: Rows | None  # null where none are kept
+
+
+class Alive(Answer):
+    """What anybody may know of the server's health."""
+
+    live: bool
+    ready: bool  # false once told to stop
 
 
 class Version(Answer):

@@ -64,9 +64,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     folders = {name: workspace.detector(product.name, name) for name in product.detectors}
     refuse_taught_images(folders, manifest, raw, opened=("mask", "table", "threshold"))
     detectors = [load_detector(folder) for folder in folders.values()]
-    staging = Staging(target)
-    staging.recover()
-    with staging:
+    with Staging(target) as staging:
         backbone = load_backbone(product.metrics.backbone, product.metrics.backbone_path)
         masks = _masks(product, detectors, backbone, manifest, reader, raw=raw, folder=staging.folder)
         sizes = defect_size.defect_sizes(product, workspace)
