@@ -24,7 +24,7 @@ from zeromiss.inspection.rows import verdict_row, verdict_table
 from zeromiss.inspection.verdict import ERROR, Verdict
 from zeromiss.tables import stamp
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 VERDICTS = "verdicts.parquet"
 OVERLAYS = "overlays"
 _PATCH = pa.struct([("x", pa.int32()), ("y", pa.int32()), ("size", pa.int32()), ("distance", pa.float64())])
@@ -35,6 +35,7 @@ _SCHEMA = pa.schema(
         ("score", pa.float64()),  # null for an error
         ("probability", pa.float64()),  # of a defect; null for an error, and where the bundle has no calibration
         ("threshold", pa.float64()),
+        ("outside", pa.string()),  # why it lies outside of all normal parts; empty where it does not, and for an error
         ("error", pa.string()),  # empty unless the verdict is error
         ("sha256", pa.string()),  # empty for an error
         ("model_name", pa.string()),
@@ -203,6 +204,7 @@ def _row(result: Verdict | InspectionError, overlay: str, inspector: Inspector) 
         "score": None,
         "probability": None,
         "threshold": inspector.threshold,
+        "outside": "",
         "error": result.error,
         "sha256": "",
         "overlay": "",

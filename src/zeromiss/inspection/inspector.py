@@ -30,9 +30,10 @@ from zeromiss.images.align import Aligner
 from zeromiss.images.orientation import Orienter
 from zeromiss.images.reader import ImageReader
 from zeromiss.images.references import NEEDING, Companion, indexed
-from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, bundled_aligner, fingerprint, open_bundle, taught_by
+from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, bundled_aligner, bundled_envelope, fingerprint, open_bundle, taught_by
 from zeromiss.inspection.calibration import CalibrationRecord
-from zeromiss.inspection.verdict import ModelName, Verdict, decide, plain_matrix, to_patches
+from zeromiss.inspection.envelope import Envelope
+from zeromiss.inspection.verdict import OUTSIDE_SCORE, ModelName, Verdict, decide, plain_matrix, to_patches
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measurement import Measurement, Measures
 from zeromiss.metrics.stack import Stack, stack_of
@@ -77,6 +78,7 @@ class Inspector:
         size: Size,
         model: ModelName,
         calibration: CalibrationRecord | None = None,
+        envelope: Envelope | None = None,
         aligner: Aligner | Orienter | None = None,
         taught: Mapping[str, AbstractSet[str]] | None = None,
         designs: tuple[str, ...] = (),
@@ -98,6 +100,7 @@ class Inspector:
         self._classifier = classifier
         self.features = features
         self._calibration = calibration
+        self._envelope = envelope
         self.threshold = threshold
         self.size = ImageSize.of(size)
         self.model = model
@@ -134,6 +137,7 @@ class Inspector:
             size=record.size,
             model=ModelName(name=model_name or "bundle", version=str(model_version or digest)),
             calibration=record.calibration,
+            envelope=bundled_envelope(bundle, record),
             aligner=bundled_aligner(bundle, record),
             taught=taught_by(bundle, record),
             designs=record.designs,
@@ -261,12 +265,14 @@ class Inspector:
     ) -> Examination:
         """Measure, score and decide."""
         measurement = measurer.measure(image_CHW, context=context)
-        score = self.score(measurement.features)
+        outside = "" if self._envelope is None else self._envelope.reason(measurement.features)
+        score = OUTSIDE_SCORE if outside else self.score(measurement.features)
         verdict = Verdict(
             path=path,
             verdict=decide(score, self.threshold),
             score=score,
             threshold=self.threshold,
+            outside=outside,
             probability=None if self._calibration is None else self._calibration.probability(score),
             patches=to_patches(torch.as_tensor(measurement.boxes_Q4).tolist(), measurement.distances_Q.tolist()),
             model=self.model,
