@@ -19,6 +19,7 @@ from zeromiss.images.staging import Staging
 from zeromiss.inspection.companions import CompanionOf
 from zeromiss.inspection.inspector import Examination, Inspector
 from zeromiss.inspection.overlay import write_overlay
+from zeromiss.inspection.pictures import NotInspectable, Repeats
 from zeromiss.inspection.rows import FILE as ROWS
 from zeromiss.inspection.rows import verdict_row, verdict_table
 from zeromiss.inspection.verdict import ERROR, Verdict
@@ -95,8 +96,9 @@ def inspect_paths(
         folder = staging.folder if staging is not None and overlays else None
         examined = _examined(inspector, files, companion_of)
         taken: set[str] = set()
+        repeats = Repeats()
         for file in tqdm(files, unit="image", desc="inspect", disable=not progress):
-            one = next(examined)
+            one = _new(next(examined), repeats)
             result, name = _result(one, file, folder, boxes=boxes, taken=taken)
             if staging is not None and not isinstance(one, ZeromissError):
                 kept.append(verdict_row(one, inspector.features))
@@ -166,6 +168,17 @@ def _examined(inspector: Inspector, files: Sequence[Path], companion_of: Compani
             yield inspector.examine(file, companion=companion_of(file))
         except ZeromissError as error:
             yield error
+
+
+def _new(examined: Examination | ZeromissError, repeats: Repeats) -> Examination | ZeromissError:
+    """Return an examination, or why it cannot count: its image is the one before it again."""
+    if isinstance(examined, ZeromissError):
+        return examined
+    try:
+        repeats.check(printable(examined.verdict.path), examined.image_CHW.numpy())
+    except NotInspectable as error:
+        return error
+    return examined
 
 
 def _result(

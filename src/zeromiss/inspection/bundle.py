@@ -7,6 +7,7 @@
     <detector>/variation.safetensors   what is known of normal images: levels of its maps, the covariance of its differences
     classifier.skops     preprocessing and the winning classifier, fitted
     references/<file>    the reference of a design that has one for all its training images, where a detector compares with references
+    pictures.json        what pictures of the product look like; others cannot be inspected
     envelope.json        how far normal parts' metrics reach, where there were normal parts enough
     align/               align.json and reference.png, where images are laid over a reference before they are judged
     backbone/<file>      the feature extractor's weights, only if they were given by path
@@ -37,8 +38,8 @@ from zeromiss.images.align import Aligner
 from zeromiss.images.orientation import Orienter
 from zeromiss.images.reference import PICTURE, RECORD, open_aligner
 from zeromiss.inspection import envelope as envelopes
+from zeromiss.inspection import pictures as all_pictures
 from zeromiss.inspection.calibration import CalibrationRecord
-from zeromiss.inspection.envelope import Envelope
 from zeromiss.inspection.folders import atomic_folder
 from zeromiss.metrics.table import mask_file, variation_file
 from zeromiss.sections import first_fault
@@ -94,6 +95,7 @@ class BundleRecord(_Record):
     detectors: tuple[str, ...] = Field(min_length=1)  # the first one's boxes are shown
     masked: tuple[str, ...] = ()  # detectors with a mask
     varied: tuple[str, ...] = ()  # detectors with a variation of normal images; of others the paper's metrics alone are measured
+    pictures: bool = False  # what is none of the product's pictures is not inspectable
     envelope: bool = False  # what lies outside of all normal parts is abnormal
     align: bool = False  # images are laid over the reference in ALIGN
     designs: tuple[str, ...] = ()  # that normal images were learned of; an image must name one of them
@@ -127,6 +129,7 @@ class Contents(_Record):
     classifier: Path
     masks: dict[str, Path]  # by detector
     variations: dict[str, Path] = Field(default_factory=dict)  # by detector
+    pictures: Path | None = None
     envelope: Path | None = None
     align: Path | None = None  # folder of the reference; None: images are not aligned
     designs: tuple[str, ...] = ()
@@ -157,6 +160,7 @@ def pack(target: Path, contents: Contents, *, finish: Callable[[Path], None] | N
             detectors=tuple(contents.detectors),
             masked=tuple(contents.masks),
             varied=tuple(contents.variations),
+            pictures=contents.pictures is not None,
             envelope=contents.envelope is not None,
             align=contents.align is not None,
             designs=contents.designs,
@@ -209,8 +213,7 @@ def required_files(record: BundleRecord) -> set[str]:
     names = {f"{detector}/{name}" for detector in record.detectors for name in FILES} | {CLASSIFIER, *record.masks().values(), *record.variations().values()}
     if record.backbone.file is not None:
         names.add(record.backbone.file)
-    if record.envelope:
-        names.add(envelopes.FILE)
+    names |= {file for file, there in ((envelopes.FILE, record.envelope), (all_pictures.FILE, record.pictures)) if there}
     if record.align:
         names |= {f"{ALIGN}/{RECORD}", f"{ALIGN}/{PICTURE}"}
     return names | set(record.references.values())
@@ -219,11 +222,6 @@ def required_files(record: BundleRecord) -> set[str]:
 def bundled_aligner(folder: Path, record: BundleRecord) -> Aligner | Orienter | None:
     """Return what lays images over the reference of an opened bundle, None where images are not aligned."""
     return open_aligner(folder / ALIGN, record.size) if record.align else None
-
-
-def bundled_envelope(folder: Path, record: BundleRecord) -> Envelope | None:
-    """Return the envelope of normal parts of an opened bundle, None where it has none."""
-    return envelopes.load_envelope(folder / envelopes.FILE) if record.envelope else None
 
 
 def library_versions() -> dict[str, str]:
@@ -248,8 +246,9 @@ def _copy_files(draft: Path, contents: Contents) -> BackboneRecord:
         _copy(mask, draft / mask_file(detector))
     for detector, variation in contents.variations.items():
         _copy(variation, draft / variation_file(detector))
-    if contents.envelope is not None:
-        _copy(contents.envelope, draft / envelopes.FILE)
+    for file, source in ((envelopes.FILE, contents.envelope), (all_pictures.FILE, contents.pictures)):
+        if source is not None:
+            _copy(source, draft / file)
     if contents.align is not None:
         (draft / ALIGN).mkdir()
         for name in (RECORD, PICTURE):

@@ -27,12 +27,16 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
 from zeromiss.image_size import ImageSize, Size
 from zeromiss.images.align import Aligner
+from zeromiss.images.load import file_size
 from zeromiss.images.orientation import Orienter
 from zeromiss.images.reader import ImageReader
 from zeromiss.images.references import NEEDING, Companion, indexed
-from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, bundled_aligner, bundled_envelope, fingerprint, open_bundle, taught_by
+from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, bundled_aligner, fingerprint, open_bundle, taught_by
 from zeromiss.inspection.calibration import CalibrationRecord
-from zeromiss.inspection.envelope import Envelope
+from zeromiss.inspection.envelope import FILE as ENVELOPE
+from zeromiss.inspection.envelope import Envelope, load_envelope
+from zeromiss.inspection.pictures import FILE as PICTURES
+from zeromiss.inspection.pictures import Pictures, load_pictures
 from zeromiss.inspection.verdict import OUTSIDE_SCORE, ModelName, Verdict, decide, plain_matrix, to_patches
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measurement import Measurement, Measures
@@ -79,6 +83,7 @@ class Inspector:
         model: ModelName,
         calibration: CalibrationRecord | None = None,
         envelope: Envelope | None = None,
+        pictures: Pictures | None = None,
         aligner: Aligner | Orienter | None = None,
         taught: Mapping[str, AbstractSet[str]] | None = None,
         designs: tuple[str, ...] = (),
@@ -101,6 +106,7 @@ class Inspector:
         self.features = features
         self._calibration = calibration
         self._envelope = envelope
+        self._pictures = pictures
         self.threshold = threshold
         self.size = ImageSize.of(size)
         self.model = model
@@ -137,7 +143,8 @@ class Inspector:
             size=record.size,
             model=ModelName(name=model_name or "bundle", version=str(model_version or digest)),
             calibration=record.calibration,
-            envelope=bundled_envelope(bundle, record),
+            envelope=load_envelope(bundle / ENVELOPE) if record.envelope else None,
+            pictures=load_pictures(bundle / PICTURES) if record.pictures else None,
             aligner=bundled_aligner(bundle, record),
             taught=taught_by(bundle, record),
             designs=record.designs,
@@ -164,7 +171,7 @@ class Inspector:
         """Judge one image file, `alone` with several threads, otherwise with one: the same bits.
 
         Raises ZeromissError when the file cannot be judged, or cannot be laid over the bundle's reference: no such file is
-        ever called normal.
+        ever called normal. A picture that is none of the product's is NotInspectable.
         """
         return self.examine(path, alone=alone, companion=companion).verdict
 
@@ -180,6 +187,8 @@ class Inspector:
         digest = hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
         began = time.perf_counter()
         laid = self._reader.lay_image(tensor.numpy())
+        if self._pictures is not None:
+            self._pictures.check(laid.image_CHW, self._pictures.usual_size, "the image")
         image_CHW, context = torch.from_numpy(laid.image_CHW), self._context(companion)
         return self._examine(image_CHW, context, self._single, path="", sha256=digest, began=began, to_file=laid.to_file).verdict
 
@@ -231,6 +240,8 @@ class Inspector:
         began = time.perf_counter()
         laid = self._reader.lay(path)
         image_CHW = self._checked(torch.from_numpy(laid.image_CHW))
+        if self._pictures is not None:
+            self._pictures.check(laid.image_CHW, file_size(path), str(path))
         context = self._context(companion or indexed(path)) if self.designs or self.needs_reference or companion else NO_CONTEXT
         return self._examine(image_CHW, context, measurer, path=str(path), sha256=sha256_file(path), began=began, to_file=laid.to_file)
 

@@ -22,6 +22,8 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, write_json
 from zeromiss.images.manifest import SCHEMA_VERSION as MANIFEST_VERSION
 from zeromiss.inspection.inspector import Inspector
+from zeromiss.inspection.pictures import NotInspectable
+from zeromiss.inspection.verdict import OUTSIDE_SCORE
 from zeromiss.params import Product
 from zeromiss.registry.champion import refuse_undecided
 from zeromiss.registry.decisions import Entry, Log, append, read_log, refuse_outrun
@@ -137,6 +139,8 @@ def judge_audit(inspector: Inspector, audit: "pd.DataFrame", raw: Path, *, who: 
         try:
             score = inspector.inspect(raw / row.path).score
             verdicts.append(AuditVerdict(score=score, seconds=perf_counter() - begin, **facts))
+        except NotInspectable:  # a person looks at it, as at an abnormal one
+            verdicts.append(AuditVerdict(score=OUTSIDE_SCORE, seconds=perf_counter() - begin, **facts))
         except ZeromissError as error:
             verdicts.append(AuditVerdict(score=None, error=str(error), **facts))
     return verdicts

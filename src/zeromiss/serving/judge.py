@@ -14,6 +14,7 @@ from typing import Any
 from zeromiss.errors import ZeromissError
 from zeromiss.images.references import Companion
 from zeromiss.inspection.inspector import Inspector
+from zeromiss.inspection.pictures import Repeats
 from zeromiss.inspection.rows import verdict_row
 from zeromiss.serving.answers import Judged, judged
 from zeromiss.serving.intake import Given
@@ -50,6 +51,7 @@ class Judge:
         self._taken = 0
         self._bytes = 0  # that the images in their places take, decoded
         self._judging = 0
+        self._repeats = Repeats()
         self._seconds = 0.1  # an image, on average of late
 
     @property
@@ -113,15 +115,15 @@ class Judge:
         try:
             if inspector.one_at_a_time:
                 with self._tiled:
-                    return judge_bytes(inspector, given, self._params, alone=True)
-            return judge_bytes(inspector, given, self._params, alone=alone)
+                    return judge_bytes(inspector, given, self._params, alone=True, repeats=self._repeats)
+            return judge_bytes(inspector, given, self._params, alone=alone, repeats=self._repeats)
         finally:
             with self._lock:
                 self._judging -= 1
                 self._seconds = _KEPT * self._seconds + (1.0 - _KEPT) * (time.perf_counter() - started)
 
 
-def judge_bytes(inspector: Inspector, given: Given, params: ServingParams, *, alone: bool) -> Found:
+def judge_bytes(inspector: Inspector, given: Given, params: ServingParams, *, alone: bool, repeats: Repeats) -> Found:
     """Judge an image file's bytes as a file, so that bytes and files are read in one way.
 
     Raises Refusal for an image that cannot be judged: none such is ever called normal.
@@ -136,6 +138,7 @@ def judge_bytes(inspector: Inspector, given: Given, params: ServingParams, *, al
             reference.write_bytes(given.reference)
         try:
             examined = inspector.examine(file, alone=alone, companion=Companion(reference=reference, design=given.design))
+            repeats.check(given.name, examined.image_CHW.numpy())
         except ZeromissError as error:
             told = str(error).replace(str(file), given.name or "the image").replace(str(reference), "the reference")
             raise Refusal(422, told) from None
