@@ -29,7 +29,7 @@ TRAITS = ("brightness", "contrast", "sharpness", "red against green", "blue agai
 FLOORS = (0.02, 0.005, 0.001)  # added to the first three before the logarithm is taken: near black it says nothing
 SIDE = 8 * FIELDS  # pixels of the small grey picture's sides
 SLACK = 1.1  # a file may be so many times larger, smaller, longer than those known
-MARGIN = 1.0  # limits lie so many standard deviations beyond the furthest known image
+MARGIN = 2.0  # limits lie so many standard deviations beyond the furthest known image: ten limits, each seldom crossed
 MORE_LIKE = 1.05  # a turned or mirrored picture must be so many times more like the typical one, beyond what is known
 SHARED = 0.1  # of the rows: so many that are equal to those of the image before are no chance
 TEXTURE = 4 / 255  # between the lightest and the darkest pixel of a row: even ground may be equal by chance
@@ -123,12 +123,15 @@ class Pictures(Section):
         return ""
 
     def _traits(self, seen: Seen) -> str:
-        """Return which trait lies outside of those known."""
-        for name, value, low, high in zip(TRAITS, seen.traits_T, self.low, self.high, strict=True):
-            if value < low or value > high:
-                known, found = (_plain(name, one) for one in (low if value < low else high, value))
-                return f"its {name} is {found:.4g}, {'less' if value < low else 'more'} than in any image known ({known:.4g})"
-        return ""
+        """Return which trait lies furthest outside of those known."""
+        low_T, high_T = np.array(self.low), np.array(self.high)
+        beyond_T = np.maximum(low_T - seen.traits_T, seen.traits_T - high_T) / (high_T - low_T)
+        worst = int(np.argmax(beyond_T))
+        if beyond_T[worst] <= 0.0:
+            return ""
+        below = seen.traits_T[worst] < low_T[worst]
+        known, found = (_plain(worst, one) for one in ((low_T if below else high_T)[worst], seen.traits_T[worst]))
+        return f"its {TRAITS[worst]} is {found:.4g}, {'less' if below else 'more'} than in any image known ({known:.4g})"
 
     def _place(self, seen: Seen) -> str:
         """Return whether the picture lies another way up, or shows something else."""
@@ -209,6 +212,6 @@ def load_pictures(path: Path) -> Pictures:
         raise ZeromissError(f"{path}: {key}: {fault}: run the metrics stage anew") from None
 
 
-def _plain(name: str, value: float) -> float:
-    """Return a trait as it is spoken of: in [0, 1], without its logarithm."""
-    return value if name not in TRAITS[: len(FLOORS)] else float(np.exp(value)) - FLOORS[TRAITS.index(name)]
+def _plain(trait: int, value: float) -> float:
+    """Return a trait as it is spoken of, in [0, 1] or a difference of two such: without its logarithm."""
+    return float(np.exp(value)) - FLOORS[trait] if trait < len(FLOORS) else value
