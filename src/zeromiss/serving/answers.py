@@ -36,6 +36,7 @@ class Judged(Answer):
     verdict: Literal["normal", "abnormal"]
     score: float
     threshold: float
+    outside: str  # why it lies outside of all normal parts, empty where it does not; its score is then 1
     probability: float | None  # of a defect; null where the bundle has no calibration
     boxes: tuple[Box, ...]  # the most distant first
     width: int  # pixels of the image that was inspected: boxes refer to it
@@ -119,6 +120,7 @@ def judged(verdict: Verdict, *, name: str, boxes: int, seconds: float) -> Judged
         verdict=verdict.verdict,
         score=verdict.score,
         threshold=verdict.threshold,
+        outside=verdict.outside,
         probability=verdict.probability,
         boxes=tuple(Box(**vars(patch)) for patch in verdict.patches[:boxes]),
         width=verdict.width,
