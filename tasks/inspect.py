@@ -109,6 +109,7 @@ def json_lines(result: "BatchResult", inspector: "Inspector") -> list[str]:
                 "score": None,
                 "probability": None,
                 "threshold": inspector.threshold,
+                "outside": "",
                 "patches": [],
                 "model": model,
                 "error": problem.error,
