@@ -12,6 +12,7 @@ from zeromiss.inspection.overlay import (
     GREEN,
     HEADER,
     RED,
+    apart,
     colour_difference,
     draw_overlay,
     draw_panels,
@@ -69,6 +70,13 @@ def test_the_most_distant_patch_is_drawn_on_top():
     ground = np.zeros((64, 64, 3), dtype=np.uint8)
     both = tuple(Patch(x=20, y=20, size=8, distance=distance) for distance in (2.0, 1.0))
     assert draw_patches(ground, both, scale=1.0)[19, 22].tolist() == [255, 32, 32]
+
+
+def test_patches_that_lie_on_a_more_distant_one_are_not_drawn():
+    near, far, other = Patch(x=0, y=0, size=8, distance=1.0), Patch(x=1, y=1, size=8, distance=3.0), Patch(x=40, y=40, size=8, distance=2.0)
+    touching = Patch(x=9, y=1, size=8, distance=0.5)
+    assert apart((far, other, near, touching), 25) == (far, other, touching)
+    assert apart((far, other, near, touching), 2) == (far, other) and apart((), 3) == ()
 
 
 def test_only_so_many_boxes_are_drawn(examination):

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
+from torchvision.ops import nms
 
 from zeromiss.files import atomic_path
 from zeromiss.images.enlarge import enlarge
@@ -25,6 +27,7 @@ INK, FAINT, PAPER = (28, 32, 38), (96, 104, 114), (255, 255, 255)
 RED, GREEN, TRACK = (178, 24, 32), (22, 110, 62), (222, 226, 230)
 FAR, NEAR = (255, 32, 32), (255, 205, 64)  # colours of the most and the least distant patch drawn
 STRONG = 5  # patches whose frame has a dark rim, to show on any ground
+OVERLAP = 0.1  # intersection over union above which two patches lie at one place
 REDRAWN = ("original", "reconstruction", "difference", "patches")  # panels where the first detector redraws
 MAPPED = ("original", "anomaly map", "patches")  # and where it does not
 
@@ -44,11 +47,11 @@ def draw_overlay(examination: Examination, *, boxes: int) -> np.ndarray:
     canvas = Image.new("RGB", (max(GAP + len(panels) * (width + GAP), LEAST_WIDTH), HEADER + CAPTION + height + GAP), PAPER)
     brush = ImageDraw.Draw(canvas)
     _draw_header(brush, verdict, width=canvas.width)
-    shown = min(boxes, len(verdict.patches))
+    shown = len(apart(verdict.patches, boxes))
     notes = {
         "difference": f"brightest = {max(_peak(examination), FULL_SCALE):.2f} of 1",
         "anomaly map": "brightest = its largest value",
-        "patches": f"the {shown} most distant of {len(verdict.patches)}",
+        "patches": f"the {shown} most distant that lie apart",
     }
     for index, (title, panel) in enumerate(panels.items()):
         left = GAP + index * (width + GAP)
@@ -64,7 +67,7 @@ def draw_panels(examination: Examination, *, boxes: int, side: int | None = None
     longer = max(examination.image_CHW.shape[1:])
     side = side or panel_side(longer)
     enlarged = {title: enlarge(picture, side) for title, picture in plain_panels(examination).items()}
-    marked = draw_patches(enlarged["original"], examination.verdict.patches[:boxes], scale=side / longer)
+    marked = draw_patches(enlarged["original"], apart(examination.verdict.patches, boxes), scale=side / longer)
     return enlarged | {"patches": marked}
 
 
@@ -102,6 +105,18 @@ def colour_difference(difference_HW: np.ndarray, *, full_scale: float = FULL_SCA
     scaled = difference_HW / max(float(difference_HW.max()), full_scale)
     coloured = cv2.applyColorMap(np.rint(scaled * 255.0).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB)
+
+
+def apart(patches: tuple[Patch, ...], boxes: int) -> tuple[Patch, ...]:
+    """Return up to `boxes` patches, the most distant first, without those that lie on a more distant one.
+
+    Many patches surround one place; a person is to see the others too.
+    """
+    if not patches:
+        return ()
+    corners = torch.tensor([(one.x, one.y, one.x + one.size, one.y + one.size) for one in patches], dtype=torch.float64)
+    kept = nms(corners, torch.tensor([one.distance for one in patches], dtype=torch.float64), OVERLAP)
+    return tuple(patches[place] for place in kept[:boxes].tolist())
 
 
 def draw_patches(picture: np.ndarray, patches: tuple[Patch, ...], *, scale: float) -> np.ndarray:

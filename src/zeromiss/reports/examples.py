@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from zeromiss.images.enlarge import enlarge
 from zeromiss.inspection.inspector import Examination
-from zeromiss.inspection.overlay import draw_panels, draw_patches, plain_panels
+from zeromiss.inspection.overlay import apart, draw_panels, draw_patches, plain_panels
 from zeromiss.inspection.verdict import Patch
 from zeromiss.reports.pictures import save_jpeg
 
@@ -96,7 +96,7 @@ def write_columns(folder: Path, stem: str, examination: Examination, *, boxes: i
 def _zoomed(examination: Examination, window: Window, boxes: int) -> dict[str, np.ndarray]:
     """Return the region of each panel by title, enlarged to a panel's side."""
     cut = {title: enlarge(_cut(picture, window), SIDE) for title, picture in plain_panels(examination).items()}
-    moved = tuple(_moved(patch, window) for patch in examination.verdict.patches[:boxes])
+    moved = tuple(_moved(patch, window) for patch in apart(examination.verdict.patches, boxes))
     return cut | {"patches": draw_patches(cut["original"], moved, scale=SIDE / window.side)}
 
 
