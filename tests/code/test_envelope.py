@@ -30,6 +30,11 @@ def normals(count: int, columns: int = 12, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(5.0 + mixed * 10.0 ** np.arange(columns).clip(0, 3), columns=[f"a.map.native.m{place:02d}" for place in range(columns)])
 
 
+def fit(table: pd.DataFrame, part_N: list[str]) -> Envelope | None:
+    """Learn from a table."""
+    return fit_envelope(list(table.columns), table.to_numpy(), part_N)
+
+
 def parts(count: int) -> list[str]:
     """As many parts as images."""
     return [f"part {number}" for number in range(count)]
@@ -74,7 +79,7 @@ def test_a_missing_column_is_named():
 def test_normal_parts_lie_inside_and_far_ones_outside():
     drawn = normals(400)
     known, new = drawn.iloc[:200], drawn.iloc[200:]
-    envelope = fit_envelope(known, parts(200))
+    envelope = fit(known, parts(200))
     outside = [bool(envelope.reason(row)) for row in new.to_dict(orient="records")]
     far = [bool(envelope.reason(row | {"a.map.native.m03": row["a.map.native.m03"] * 1e4})) for row in new.to_dict(orient="records")]
     assert np.mean(outside) <= 0.02 and envelope.false_share <= 0.02
@@ -85,7 +90,7 @@ def test_a_combination_that_no_normal_part_has_lies_outside_though_each_column_i
     rng = np.random.default_rng(3)
     first = rng.normal(size=300)
     table = pd.DataFrame({"a.map.native.x": first, "a.map.native.y": first + rng.normal(size=300) * 0.01, "a.map.native.z": rng.normal(size=300)})
-    envelope = fit_envelope(table, parts(300))
+    envelope = fit(table, parts(300))
     reason = envelope.reason({"a.map.native.x": 1.0, "a.map.native.y": -1.0, "a.map.native.z": 0.0})
     assert "together" in reason
     assert envelope.reason({"a.map.native.x": 1.0, "a.map.native.y": 1.0, "a.map.native.z": 0.0}) == ""
@@ -95,28 +100,28 @@ def test_images_of_one_part_are_on_one_side_of_every_fold():
     rng = np.random.default_rng(5)
     table = normals(30, columns=4)
     copies = pd.concat([table] * 4, ignore_index=True) + rng.normal(size=(120, 4)) * 1e-6
-    by_part, by_image = fit_envelope(copies, parts(30) * 4), fit_envelope(copies, parts(120))
+    by_part, by_image = fit(copies, parts(30) * 4), fit(copies, parts(120))
     assert by_part.limits[1] > by_image.limits[1]  # a copy of oneself is no unseen part
 
 
 @pytest.mark.parametrize("count", [3, envelopes.LEAST - 1])
 def test_few_normal_images_give_none(count):
-    assert fit_envelope(normals(count), parts(count)) is None
+    assert fit(normals(count), parts(count)) is None
 
 
 def test_few_parts_give_none():
-    assert fit_envelope(normals(60), ["one", "two"] * 30) is None
+    assert fit(normals(60), ["one", "two"] * 30) is None
 
 
 def test_a_column_that_never_varies_is_not_asked():
     table = normals(60, columns=5).assign(**{"a.map.native.still": 7.0})
-    envelope = fit_envelope(table, parts(60))
+    envelope = fit(table, parts(60))
     row = table.iloc[0].to_dict()
     assert envelope.reason(row | {"a.map.native.still": 1e6}) == ""
 
 
 def test_it_is_read_as_it_was_written(tmp_path):
-    envelope = fit_envelope(normals(50), parts(50))
+    envelope = fit(normals(50), parts(50))
     write_json(tmp_path / "envelope.json", envelope.model_dump(mode="json"), schema_version=envelopes.SCHEMA_VERSION)
     assert load_envelope(tmp_path / "envelope.json") == envelope
 

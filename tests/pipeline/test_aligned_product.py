@@ -199,9 +199,11 @@ def test_a_bundle_that_does_not_name_alignment_judges_images_as_they_lie(made: W
     """As bundles made before there was a choice."""
     copy = shutil.copytree(made.bundle("toy"), tmp_path / "bundle")
     shutil.rmtree(copy / "align")
+    (copy / "pictures.json").unlink()
     described = json.loads((copy / "bundle.json").read_text())
     del described["align"]
-    described["files"] = {name: digest for name, digest in described["files"].items() if not name.startswith("align/")}
+    described["pictures"] = False  # they are of aligned images
+    described["files"] = {name: digest for name, digest in described["files"].items() if not name.startswith("align/") and name != "pictures.json"}
     (copy / "bundle.json").write_text(json.dumps(described))
     path = made.raw("toy") / "images/20.png"
     assert np.array_equal(Inspector.load(copy).examine(path).image_CHW.numpy(), load_image(path, SIZE))

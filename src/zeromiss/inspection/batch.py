@@ -77,8 +77,11 @@ def inspect_paths(
     boxes: int = 25,
     progress: bool = True,
     companion_of: CompanionOf = lambda _: None,
+    again: bool = False,
 ) -> BatchResult:
     """Judge every image in `paths`, files or folders of them; `companion_of` gives each file's reference and design.
+
+    An image that is the one before it again is an error, unless they are judged `again`, in whatever order.
 
     With `out`, writes verdicts.parquet there, rows.parquet for the data set of all verdicts, and, with `overlays`,
     one PNG an image that shows its `boxes` most distant patches; the folder appears when all is written. It replaces an earlier
@@ -98,7 +101,7 @@ def inspect_paths(
         taken: set[str] = set()
         repeats = Repeats()
         for file in tqdm(files, unit="image", desc="inspect", disable=not progress):
-            one = _new(next(examined), repeats)
+            one = next(examined) if again else _new(next(examined), repeats)
             result, name = _result(one, file, folder, boxes=boxes, taken=taken)
             if staging is not None and not isinstance(one, ZeromissError):
                 kept.append(verdict_row(one, inspector.features))

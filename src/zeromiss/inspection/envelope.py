@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from pydantic import Field, ValidationError
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GroupKFold
@@ -92,16 +91,15 @@ class Envelope(Section):
 _LEAST_PEAK = 0.01  # of an image all of whose rising columns lie below the median; above 0, since limits are of the logarithm
 
 
-def fit_envelope(features: pd.DataFrame, part_N: Sequence[str]) -> Envelope | None:
-    """Learn the envelope from normal images' metrics, a row an image; None where there are fewer than LEAST images or parts for two folds.
+def fit_envelope(columns: Sequence[str], X_NF: np.ndarray, part_N: Sequence[str]) -> Envelope | None:
+    """Learn the envelope from normal images' metrics (N, F), whose columns are named; None where there are fewer than LEAST images or parts for two folds.
 
     Limits: FOLDS times the numbers of the images of a part are taken from an envelope learned from other parts; a limit lies MARGIN
     standard deviations above the largest, both of the logarithm. `false_share` is measured so too, limits included.
     """
-    X_NF, parts = features.to_numpy(dtype=np.float64), np.asarray(part_N)
+    X_NF, parts, columns = np.asarray(X_NF, dtype=np.float64), np.asarray(part_N), tuple(columns)
     if len(X_NF) < LEAST or len(np.unique(parts)) < LEAST:
         return None
-    columns = tuple(features.columns)
     outside_N = np.zeros(len(X_NF), dtype=bool)
     for learned, judged in _folds(parts, 5):
         inner = _learn(X_NF[learned], columns) | {"limits": _limits(X_NF[learned], parts[learned], columns)}

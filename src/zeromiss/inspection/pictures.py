@@ -60,7 +60,7 @@ class Seen(NamedTuple):
 class Repeats:
     """Tells when an image is the one before it again, whole or in part, under another name: a camera or a buffer that hangs.
 
-    The same name again is somebody who asks again. Threads may share it.
+    The same name again, or none, is somebody who asks again. Threads may share it.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Repeats:
         image_CHW = np.asarray(image_CHW)
         with self._lock:
             last, self._last = self._last, (name, image_CHW)
-        if last is None or last[0] == name or last[1].shape != image_CHW.shape:
+        if last is None or not name or last[0] in (name, "") or last[1].shape != image_CHW.shape:
             return
         same_H = (image_CHW == last[1]).all(axis=(0, 2))
         if same_H.all():

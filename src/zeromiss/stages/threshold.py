@@ -84,7 +84,7 @@ def _envelope(name: str, workspace: Workspace, log: RunLog) -> None:
     columns = read_json(workspace.selection(name) / "features.json", schema_version=schemas.SELECTION)["columns"]
     table = read_table(workspace.metrics(name) / TABLE, schema_version=schemas.METRIC_TABLE)
     normal = table[table["label"] == "normal"]
-    envelope = envelopes.fit_envelope(normal[columns], normal["part_id"].astype(str).to_list())
+    envelope = envelopes.fit_envelope(columns, normal[columns].to_numpy(), normal["part_id"].astype(str).to_list())
     target = workspace.threshold(name) / envelopes.FILE
     if envelope is None:
         target.unlink(missing_ok=True)
