@@ -57,7 +57,7 @@ def test_a_table_of_errors_alone_can_be_written(tmp_path):
 
 
 def test_overlays_have_names_of_their_own(tmp_path):
-    files = [grey_file(tmp_path / name / "part 1.png", 255) for name in ("a", "b")]
+    files = [grey_file(tmp_path / name / "part 1.png", value) for name, value in (("a", 255), ("b", 254))]
     inspect_paths(mean_inspector(), files, out=tmp_path / "out", progress=False)
     table = read_table(tmp_path / "out" / "verdicts.parquet", schema_version=3)
     assert list(table["overlay"]) == ["overlays/abnormal-part_1.png", "overlays/abnormal-part_1-2.png"]
