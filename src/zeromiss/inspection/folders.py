@@ -13,8 +13,6 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
     On any exception the neighbour is removed, and what stood at `target` before stays.
     """
-    staging = Staging(target)
-    staging.recover()
-    with staging:
+    with Staging(target) as staging:
         yield staging.folder
         staging.swap()

@@ -83,9 +83,7 @@ def _write(fit: Fit, trained: Trained, teaching: Teaching, target: Path) -> dict
     unseen = len(teaching.unseen) > 0
     images, contexts = (teaching.unseen, teaching.unseen_contexts) if unseen else (teaching.normal, teaching.contexts)
     shown = [(floats(images[index]), contexts[index] if fit.needs_context else NO_CONTEXT) for index in range(min(len(images), _SAMPLES if unseen else 1))]
-    staging = Staging(target)
-    staging.recover()
-    with staging:
+    with Staging(target) as staging:
         fit.save(staging.folder, trained.detector)
         detector = fit.load(staging.folder)
         training = facts | {"parameters": _parameters(detector)}
