@@ -10,17 +10,14 @@ from pathlib import Path
 from prefect import flow
 
 from flows.train import bring_raw, run_stages
-from tasks.at_work import at_work
 from tasks.compare import compared, layout_text, read_comparison
 from tasks.failure import StageFailed, ended
 from tasks.pipeline import stage_order
-from tasks.sole_run import refuse_second
 
 NAME = "compare"  # as `meta.flow` in dvc.yaml has it
 
 
 @flow(name=NAME, persist_result=False)
-@at_work(alone=True)
 def compare(product: str, root: str) -> str:
     """Run the stages that the comparison needs, and the comparison; return the path of its page.
 
@@ -39,7 +36,6 @@ def run(product: str, root: Path, *, as_json: bool = False, layout: str | None =
     other products that have been compared. A stage that failed has printed its sentence; all else that is refused is
     raised as ZeromissError.
     """
-    refuse_second(product, root)
     try:
         with _told_on_stderr() if as_json else nullcontext():
             page = compare(product, str(root))

@@ -18,7 +18,6 @@ from tasks.inspect import inspect_images
 from tasks.pipeline import changed_stages, run_stage, stage_order
 from tasks.registry import announce, ask_gate, register_bundle
 from tasks.report import render_report
-from tasks.sole_run import refuse_second
 from tasks.tracking import parent_run
 from tasks.versioning import restore_raw, version_raw
 from zeromiss.errors import ZeromissError
@@ -84,9 +83,8 @@ def new_images(product: str, root: str) -> str | None:
 def run(product: str, root: Path, *, cluster: str | None = None, workers: str | None = None, debug: bool = False) -> int:
     """Run the flow for the command line and return its exit code: 2 also when a new image could not be judged.
 
-    A stage that failed has printed its sentence; all else that is refused is raised as ZeromissError, first of all while another run of the product is at work.
+    A stage that failed has printed its sentence; all else that is refused is raised as ZeromissError.
     """
-    refuse_second(product, root)
     try:
         done = train(product, str(root), cluster, workers)
     except StageFailed as failure:

@@ -13,9 +13,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.runtime import flow_run
 
 from tasks.environment import QUIET
-from tasks.sole_run import sole_run
 from zeromiss.errors import ZeromissError
-from zeromiss.stopping import stoppable
 
 GPU = "gpu"  # the limit whose slots are the GPUs
 LEASE = 60.0  # seconds a slot stays taken after its holder's last sign of life, which comes every 45: Prefect's least
@@ -26,9 +24,8 @@ def at_work(*, alone: bool = False) -> Callable[[Callable[..., Any]], Callable[.
     """Return a decorator for a flow's function, which has the parameters `product` and `root`, a workspace's folder.
 
     The function gets `root` absolute; the services it starts are quiet. `alone`: of the flows that write what DVC
-    versions, one at a time is at work in a workspace, others wait (where a Prefect server of one's own keeps count; without
-    one a second run of the same product is refused), and DVC's loops follow params.yaml. Raises ZeromissError for a run that
-    is refused or has crashed ATTEMPTS times.
+    versions, one at a time is at work in a workspace, others wait (where a Prefect server of one's own keeps count),
+    and DVC's loops follow params.yaml. Raises ZeromissError for a run that has crashed ATTEMPTS times.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,7 +37,7 @@ def at_work(*, alone: bool = False) -> Callable[[Callable[..., Any]], Callable[.
             os.environ.update(QUIET)
             refuse_endless()
             folder = Path(root).resolve()
-            with stoppable(), in_workspace(product, folder) if alone else nullcontext():
+            with in_workspace(folder) if alone else nullcontext():
                 return function(product, str(folder), *rest, **more)
 
         return wrapped
@@ -55,15 +52,12 @@ def refuse_endless() -> None:
 
 
 @contextmanager
-def in_workspace(product: str, folder: Path) -> Iterator[None]:
-    """Be the only one that writes in a workspace; wait for another one to end.
-
-    Raises ZeromissError while another run of the same product is at work that no server counts.
-    """
+def in_workspace(folder: Path) -> Iterator[None]:
+    """Be the only one that writes in a workspace; wait for another one to end."""
     from zeromiss.fits import follow_params
     from zeromiss.workspace import Workspace
 
-    with _counted(workspace_limit(folder)), sole_run(product, folder):
+    with _counted(workspace_limit(folder)):
         follow_params(Workspace(root=folder))
         yield
 

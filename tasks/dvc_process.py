@@ -1,16 +1,12 @@
-"""One act of DVC in a process of its own: `python -P tasks/dvc_process.py VERB TARGET PIPE`.
+"""One act of DVC in a process of its own: `python -P tasks/dvc_process.py VERB TARGET`.
 
 Does what `dvc VERB TARGET` does with the same terminal, but ends with the exit code of the stage's own
-command, which `dvc repro` hides behind 255, and repeats nothing that the stage has said already. When the other end of
-the pipe (a file descriptor) closes, it ends what it has started, and itself.
+command, which `dvc repro` hides behind 255, and repeats nothing that the stage has said already.
 """
 
 import logging
-import os
 import re
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +18,20 @@ from dvc.stage.exceptions import StageCmdFailedError
 from dvc.ui import ui
 
 from zeromiss.errors import ZeromissError
-from zeromiss.stopping import end_session
 
 FAILED = 2
-STOPPED = 143  # 128 + SIGTERM
 ABSENT = 3  # the run cache does not hold what was to be brought from it
-_LAST = 1.0  # seconds
 _CHATTER = ("dvc.dvcfile", "dvc.repo.scm_context")  # lock file written, how to add it to git: after every stage
 
 
 def main(arguments: list[str]) -> int:
     """Run one act (repro, add, checkout, or one on the remote) on one target and return its exit code."""
-    verb, target, pipe = arguments
-    threading.Thread(target=_end_with_parent, args=(int(pipe),), daemon=True).start()
-    return act(verb, target)
-
-
-def act(verb: str, target: str) -> int:
-    """Run one act on one target and return its exit code; what is wrong is printed."""
+    verb, target = arguments
     ui.enable()
     for name in _CHATTER:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        return _do(verb, target)
+        return _act(verb, target)
     except ReproductionError as error:
         cause = error.__cause__
         if isinstance(cause, StageCmdFailedError):
@@ -57,15 +44,7 @@ def act(verb: str, target: str) -> int:
         return FAILED
 
 
-def _end_with_parent(pipe: int) -> None:
-    """Wait until the parent is gone, then end what this process has started, and itself."""
-    os.read(pipe, 1)
-    end_session(os.getpid())
-    time.sleep(_LAST)  # for DVC to hear of it and to put its own things away
-    os._exit(STOPPED)
-
-
-def _do(verb: str, target: str) -> int:
+def _act(verb: str, target: str) -> int:
     """Do the act in the repository of the current folder and return the exit code."""
     with Repo() as repo:
         forget_zombies(repo)

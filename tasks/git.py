@@ -16,12 +16,9 @@ _LOCKS = ("index.lock", "HEAD.lock")
 def head_text(root: Path, file: Path) -> str | None:
     """Return what a file holds in the last commit, None where it is not in it.
 
-    Raises ZeromissError outside of a repository, and in one that git does not trust.
+    Raises ZeromissError outside of a repository.
     """
-    asked = _git(root, "rev-parse", "--git-dir")
-    if asked.returncode != 0:
-        if "dubious ownership" in asked.stderr:
-            raise ZeromissError(f"{root} belongs to another user, so that git refuses it: git config --global --add safe.directory {root}, if you trust it")
+    if _git(root, "rev-parse", "--git-dir").returncode != 0:
         raise ZeromissError(f"{root} is no git repository, where an ingest's commit belongs: make it one with git init and dvc init")
     done = _git(root, "show", f"HEAD:./{file.relative_to(root).as_posix()}")
     return done.stdout if done.returncode == 0 else None

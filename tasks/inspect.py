@@ -26,7 +26,7 @@ def inspect_images(product: str, root: str, paths: list[str]) -> dict[str, Any]:
 def judge_to_folder(product: str, root: Path, paths: Sequence[Path], beside: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Do what `inspect_images` does, without Prefect; `beside`: the references and design that come with the images.
 
-    Verdicts lie in data/09_inspection/<product>/<UTC time>/ (-2, -3, ... behind it where several end in one second), which appears when all is written, and their rows are then
+    Verdicts lie in data/09_inspection/<product>/<UTC time>/, which appears when all is written, and their rows are then
     added to data/15_verdicts/<product>: the same image, judged again by the same version, adds none. `failures` holds a sentence for each file that could not be judged.
     """
     from zeromiss.inspection.batch import inspect_paths
@@ -37,12 +37,11 @@ def judge_to_folder(product: str, root: Path, paths: Sequence[Path], beside: Map
     options = load_product(workspace.params_file, product).inspection
     companion_of = _companion_of(beside)
     inspector, model = _in_charge(product, workspace)
-    wanted = dated_folder(workspace.inspection(product))
-    result = inspect_paths(inspector, list(paths), out=wanted, free_name=True, overlays=options.overlays, boxes=options.boxes, companion_of=companion_of)
-    assert result.folder is not None
-    keep_rows(product, root, result.folder)
+    folder = free_folder(workspace.inspection(product))
+    result = inspect_paths(inspector, list(paths), out=folder, overlays=options.overlays, boxes=options.boxes, companion_of=companion_of)
+    keep_rows(product, root, folder)
     failures = [problem.error for problem in result.errors]
-    done = outcome([verdict.verdict for verdict in result.verdicts], failures, model=model, folder=result.folder)
+    done = outcome([verdict.verdict for verdict in result.verdicts], failures, model=model, folder=folder)
     return done | {"shadow": shadow_words(product, workspace, result.verdicts, companion_of) if options.shadow else None}
 
 
@@ -109,7 +108,6 @@ def json_lines(result: "BatchResult", inspector: "Inspector") -> list[str]:
                 "score": None,
                 "probability": None,
                 "threshold": inspector.threshold,
-                "outside": "",
                 "patches": [],
                 "model": model,
                 "error": problem.error,
@@ -120,7 +118,7 @@ def json_lines(result: "BatchResult", inspector: "Inspector") -> list[str]:
 
 def _in_charge(product: str, workspace: Any) -> tuple["Inspector", str]:
     """Return the inspector of the model in charge and its name for people; a challenger is called so."""
-    from zeromiss.registry.verified import load_inspector
+    from zeromiss.registry.publish import load_inspector
 
     version, words = name_in_charge(product, workspace)
     return load_inspector(product, workspace, version=version), words
@@ -128,7 +126,7 @@ def _in_charge(product: str, workspace: Any) -> tuple["Inspector", str]:
 
 def name_in_charge(product: str, workspace: Any) -> tuple[str, str]:
     """Return the version in charge and the model's name for people; a challenger is called so."""
-    from zeromiss.registry.champion import in_charge
+    from zeromiss.registry.publish import in_charge
     from zeromiss.registry.store import model_name
 
     version, alias = in_charge(product, workspace)
@@ -136,6 +134,11 @@ def name_in_charge(product: str, workspace: Any) -> tuple[str, str]:
     return version, f"{model_name(product)} version {version}{note}"
 
 
-def dated_folder(parent: Path) -> Path:
-    """Return a folder named by the time, in UTC; who writes it finds out whether the name is free."""
-    return parent / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+def free_folder(parent: Path) -> Path:
+    """Return a folder named by the time, in UTC, that does not exist yet."""
+    stem = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    folder, number = parent / stem, 1
+    while folder.exists():
+        number += 1
+        folder = parent / f"{stem}-{number}"
+    return folder

@@ -3,7 +3,6 @@
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -17,7 +16,7 @@ def cut_job(product: str, root: str, paths: list[str], cluster: str) -> dict[str
 
     Raises ZeromissError when there is no model or no such path, or the cluster cannot do the work.
     """
-    from tasks.inspect import dated_folder, name_in_charge
+    from tasks.inspect import free_folder, name_in_charge
     from zeromiss.cluster import Session
     from zeromiss.inspection.batch import find_files
     from zeromiss.params import load_product
@@ -29,8 +28,8 @@ def cut_job(product: str, root: str, paths: list[str], cluster: str) -> dict[str
     files = [str(file.absolute()) for file in find_files([Path(path) for path in paths])]
     with closing(Session(cluster)) as session:
         facts = session.check()
-    folder = dated_folder(workspace.inspection(product))
-    parts = folder.with_name(f".{uuid4().hex[:12]}.parts")  # a name of its own: another job may begin in the same second
+    folder = free_folder(workspace.inspection(product))
+    parts = folder.with_name(f".{folder.name}.parts")
     chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
     return {
         "common": {
@@ -65,9 +64,9 @@ def join_job(parts: list[str], folder: str, model: str, *, product: str, root: s
     from zeromiss.inspection.merge import merge_folders
 
     merged = merge_folders([Path(part) for part in parts], Path(folder))
-    keep_rows(product, Path(root), merged.folder)
+    keep_rows(product, Path(root), Path(folder))
     judged = [verdict for verdict in merged.verdicts if verdict != "error"]
-    return outcome(judged, merged.failures, model=model, folder=merged.folder)
+    return outcome(judged, merged.failures, model=model, folder=Path(folder))
 
 
 def clear_job(job: dict[str, Any]) -> None:

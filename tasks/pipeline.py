@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from tasks.at_work import gpu_slot
 from tasks.failure import StageFailed
 from tasks.hearing import Sentences, forward
 from zeromiss.errors import ZeromissError
-from zeromiss.stopping import end_session
 
 PROCESS = Path(__file__).with_name("dvc_process.py")
 TRAIN = "train"  # the flow of a stage that names none
+PATIENCE = 20.0  # seconds that a stopped stage gets to end
 
 
 def _again(_task: object, _run: object, state: object) -> bool:
@@ -98,26 +99,16 @@ def process(
     verb: str, target: str, root: Path, settings: dict[str, str], *,
     silent: bool = False, listen: Callable[[bytes], None] | None = None, pass_fds: tuple[int, ...] = (),
 ) -> int:  # fmt: skip
-    """Start DVC's process, this interpreter's commands first on its path, and return its exit code.
-
-    It holds the end of a pipe that closes with this process, however that ends: then it ends what it has started, and itself.
-    """
+    """Start DVC's process, this interpreter's commands first on its path, and return its exit code."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} if silent else {}
-    theirs, ours = os.pipe()
-    try:
-        command = [sys.executable, "-P", str(PROCESS), verb, target, str(theirs)]
-        return wait_for(command, root, {**os.environ, **settings}, listen=listen, pass_fds=(theirs, *pass_fds), **quiet)
-    finally:
-        os.close(ours)
-        os.close(theirs)
+    return wait_for([sys.executable, "-P", str(PROCESS), verb, target], root, {**os.environ, **settings}, listen=listen, pass_fds=pass_fds, **quiet)
 
 
 def wait_for(
     command: list[str] | str, folder: Path, environment: dict[str, str], *, listen: Callable[[bytes], None] | None = None, **streams: Any
 ) -> int:
-    """Run a command (a text: by the shell) in a folder, end it and all it started when stopped, and return its exit code.
+    """Run a command (a text: by the shell) in a folder, end it in good order when stopped, and return its exit code.
 
-    It leads a session of its own: a signal of the terminal comes to this process alone, which ends it in good order.
     This interpreter's commands come first on its path, and it takes no part in a run of MLflow's. `listen` gets a copy of
     what it writes to standard error.
     """
@@ -125,15 +116,33 @@ def wait_for(
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     sys.stdout.flush()
     streams |= {"stderr": subprocess.PIPE} if listen else {}
-    child = subprocess.Popen(command, cwd=folder, env=environment, shell=isinstance(command, str), start_new_session=True, **streams)
+    child = subprocess.Popen(command, cwd=folder, env=environment, shell=isinstance(command, str), **streams)
     try:
         if listen:
             forward(child.stderr.fileno(), listen)
-        code = child.wait()
-    except BaseException:  # Ctrl-C, SIGTERM, a closed terminal
-        end_session(child.pid)
+        return child.wait()
+    except BaseException as stop:  # Ctrl-C, which a terminal sends to all of them, or SIGTERM, which came here alone
+        end_in_good_order(child.pid, told=type(stop) is KeyboardInterrupt)
         child.wait()
         raise
-    if code < 0:  # it was killed alone: what it had started would go on beside the next try
-        end_session(child.pid)
-    return code
+
+
+def end_in_good_order(pid: int, *, told: bool) -> None:
+    """End DVC's process `pid`: first the stage that it runs, which writes down that it was stopped, then itself.
+
+    `told`: the stage has had Ctrl-C already and gets time to end by itself.
+    """
+    import psutil
+
+    try:
+        dvc = psutil.Process(pid)
+        below = dvc.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return
+    waiting = psutil.wait_procs([dvc, *below], timeout=PATIENCE)[1] if told else [dvc, *below]
+    for process in [one for one in waiting if one != dvc] or waiting:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(waiting, timeout=PATIENCE)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()

@@ -23,8 +23,7 @@ def register_bundle(product: str, root: str, *, parent: str) -> str:
     example = next(iter(sorted(path for path in workspace.incoming(product).rglob("*") if path.is_file())), None)
     found = register(load_product(workspace.params_file, product), workspace, parent=parent, example=example)
     if found.created:
-        taken = f"; files that git does not track were taken into it: {found.untracked}" if found.untracked else ""
-        return f"registered as {found.name} version {found.version}{taken}"
+        return f"registered as {found.name} version {found.version}"
     return f"the bundle is unchanged: it is {found.name} version {found.version} already"
 
 

@@ -12,10 +12,6 @@ from urllib.parse import unquote, urlparse
 import pandas as pd
 
 from zeromiss.registry import publish
-from zeromiss.registry.decisions import append, read_log
-from zeromiss.registry.events import move_alias
-from zeromiss.registry.publish import find_alias
-from zeromiss.registry.store import prepare
 from zeromiss.registry.tracking import stage_run
 from zeromiss.stages.base import stages_of
 from zeromiss.tables import write_table
@@ -78,15 +74,6 @@ def register(product, workspace):
     """Run the stages, register what is in place and return the version."""
     run_stages(product, workspace)
     return publish.register(product, workspace).version
-
-
-def crown(workspace, version):
-    """Make a version champion, as a rollback does: an entry of the log, then the alias; None takes the alias away by hand."""
-    client, entry = prepare(workspace), ""
-    if version is not None:
-        facts = {"version": version, "before": find_alias(client, "tiny", publish.CHAMPION) or "none", "by": "Ann", "why": "a test says so"}
-        entry = append(client, "tiny", workspace, "rollback", facts, after=read_log(client, "tiny")).entries[-1].name
-    move_alias(client, "tiny", workspace, publish.CHAMPION, version, "a test says so", entry=entry)
 
 
 def keep(workspace, folder):

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import httpx
 
 from tests.bundle_parts import draw, write_real_bundle
-from tests.registry_parts import crown
 from zeromiss.params import load_product
 from zeromiss.registry import publish
+from zeromiss.registry.events import move_alias
 from zeromiss.registry.store import prepare
 from zeromiss.workspace import Workspace
 
@@ -36,12 +36,14 @@ def make_versions(folder, template, *, count=1):
         content = json.loads(manifest.read_text())
         content["threshold"]["value"] = value
         manifest.write_text(json.dumps(content))
-        summary = workspace.bundle("tiny") / "summary.json"
-        said = json.loads(summary.read_text())
-        summary.write_text(json.dumps(said | {"threshold": said["threshold"] | {"value": value}}))
         assert publish.register(product, workspace).version == str(number)
     crown(workspace, "1")
     return workspace, images
+
+
+def crown(workspace, version):
+    """Make a version champion, as the gate does."""
+    move_alias(prepare(workspace), "tiny", workspace, publish.CHAMPION, version, "a test says so")
 
 
 def spoil(workspace, version):
@@ -58,17 +60,16 @@ def set_serving(workspace, **keys):
     workspace.params_file.write_text(f"{text}    serving: {{{said}}}\n")
 
 
-def start(workspace, *options, token=None):
-    """Start `zeromiss serve tiny` at a free port, with a token in its environment where one is given, and return the process at once."""
+def start(workspace, *options):
+    """Start `zeromiss serve tiny` at a free port and return the process at once."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_TRACKING", "MLFLOW_RUN", "ZEROMISS_"))}
-    environment |= {"ZEROMISS_SERVE_TOKEN": token} if token else {}
     command = [sys.executable, "-m", "zeromiss.cli", "serve", "tiny", "--port", "0", *options]
     return subprocess.Popen(command, cwd=workspace.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def refused(workspace, *options, token=None):
+def refused(workspace, *options):
     """Return the exit code, output and errors of a server that is not to start."""
-    process = start(workspace, *options, token=token)
+    process = start(workspace, *options)
     try:
         out, err = process.communicate(timeout=400)
     finally:
@@ -77,14 +78,14 @@ def refused(workspace, *options, token=None):
 
 
 @contextmanager
-def served(workspace, *options, token=None, verify=True):
-    """Yield a client of a running server, whose process is `client.process` and address of health `client.health`; it is stopped afterwards."""
-    process = start(workspace, *options, token=token)
+def served(workspace, *options):
+    """Yield a client of a running server, whose process is `client.process`; it is stopped afterwards."""
+    process = start(workspace, *options)
     try:
         line = process.stdout.readline()
-        assert "is served at http" in line, line + process.stderr.read()
-        with httpx.Client(base_url=line.split(" at ")[1].split()[0], timeout=60.0, trust_env=False, verify=verify) as client:
-            client.process, client.health = process, line.split(" at ")[2].strip()
+        assert "is served at http://" in line, line + process.stderr.read()
+        with httpx.Client(base_url=line.split(" at ")[1].split()[0], timeout=60.0, trust_env=False) as client:
+            client.process = process
             yield client
     finally:
         if process.poll() is None:

@@ -1,19 +1,22 @@
 """The command line: one command is called, its refusal becomes a sentence, a signal ends it in good order."""
 
-import io
 import os
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from zeromiss.commands import parser, require_signature
-from zeromiss.errors import ZeromissError, without_passwords
-from zeromiss.stopping import Stopped, stoppable
+from zeromiss.commands import parser
+from zeromiss.errors import ZeromissError
 
 REFUSED = 2  # exit code of every refusal
-SIGNAL = 128  # a shell's exit code of what signal N ended is 128 + N
+INTERRUPTED, STOPPED = 130, 143  # as a shell says it: 128 + the number of the signal
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM: someone stops the program. All that cleans up after Ctrl-C does so after this too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,11 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # threads that wait for each other sleep: spinning took up to three times the processor time on two cores that others use too.
     # OpenMP reads it when the first numerical library is imported, which is in the commands
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal's encoding lacks
-    require_signature(options)
     try:
-        with stoppable(last=arguments is None):
+        with _stoppable():
             return options.command(options)
     except ZeromissError as error:
         if options.debug:
@@ -36,32 +36,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         return _interrupted(stop)
     except Exception as error:  # a defect of the program: told in a line, traced with --debug
-        if (stop := _signal_behind(error)) is not None:
-            return _interrupted(stop)
+        if _follows_a_signal(error):
+            return _interrupted(Stopped())
         if options.debug:
             raise
-        line = without_passwords(" ".join(str(error).split()))
+        line = " ".join(str(error).split())
         print(f"zeromiss: {type(error).__name__}: {line} (run again with --debug for the trace)", file=sys.stderr)
         return REFUSED
 
 
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Turn the first SIGTERM into an exception, so that what runs is ended in good order; further ones change nothing."""
+
+    def stop(number: int, frame: object) -> None:
+        """Raise once; a second signal changes nothing."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Stopped
+
+    if threading.current_thread() is not threading.main_thread():  # signals come to the main thread alone
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _interrupted(stop: KeyboardInterrupt) -> int:
     """Say that nothing is lost and return the exit code."""
-    number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
-    with suppress(OSError):  # a closed terminal hears nothing
-        print(f"zeromiss: {'interrupted' if number == signal.SIGINT else 'stopped'}; start it again and it goes on from there", file=sys.stderr)
-    return SIGNAL + number
+    stopped = isinstance(stop, Stopped)
+    print(f"zeromiss: {'stopped' if stopped else 'interrupted'}; start it again and it goes on from there", file=sys.stderr)
+    return STOPPED if stopped else INTERRUPTED
 
 
-def _signal_behind(error: BaseException | None) -> KeyboardInterrupt | None:
-    """Return the signal while whose answer an error came up: Prefect's server, stopped as well, does not answer then."""
+def _follows_a_signal(error: BaseException | None) -> bool:
+    """Return whether an error came up while SIGTERM was answered: Prefect's server, stopped as well, does not answer then."""
     while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return error
-        if type(error).__name__ == "TerminationSignal":
-            return Stopped()
+        if isinstance(error, Stopped) or type(error).__name__ == "TerminationSignal":
+            return True
         error = error.__cause__ or error.__context__
-    return None
+    return False
 
 
 if __name__ == "__main__":

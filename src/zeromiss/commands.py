@@ -4,7 +4,6 @@ Nothing heavy is imported before a command is known, so that `zeromiss --help` a
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,16 +16,10 @@ if TYPE_CHECKING:
     from zeromiss.workspace import Workspace
 
 
-_OPENING = ("run", "inspect", "promote", "monitor", "diff", "rebuild", "serve", "export")  # commands that judge with registered models
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show tracebacks and the services' own logs")
-    signed = argparse.ArgumentParser(add_help=False)
-    key = "refuse models that are not signed with the private key of this public key (PEM; default: $ZEROMISS_PUBLIC_KEY)"
-    signed.add_argument("--require-signature", type=Path, metavar="FILE", help=key)
     whole = argparse.ArgumentParser(
         prog="zeromiss",
         description="Visual inspection that may raise false alarms but must not miss a defect.",
@@ -35,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
 
     def command(name: str, function: object, text: str) -> argparse.ArgumentParser:
         """Add one command."""
-        added = commands.add_parser(name, help=text, description=text, parents=[common, signed] if name in _OPENING else [common])
+        added = commands.add_parser(name, help=text, description=text, parents=[common])
         added.set_defaults(command=function)
         return added
 
@@ -141,15 +134,6 @@ def _size(text: str) -> "ImageSize":
         return ImageSize.of(sides[0] if len(sides) == 1 else sides)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no size: write 256 for a square, or WIDTHxHEIGHT such as 384x128") from None
-
-
-def require_signature(options: argparse.Namespace) -> None:
-    """Name the public key to this process and those that it starts; nothing where the command line names none."""
-    from zeromiss.workspace import PUBLIC_KEY
-
-    named = getattr(options, "require_signature", None)
-    if named is not None:
-        os.environ[PUBLIC_KEY] = str(named.resolve())
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -278,10 +262,10 @@ def follow_params(workspace: "Workspace") -> None:
 
 def enter_workspace(options: argparse.Namespace) -> "Workspace":
     """Find the repository, go there, make its `flows` importable, set the services' defaults."""
-    from zeromiss.files import refuse_full_temporary_folder
+    import os
+
     from zeromiss.workspace import Workspace
 
-    refuse_full_temporary_folder()
     workspace = Workspace.find()
     os.chdir(workspace.root)
     if str(workspace.root) not in sys.path:

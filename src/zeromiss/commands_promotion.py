@@ -1,4 +1,4 @@
-"""The commands that decide which model is in charge and vouch for it: promote, rollback, sign, history."""
+"""The commands that decide which model is in charge: promote, rollback, history."""
 
 import argparse
 from collections.abc import Callable
@@ -17,9 +17,6 @@ def add(command: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
     rollback.add_argument("product")
     rollback.add_argument("--to", metavar="VERSION", help="which one (default: the champion before this one)")
     _add_person(rollback, required=True)
-    sign = command("sign", _sign, "sign a registered model, for those who judge with --require-signature")
-    sign.add_argument("model", metavar="PRODUCT[@ALIAS|/VERSION]", help="PRODUCT alone: the model that judges")
-    sign.add_argument("--key", type=Path, required=True, metavar="FILE", help="private Ed25519 key (PEM), readable by its owner alone")
     history = command("history", _history, "every promotion, refusal, approval and rollback of a product, in order")
     history.add_argument("product")
     history.add_argument("--json", action="store_true", help="print one JSON object")
@@ -52,14 +49,6 @@ def _rollback(options: argparse.Namespace) -> int:
     from flows import rollback
 
     return rollback.run(options.product, Path.cwd(), to=options.to, by=options.by, why=options.why)
-
-
-def _sign(options: argparse.Namespace) -> int:
-    from zeromiss.registry.sign import sign
-    from zeromiss.workspace import Workspace
-
-    print(f"{sign(options.model, Workspace.find(), options.key.resolve())} is signed: zeromiss inspect --require-signature PUBLIC_KEY checks it")
-    return 0
 
 
 def _history(options: argparse.Namespace) -> int:

@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic_core import core_schema
 
-MOST_PIXELS = 1 << 28  # of one image: four bytes a channel then take 3 GiB
 SMALLEST_SIDE = 32  # pixels: below it no patch fits with its neighbours
 
 
@@ -74,8 +73,6 @@ class ImageSize:
         size = cls.of(value)
         if size.shorter < SMALLEST_SIDE:
             raise ValueError(f"every side should be greater than or equal to {SMALLEST_SIDE}, not {size.shorter}")
-        if size.pixels > MOST_PIXELS:
-            raise ValueError(f"an image should have at most {MOST_PIXELS} pixels, not {size.pixels}")
         return size
 
 

@@ -3,7 +3,6 @@
 Those of the detectors are in `detector_params`; `params` puts a product together.
 """
 
-import math
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -28,31 +27,11 @@ class SourceParams(Section):
     incoming: int = Field(default=40, ge=0)  # elpv, pcba: images put aside that no stage ever reads
 
 
-class LabelParams(Section):
-    """Words of labels beside those of the vocabulary (`images/vocabulary.py`), which they outrank; capitals, accents, hyphens and spaces don't matter."""
-
-    normal: tuple[str, ...] = ()  # mean a good part
-    defect: tuple[str, ...] = ()  # name a kind of defect each, although they resemble another word
-    unlabelled: tuple[str, ...] = ()  # mean that nobody has decided yet: such images are left out and counted
-
-    @model_validator(mode="after")
-    def _one_meaning_each(self) -> "LabelParams":
-        """A word in two lists would mean what comes first."""
-        words = [word.casefold() for word in (*self.normal, *self.defect, *self.unlabelled)]
-        if any(not word.strip() for word in words) or len(set(words)) < len(words):
-            raise ValueError("a word is empty or listed twice: each has one meaning")
-        return self
-
-
 class IngestParams(Section):
-    """What `zeromiss ingest` takes: words of labels, and the inbox that a camera fills."""
-
-    labels: LabelParams = LabelParams()
+    """The inbox that a camera fills: `zeromiss ingest`."""
 
     inbox: str | None = None  # folder, or a URL such as s3://BUCKET/PREFIX; null: the argument says it, or the source is taken
     settle_seconds: float = Field(default=10.0, ge=0.0)  # a file is complete once nothing has changed it for so long
-    # an inbox that has masks: how long a defect waits for its own after its last change; then it is taken without one
-    mask_wait_seconds: float = Field(default=86400.0, ge=0.0)
     remove: bool = False  # take images out of the inbox once their committed (and pushed) copy was read back
     push: bool = False  # push the commit to the branch's git remote
 
@@ -251,9 +230,6 @@ class InspectionParams(Section):
     shadow: bool = False  # whether the challenger judges the champion's images too, for comparison only
 
 
-BYTES_PER_PIXEL = 28  # of memory at the most while an image is decoded: 19 to 26 measured, in RGB; grey ones take fewer
-
-
 class ServingParams(Section):
     """Judging over HTTP: `zeromiss serve`. No stage reads this section."""
 
@@ -262,10 +238,6 @@ class ServingParams(Section):
     batch_images: int = Field(default=16, ge=1, le=1024)  # most images of one request
     max_body_mib: float = Field(default=16.0, gt=0.0, le=1024.0)  # MiB of one request, all of its images
     max_megapixels: float = Field(default=50.0, gt=0.0, le=170.0)  # of one image, by its header; Pillow itself refuses above 179
-    memory_mib: float = Field(default=2048.0, gt=0.0)  # MiB that all images which wait or are judged take when decoded; more are told to come again
-    connections: int = Field(default=512, ge=1, le=65_536)  # at once
-    connections_per_client: int = Field(default=64, ge=1, le=65_536)  # of one address, at once
-    header_seconds: float = Field(default=10.0, gt=0.0, le=600.0)  # for a request's head to arrive, and most without a byte of its body
     seconds: float = Field(default=30.0, gt=0.0, le=3600.0)  # for a request to arrive, and again for it to be judged
     boxes: int = Field(default=25, ge=0)  # patches in an answer, the most distant first
     poll_seconds: float = Field(default=5.0, gt=0.0, le=3600.0)  # between two looks at which version is champion
@@ -273,16 +245,6 @@ class ServingParams(Section):
     drain_seconds: float = Field(default=60.0, gt=0.0, le=3600.0)  # most that requests under way get once no new ones are taken; the last rows get as long again
     keep: bool = True  # a row of every verdict in the product's data set of verdicts, as zeromiss inspect keeps them
     keep_seconds: float = Field(default=60.0, gt=0.0, le=3600.0)  # between two writes of rows: what a kill loses
-    hosts: tuple[str, ...] = ()  # names that the server answers to beside this machine's own and the address it is asked at
-    origins: tuple[str, ...] = ()  # SCHEME://HOST[:PORT] of pages elsewhere whose scripts may ask
-
-    @model_validator(mode="after")
-    def _an_image_finds_room(self) -> "ServingParams":
-        """An image of the largest size that is taken would otherwise be refused for ever."""
-        needed = math.ceil(self.max_megapixels * 1e6 * BYTES_PER_PIXEL / (1 << 20) + self.max_body_mib)
-        if needed > self.memory_mib:
-            raise ValueError(f"serving.max_megapixels {self.max_megapixels:g} needs serving.memory_mib {needed} or more, and it is {self.memory_mib:g}: raise it, or take smaller images")
-        return self
 
     @model_validator(mode="after")
     def _a_batch_finds_room(self) -> "ServingParams":

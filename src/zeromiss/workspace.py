@@ -6,9 +6,6 @@ from pathlib import Path
 from zeromiss.errors import ZeromissError
 
 
-PUBLIC_KEY = "ZEROMISS_PUBLIC_KEY"  # the environment variable that names a public key's file; set: every model must be signed
-
-
 @dataclass(frozen=True, kw_only=True)
 class Workspace:
     """A repository with `dvc.yaml` and `params.yaml`; every path below it, and nothing else."""

@@ -81,19 +81,3 @@ def test_a_full_disk_is_refused_before_anything_is_copied(tmp_path, monkeypatch)
     with pytest.raises(ZeromissError, match="has 64 MiB free and this copy needs 65 MiB: make room, nothing was changed"):
         files.refuse_full_disk(tmp_path, 1000, act="this copy")
     assert files.refuse_full_disk(tmp_path, 999, act="this copy") is None
-
-
-def test_a_temporary_folder_that_takes_nothing_is_named(tmp_path, monkeypatch):
-    def full(dir):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    files.refuse_full_temporary_folder()
-    assert list(tmp_path.iterdir()) == []
-    with monkeypatch.context() as disk, pytest.raises(ZeromissError) as refused:
-        disk.setattr(files.tempfile, "TemporaryFile", full)
-        files.refuse_full_temporary_folder()
-    assert str(refused.value) == f"temporary files cannot be written to {tmp_path} (No space left on device): make room, or let TMPDIR name another folder"
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
-    with pytest.raises(ZeromissError, match="missing .No such file or directory.: make room"):
-        files.refuse_full_temporary_folder()

@@ -49,7 +49,6 @@ def test_a_verdict_as_json(tmp_path):
         "path": str(file),
         "verdict": "abnormal",
         "score": found["score"],
-        "outside": "",
         "probability": None,
         "threshold": 0.4,
         "patches": [{"x": 8, "y": 12, "size": 8, "distance": 2.5}, {"x": 0, "y": 4, "size": 8, "distance": 0.25}],

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.inspection_parts import MeanClassifier, MeanMeasurer, grey_file, mean_inspector
-from zeromiss.registry.verified import VerifiedModel
+from zeromiss.registry.sealed import Sealed
 from zeromiss.serving.app import Service, make_app
 from zeromiss.serving.judge import Judge
 from zeromiss.serving.meters import Meters
@@ -49,7 +49,7 @@ class Broken(MeanClassifier):
 def make_service(inspector, **keys):
     """Return a service of one version."""
     params, meters = ServingParams(**keys), Meters()
-    opened = VerifiedModel(inspector=inspector, name="zeromiss-toy", version="7", run="r", commit="c")
+    opened = Sealed(inspector=inspector, name="zeromiss-toy", version="7", run="r", commit="c")
     return Service(product="toy", params=params, charge=SimpleNamespace(current=opened), judge=Judge(params), meters=meters)
 
 

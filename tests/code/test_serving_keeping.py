@@ -125,22 +125,3 @@ def test_a_disk_that_hangs_delays_no_row_and_the_bound_holds(tmp_path, monkeypat
     keeper._thread.join(60)
     assert read(tmp_path / "rows")["sha256"].to_pylist() == list("acde")
     assert keeper.state().kept == 4
-
-
-@pytest.mark.parametrize("bad", [{"name": "a\ud800"}, {"mean": "high"}, {"score": None, "name": 7}])
-def test_a_row_that_no_table_holds_costs_itself_alone(tmp_path, caplog, bad):
-    """One of three cannot be stored: the others are, it is named in the log and counted, and later rows are written as ever."""
-    meters = Meters()
-    keeper = Keeper(tmp_path / "rows", meters, seconds=0.02)
-    with caplog.at_level(logging.ERROR):
-        for name, more in (("a", {}), ("b", bad), ("c", {})):
-            keeper.add(row(name, **({"mean": 0.5} | more)), ("mean",))
-        wait_for(lambda: keeper.state().kept == 2)
-        keeper.add(row("d", mean=0.5), ("mean",))
-        keeper.add(row("e", version="2", mean=0.5), ("mean",))
-        wait_for(lambda: keeper.state().kept == 4)
-    keeper.close(60.0)
-    assert sorted(read(tmp_path / "rows")["sha256"].to_pylist()) == list("acde")
-    assert keeper.state().model_dump() == {"kept": 4, "waiting": 0, "dropped": 1, "problem": ""}
-    assert figures(meters) == [4, 1, 0, 0]
-    assert [message.partition(" (")[0] for message in caplog.messages] == ["the row of a verdict of version 1 on the image with SHA-256 b cannot be stored and is lost"]

@@ -37,7 +37,7 @@ def test_folders_are_labels_wherever_the_camera_nests_them():
     assert result.waiting == result.unlabelled == result.strange == []
 
 
-@pytest.mark.parametrize("name", ["a.png", "train/b.png", "unknown/c.png", "unsure/d.png", "unlabelled/deep/e.png"])
+@pytest.mark.parametrize("name", ["a.png", "train/b.png", "unknown/c.png", "ok/d.png", "unlabelled/deep/e.png"])
 def test_without_a_clear_label_nothing_is_taken(name):
     result = look(files(name))
     assert [one.name for one in result.unlabelled] == [name] and not result.images
@@ -82,39 +82,9 @@ def test_where_there_are_masks_a_defect_waits_for_its_own():
     found = files("good/a.png", "dent/a.png", "dent/b.png", "ground_truth/dent/a_mask.png")
     result = look(found)
     assert [(one.found.name, one.mask and one.mask.name) for one in result.images] == [("good/a.png", None), ("dent/a.png", "ground_truth/dent/a_mask.png")]
-    assert [one.name for one in result.maskless] == ["dent/b.png"] and not result.waiting
+    assert [one.name for one in result.waiting] == ["dent/b.png"]
     late = [*found[:2], *files("ground_truth/dent/a_mask.png", age=1.0)]
     assert [one.name for one in look(late).waiting] == ["dent/a.png"]
-
-
-def test_a_defect_does_not_wait_for_its_mask_for_ever():
-    found = [*files("dent/a.png", "dent/b.png", age=3700.0), *files("dent/c.png"), *files("ground_truth/dent/a_mask.png")]
-    result = survey(found, now=NOW, settle_seconds=10.0, mask_wait_seconds=3600.0)
-    assert [(one.found.name, one.mask and one.mask.name) for one in result.images] == [("dent/a.png", "ground_truth/dent/a_mask.png"), ("dent/b.png", None)]
-    assert ([one.name for one in result.late], [one.name for one in result.maskless]) == (["dent/b.png"], ["dent/c.png"])
-
-
-def test_labels_are_read_by_the_vocabulary_and_asked_about_where_it_does_not_know():
-    result = look(files("OK/a.png", "Train/Good/b.png", "no defect/c.png", "Broken-Large/d.png", "NG/e.png", "good parts/f.png", "2024/g.png", "un-sure/h.png"))
-    assert [(one.found.name, one.kind, one.name) for one in result.images] == [
-        ("OK/a.png", "", "good/a.png"),
-        ("Train/Good/b.png", "", "train/good/b.png"),
-        ("no defect/c.png", "", "good/c.png"),
-        ("Broken-Large/d.png", "broken_large", "Broken-Large/d.png"),
-        ("NG/e.png", "defect", "NG/e.png"),
-    ]
-    assert [one.name for one in result.unlabelled] == ["un-sure/h.png"]
-    assert [[one.name for one in found] for found in result.asked.values()] == [["good parts/f.png"], ["2024/g.png"]]
-    assert next(iter(result.asked)) == (
-        "the folder good parts/ of the inbox: the label 'good parts' resembles 'good' and is not in the vocabulary: add it to ingest.labels.normal, "
-        "ingest.labels.defect or ingest.labels.unlabelled in params.yaml, or rename it"
-    )
-
-
-def test_what_a_system_leaves_is_no_defect():
-    names = ["@eaDir/a.png/SYNO_M.jpg", "$RECYCLE.BIN/b.png", "__MACOSX/good/._c.png", "lost+found/d.png", "dent/._e.png", "good/.DS_Store"]
-    result = look(files(*names))
-    assert not (result.images or result.strange or result.unlabelled) and result.ignored["kept by an operating system or a disk"] == len(names)
 
 
 def test_a_folder_lists_plain_files_and_knows_which_are_being_written(tmp_path):
@@ -125,7 +95,6 @@ def test_a_folder_lists_plain_files_and_knows_which_are_being_written(tmp_path):
     os.utime(path, (0, 0))
     place = Folder(tmp_path)
     (found,) = place.files()
-    assert place.others == ["good/link.png"]
     assert (found.name, found.size) == ("good/a.png", 5) and abs(time.time() - found.changed) < 60
     assert not place.busy(found)
     with path.open("ab"):

@@ -56,10 +56,7 @@ def test_the_raw_folder_holds_the_bytes_of_the_source_and_an_index(
     report = ingest(product, workspace)
     assert (report.added, report.known, report.normals, report.defects, report.changed) == (3, 0, 2, 1, True)
     raw = workspace.raw("part")
-    assert report.lines() == [
-        f"3 images added, 0 already there: 2 normal and 1 defective in {raw}",
-        f"4 files in {source}: 2 normal, 1 defect (1 dent), 1 mask",
-    ]
+    assert report.lines() == [f"3 images added, 0 already there: 2 normal and 1 defective in {raw}"]
     assert contents(raw) == {
         "images/test/dent/000.png": (source / "test/dent/000.png").read_bytes(),
         "images/test/good/000.png": (source / "test/good/000.png").read_bytes(),
@@ -214,7 +211,7 @@ KILLED = textwrap.dedent(
         staging.Staging.swap = die
     else:
         rename = Path.rename
-        Path.rename = lambda self, place: die() if self.name == "new" else rename(self, place)
+        Path.rename = lambda self, place: die() if self.name.endswith("staging") else rename(self, place)
     entry = {"source": {"kind": "mvtec", "path": source}}
     tree = {"profiles": {"quick": {}}, "products": {"part": entry}}
     ingest(resolve_product(tree, "part", origin=Path("params.yaml")), Workspace(root=Path(root)))

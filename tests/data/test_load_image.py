@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from zeromiss.errors import ZeromissError
-from zeromiss.images.load import REDUCED_MEAN, REDUCED_MOVES, load_image, open_image
-from zeromiss.images.masks import load_mask, read_mask
+from zeromiss.images.load import REDUCED_MEAN, REDUCED_MOVES, load_image, load_mask, open_image, read_mask
 
 
 def test_an_image_of_the_right_size_keeps_its_exact_values(tmp_path: Path) -> None:

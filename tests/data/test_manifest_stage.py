@@ -202,8 +202,8 @@ def test_a_missing_or_misfit_mask_stops_the_run(
 ) -> None:
     draw_mask(raw / "masks/defect20.png", width=36, height=40)
     assert refusal(product, workspace)[0] == (
-        f"{RAW}/images/defect20.png has the mask masks/defect20.png, which is 36 x 40 pixels and its image 40 x 36: "
-        "a mask needs its image's size, as a viewer shows it"
+        f"{RAW}/images/defect20.png is 40 x 36 pixels but its mask masks/defect20.png is 36 x 40: "
+        "draw the mask at the image's size"
     )
     (raw / "masks/defect20.png").unlink()
     assert refusal(product, workspace)[0] == (

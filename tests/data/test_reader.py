@@ -11,8 +11,7 @@ from tests.data.align_parts import motion_of, photo
 from zeromiss.errors import ZeromissError
 from zeromiss.image_size import ImageSize
 from zeromiss.images.align import Aligner
-from zeromiss.images.load import load_image
-from zeromiss.images.masks import load_mask
+from zeromiss.images.load import load_image, load_mask
 from zeromiss.images.pcba.board import draw_board
 from zeromiss.images.reader import ImageReader, open_reader
 from zeromiss.images.reference import write_alignment

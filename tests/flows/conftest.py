@@ -71,7 +71,7 @@ elif name == "threshold":
 else:
     write(folder("05_selection") / "families.json", winner="lr", n_candidates=1, families=FAMILIES)
     bundle = folder("07_bundle")
-    write(bundle / "bundle.json", threshold={"statement": "what it guarantees"}, files={}, word=pathlib.Path("word.txt").read_text())
+    write(bundle / "bundle.json", threshold={"statement": "what it guarantees"}, word=pathlib.Path("word.txt").read_text())
     write(bundle / "summary.json", **SUMMARY)
 '''
 

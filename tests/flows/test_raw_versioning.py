@@ -178,7 +178,7 @@ def test_the_pointers_are_seen_by_dvc_in_this_repository(root, repository):
 
     shutil.copy(repository / ".gitignore", root / ".gitignore")
     add(root)
-    ignored = ["data/01_raw/tiny/index.csv", "data/02_manifest/tiny/a.json", "data/01_raw/.0f.staging/new/x", ".zeromiss/tiny.sqlite"]
+    ignored = ["data/01_raw/tiny/index.csv", "data/02_manifest/tiny/a.json", "data/01_raw/.tiny.staging/x", ".zeromiss/tiny.sqlite"]
     found = subprocess.run(["git", "check-ignore", POINTER, *ignored], cwd=root, capture_output=True, text=True)
     assert found.stdout.splitlines() == ignored
     with Repo(str(root)) as repo:
@@ -214,7 +214,7 @@ def test_what_a_killed_process_left_of_dvcs_locks_stops_nobody(root, what):
     import json
     import sys
 
-    from tasks.dvc_process import act
+    from tasks.dvc_process import main
 
     with subprocess.Popen([sys.executable, "-c", ""]) as killed:
         os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
@@ -222,5 +222,5 @@ def test_what_a_killed_process_left_of_dvcs_locks_stops_nobody(root, what):
         lock = json.dumps({"read": {f"{root / RAW}/images": [info]}, "write": {str(root / RAW): info}})
         (root / ".dvc/tmp").mkdir(exist_ok=True)
         (root / ".dvc/tmp/rwlock").write_text(lock if what == "a zombie's" else lock[:40])
-        assert act("add", RAW) == 0
+        assert main(["add", RAW]) == 0
     assert (root / POINTER).is_file()

@@ -15,8 +15,7 @@ from zeromiss.detectors.vqgan.store import save_vqgan
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
-from zeromiss.images.load import load_image
-from zeromiss.images.masks import load_mask
+from zeromiss.images.load import load_image, load_mask
 from zeromiss.images.manifest import FILE as MANIFEST_FILE
 from zeromiss.images.raw import Entry, index_text
 from zeromiss.images.reader import ImageReader, open_reader
@@ -199,11 +198,9 @@ def test_a_bundle_that_does_not_name_alignment_judges_images_as_they_lie(made: W
     """As bundles made before there was a choice."""
     copy = shutil.copytree(made.bundle("toy"), tmp_path / "bundle")
     shutil.rmtree(copy / "align")
-    (copy / "pictures.json").unlink()
     described = json.loads((copy / "bundle.json").read_text())
     del described["align"]
-    described["pictures"] = False  # they are of aligned images
-    described["files"] = {name: digest for name, digest in described["files"].items() if not name.startswith("align/") and name != "pictures.json"}
+    described["files"] = {name: digest for name, digest in described["files"].items() if not name.startswith("align/")}
     (copy / "bundle.json").write_text(json.dumps(described))
     path = made.raw("toy") / "images/20.png"
     assert np.array_equal(Inspector.load(copy).examine(path).image_CHW.numpy(), load_image(path, SIZE))

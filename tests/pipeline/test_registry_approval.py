@@ -5,7 +5,7 @@ import pytest
 from tests import promotion_parts as models
 from tests import registry_parts as parts
 from zeromiss.errors import ZeromissError
-from zeromiss.registry import champion, promotion
+from zeromiss.registry import promotion
 from zeromiss.registry.approval import Answer, settle
 from zeromiss.registry.decisions import read_log
 from zeromiss.registry.events import move_alias, read_events
@@ -104,6 +104,6 @@ def test_a_promotion_that_was_cut_off_is_told_and_made_anew_later(tiny, tracked,
         promotion.promote(tiny, tracked)
     with pytest.raises(ZeromissError, match="version 1 became champion .* the alias has yet to follow; ask again in 60 s"):
         promotion.promote(tiny, tracked)
-    monkeypatch.setattr(champion, "UNDER_WAY", 0.0)
+    monkeypatch.setattr(promotion, "_UNDER_WAY", 0.0)
     assert ask(tiny, tracked)["outcome"] == "promoted"
     assert aliases(tracked) == ("1", None)

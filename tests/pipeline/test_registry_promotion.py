@@ -49,7 +49,7 @@ def bundle(tracked, monkeypatch):
     def write(**scores):
         folder = tracked.bundle("tiny")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "bundle.json").write_text(json.dumps({"schema_version": 1, "files": {}, "scores": scores}))
+        (folder / "bundle.json").write_text(json.dumps({"schema_version": 1, "scores": scores}))
         (folder / "summary.json").write_text(json.dumps({"schema_version": 3} | SUMMARY))
 
     return write

@@ -7,10 +7,9 @@ import socket
 import pandas as pd
 import pytest
 
-from tests import registry_parts as parts
 from tests.bundle_parts import THRESHOLD, draw, write_real_bundle
 from zeromiss.errors import ZeromissError
-from zeromiss.registry import champion, publish, verified
+from zeromiss.registry import publish
 from zeromiss.registry.store import prepare
 
 
@@ -57,7 +56,7 @@ def test_scores_are_bit_equal_after_registration(tiny, bundled, images):
 
     before = [Inspector.load(bundled.bundle("tiny")).inspect(path) for path in (images[0], images[5])]
     found = publish.register(tiny, bundled, example=images[0])
-    inspector = verified.load_inspector("tiny", bundled, alias="challenger")
+    inspector = publish.load_inspector("tiny", bundled, alias="challenger")
     after = [inspector.inspect(path) for path in (images[0], images[5])]
     assert [verdict.score for verdict in after] == [verdict.score for verdict in before]  # to the bit
     assert [verdict.patches for verdict in after] == [verdict.patches for verdict in before]
@@ -154,20 +153,20 @@ def test_what_is_missing_is_refused(tiny, tracked):
     with pytest.raises(ZeromissError, match="bundle.json is missing: run the bundle stage"):
         publish.register(tiny, tracked)
     with pytest.raises(ZeromissError, match="zeromiss-tiny has no champion: train it with zeromiss run tiny"):
-        verified.load_inspector("tiny", tracked)
+        publish.load_inspector("tiny", tracked)
     with pytest.raises(ZeromissError, match="no model of tiny is registered"):
-        champion.in_charge("tiny", tracked)
+        publish.in_charge("tiny", tracked)
     with pytest.raises(ZeromissError, match="zeromiss-tiny version 9 cannot be fetched"):
-        verified.load_inspector("tiny", tracked, version="9")
+        publish.load_inspector("tiny", tracked, version="9")
 
 
 def test_the_champion_is_in_charge_and_before_it_the_challenger(tiny, fake, tracked):
     publish.register(tiny, tracked)
-    assert champion.in_charge("tiny", tracked) == ("1", "challenger")
-    parts.crown(tracked, "1")
+    assert publish.in_charge("tiny", tracked) == ("1", "challenger")
+    prepare(tracked).set_registered_model_alias("zeromiss-tiny", "champion", "1")
     fake("second")
     publish.register(tiny, tracked)
-    assert champion.in_charge("tiny", tracked) == ("1", "champion")
+    assert publish.in_charge("tiny", tracked) == ("1", "champion")
 
 
 def test_a_registry_that_gives_back_something_else_is_refused(tiny, fake, tracked, monkeypatch, tmp_path):

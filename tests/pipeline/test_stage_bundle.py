@@ -197,7 +197,7 @@ def test_every_file_but_the_summary_is_under_its_hash_and_none_is_a_pickle(made)
     record = open_bundle(folder)
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert set(record.files) == files - {"bundle.json", "summary.json"}
-    assert set(record.files) == {"classifier.skops", "pictures.json", *(f"vqgan/{name}" for name in ("mask.safetensors", "config.json", "model.safetensors", "taught.json", "variation.safetensors"))}
+    assert set(record.files) == {"classifier.skops", *(f"vqgan/{name}" for name in ("mask.safetensors", "config.json", "model.safetensors", "taught.json", "variation.safetensors"))}
     assert all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in record.files.items())
 
 

@@ -17,8 +17,7 @@ from zeromiss.detectors.vqgan.store import load_vqgan, save_vqgan
 from zeromiss.detectors.vqgan.vqgan import Vqgan
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json
-from zeromiss.images.load import load_image
-from zeromiss.images.masks import load_mask
+from zeromiss.images.load import load_image, load_mask
 from zeromiss.metrics.columns import KEY_COLUMNS, feature_columns, variation_columns
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measure import Measurer

@@ -15,9 +15,9 @@ from zeromiss.inspection.bundle import library_versions
 from zeromiss.inspection.folders import atomic_folder
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.verdict import ModelName
-from zeromiss.registry.champion import resolve_decided
-from zeromiss.registry.store import model_name
-from zeromiss.registry.verified import verified_bundle
+from zeromiss.registry.publish import download_bundle
+from zeromiss.registry.reference import resolve
+from zeromiss.registry.store import model_name, reading
 from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
@@ -30,14 +30,14 @@ def export(reference: str, workspace: Workspace, target: Path | None, *, engine:
     otherwise.
     """
     refuse_missing(engine)
-    product, version = resolve_decided(reference, workspace)
+    product, version = resolve(reference, workspace)
     target = target or workspace.edge(product)
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / CONFIG).is_file())):
         raise ZeromissError(f"{target} exists and is no earlier export: name another folder to write to")
+    bundle = download_bundle(reading(workspace), product, version)
     model = ModelName(name=model_name(product), version=version)
     images, paths = checked_images(product, workspace)
-    with verified_bundle(product, version, workspace) as bundle:
-        return target, write_verified(target, bundle, paths, images=images, model=model, engine=engine)
+    return target, write_verified(target, bundle, paths, images=images, model=model, engine=engine)
 
 
 def write_verified(target: Path, bundle: Path, paths: list[Path], *, images: str, model: ModelName, engine: str) -> dict[str, Any]:

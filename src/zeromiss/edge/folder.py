@@ -15,9 +15,7 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file, write_json
 from zeromiss.images.references import NEEDING
 from zeromiss.inspection.bundle import MANIFEST, BundleRecord, open_bundle
-from zeromiss.inspection.envelope import FILE as ENVELOPE
 from zeromiss.inspection.inspector import load_measurer
-from zeromiss.inspection.pictures import FILE as PICTURES
 from zeromiss.inspection.verdict import ModelName
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measurement import Measures
@@ -52,9 +50,6 @@ def write_folder(draft: Path, bundle: Path, *, model: ModelName, engine: str) ->
     for name, file in record.masks().items():
         np.save(draft / name / MASK, load_mask_file(bundle / file).numpy(), allow_pickle=False)
     shutil.copyfile(bundle / CLASSIFIER, draft / CLASSIFIER)
-    for file, there in ((ENVELOPE, record.envelope), (PICTURES, record.pictures)):
-        if there:
-            shutil.copyfile(bundle / file, draft / file)
     if record.align:
         shutil.copytree(bundle / ALIGN, draft / ALIGN)
     _write_runner(draft, load_classifier(bundle / CLASSIFIER), engine)
@@ -128,7 +123,7 @@ def _write_config(draft: Path, bundle: Path, record: BundleRecord, members: list
         }
         for member in members
     ]
-    payload = record.model_dump(mode="json", include={"product", "size", "metrics", "features", "threshold", "calibration", "envelope", "pictures", "align"})
+    payload = record.model_dump(mode="json", include={"product", "size", "metrics", "features", "threshold", "calibration", "align"})
     payload |= {"engine": engine, "model": vars(model), "bundle_sha256": sha256_file(bundle / MANIFEST), "detectors": detectors}
     payload["files"] = {path.relative_to(draft).as_posix(): sha256_file(path) for path in sorted(draft.rglob("*")) if path.is_file()}
     write_json(draft / CONFIG, payload, schema_version=SCHEMA_VERSION)

@@ -20,15 +20,10 @@ from zeromiss.edge.layout import ALIGN, BOXES, CLASSIFIER, CONFIG, DISTANCES, DI
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, sha256_file
 from zeromiss.image_size import ImageSize
-from zeromiss.images.load import file_size
 from zeromiss.images.reader import ImageReader
 from zeromiss.images.reference import open_aligner
 from zeromiss.inspection.calibration import CalibrationRecord
-from zeromiss.inspection.envelope import FILE as ENVELOPE
-from zeromiss.inspection.envelope import load_envelope
-from zeromiss.inspection.pictures import FILE as PICTURES
-from zeromiss.inspection.pictures import load_pictures
-from zeromiss.inspection.verdict import ERROR, OUTSIDE_SCORE, ModelName, Verdict, decide, plain_matrix, to_patches
+from zeromiss.inspection.verdict import ERROR, ModelName, Verdict, decide, plain_matrix, to_patches
 from zeromiss.metrics.columns import named
 from zeromiss.metrics.levels import candidates, image_values, localised_values, map_boxes, map_values, variation_values
 from zeromiss.metrics.localise import keep_largest
@@ -71,8 +66,6 @@ class EdgeInspector:
         pooling = folder / DISTANCES_FILE
         self._pooling = self._session(pooling) if pooling.is_file() else None
         self._classifier = load_classifier(folder / CLASSIFIER)
-        self._envelope = load_envelope(folder / ENVELOPE) if self.config["envelope"] else None
-        self._pictures = load_pictures(folder / PICTURES) if self.config["pictures"] else None
         self._size = ImageSize.of(self.config["size"])
         aligner = open_aligner(folder / ALIGN, self._size) if self.config["align"] else None
         self._reader = ImageReader(self._size, reduced=self.params.decode == "reduced", aligner=aligner)
@@ -82,19 +75,14 @@ class EdgeInspector:
     def inspect(self, path: Path) -> Verdict:
         """Judge one image file; raises ZeromissError when it cannot be judged, which is never called normal."""
         laid = self._reader.lay(path)
-        if self._pictures is not None:
-            self._pictures.check(laid.image_CHW, file_size(path), str(path))
         found = self.measure(laid.image_CHW)
-        features = {name: value for one in found for name, value in one.features.items()}
-        outside = "" if self._envelope is None else self._envelope.reason(features)
-        score = OUTSIDE_SCORE if outside else self.score(features)
+        score = self.score({name: value for one in found for name, value in one.features.items()})
         threshold = float(self.config["threshold"]["value"])
         return Verdict(
             path=str(path),
             verdict=decide(score, threshold),
             score=score,
             threshold=threshold,
-            outside=outside,
             probability=None if self._calibration is None else self._calibration.probability(score),
             patches=to_patches(found[0].boxes_Q4.tolist(), found[0].distances_Q.tolist()),
             model=ModelName(**self.config["model"]),

@@ -10,12 +10,11 @@ import posixpath
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from zeromiss.errors import ZeromissError
-from zeromiss.files import atomic_path, refuse_full_disk, short_name
+from zeromiss.files import atomic_path, refuse_full_disk
 from zeromiss.images import known as memory
 from zeromiss.images.digests import Digest
 from zeromiss.images.known import Known
@@ -24,8 +23,7 @@ from zeromiss.images.references import References, check_references
 from zeromiss.images.unchanged import IngestReport, asked, remember, unchanged
 from zeromiss.images.sources.listing import drawing_recipe, list_source
 from zeromiss.images.sources.record import Listing, Record
-from zeromiss.images.staging import Staging, locked, recover
-from zeromiss.images.words import counted
+from zeromiss.images.staging import Staging, locked
 from zeromiss.params import Product
 from zeromiss.workspace import Workspace
 
@@ -48,7 +46,7 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
     raw.parent.mkdir(parents=True, exist_ok=True)
     with locked(raw.parent) as lock, tempfile.TemporaryDirectory(prefix="zeromiss-") as scratch:
         staging = Staging(raw)
-        recover(raw.parent)
+        staging.recover()
         if same := unchanged(product, workspace, folder):
             return same
         started, known = time.time_ns(), memory.load(workspace, product.name)
@@ -58,42 +56,32 @@ def ingest(product: Product, workspace: Workspace, folder: Path | None = None) -
             listing = Listing(records=[], notes=[f"the boards in {raw} were drawn with the same parameters before"])
         else:
             listing = list_source(product, root=workspace.root, folder=folder, scratch=Path(scratch))
-        new, repeated = _unknown(listing.records, raw, old, known)
+        new = _unknown(listing.records, raw, old, known)
         check_references(product, listing.records, raw, old, known)
         if new:
             append(staging, [entry for entry, _ in old], new, known, recipe=recipe, lock=lock)
         incoming = _put_incoming(workspace.incoming(product.name), listing.incoming)
-        report = _report(raw, listing, repeated, added=len(new), before=len(old), incoming=incoming)
+        report = _report(raw, listing, added=len(new), before=len(old), incoming=incoming)
         remember(known, report, listing, asked(product, folder), started=started)
     return report
 
 
 def append(
-    staging: Staging,
-    old: list[Entry],
-    new: list[tuple[Record, str]],
-    known: Known,
-    *,
-    recipe: str | None = None,
-    lock: int,
-    masks: Mapping[str, Path] | None = None,
+    staging: Staging, old: list[Entry], new: list[tuple[Record, str]], known: Known, *, recipe: str | None = None, lock: int
 ) -> None:
     """Add records, each with its SHA-256, to the `old` images of the raw folder, and note what is known of all files.
-
-    `masks` are files for old images without one, by the images' paths.
 
     Raises ZeromissError for a full disk and a source file that changed; the raw folder is then as before.
     """
     raw = staging.target
-    masks = masks or {}
-    copied = sum(os.stat(file).st_size for file in (*(file for record, _ in new for file in record.files), *masks.values()))
+    copied = sum(os.stat(file).st_size for record, _ in new for file in record.files)
     refuse_full_disk(raw.parent, 2 * copied, act="this ingest (the images, and the copy that DVC keeps)")
-    written = _build(staging, old, new, References(raw, old, known), recipe, lock, masks)
+    written = _build(staging, old, new, References(raw, old, known), recipe, lock)
     known.renew(str(raw / name) for entry in old for name in entry.files)
     known.note(written)
 
 
-def _report(raw: Path, listing: Listing, repeated: list[str], *, added: int, before: int, incoming: int) -> IngestReport:
+def _report(raw: Path, listing: Listing, *, added: int, before: int, incoming: int) -> IngestReport:
     """Say what was done, and what the raw folder holds now."""
     entries = read_index(raw)
     return IngestReport(
@@ -103,8 +91,7 @@ def _report(raw: Path, listing: Listing, repeated: list[str], *, added: int, bef
         normals=sum(entry.label == "normal" for entry in entries),
         defects=sum(entry.label == "defect" for entry in entries),
         incoming=incoming,
-        account=listing.account.sentence() if listing.account else "",
-        notes=(*listing.notes, *repeated),
+        notes=tuple(listing.notes),
     )
 
 
@@ -130,31 +117,26 @@ def existing(raw: Path, known: Known) -> list[tuple[Entry, str]]:
 
 def _unknown(
     records: list[Record], raw: Path, old: list[tuple[Entry, str]], known: Known
-) -> tuple[list[tuple[Record, str]], list[str]]:
-    """Return the records whose content is new, with its hash, and a sentence about content that has two kinds of defect.
-
-    Of equal content in the source the first stands.
-    """
-    labels = {digest: (entry.label, entry.defect_type, raw / entry.path) for entry, digest in old}
-    new, kinds = [], []
+) -> list[tuple[Record, str]]:
+    """Return the records whose content is new, with its hash; of equal content in the source the first stands."""
+    labels = {digest: (entry.label, raw / entry.path) for entry, digest in old}
+    new = []
     for record, digest in zip(records, known.read([str(record.file) for record in records], title="hash source images")):
-        if digest.sha256 not in labels:
-            labels[digest.sha256] = (record.label, record.defect_type, record.file)
-            new.append((record, digest.sha256))
-            continue
-        label, kind, file = labels[digest.sha256]
-        if label != record.label:
+        sha256 = digest.sha256
+        if sha256 not in labels:
+            labels[sha256] = (record.label, record.file)
+            new.append((record, sha256))
+        elif labels[sha256][0] != record.label:
+            label, file = labels[sha256]
             raise ZeromissError(
                 f"{record.file} is labelled {record.label} but has the same content as {file}, which is labelled "
                 f"{label}: correct one of the labels"
             )
-        if kind != record.defect_type:
-            kinds.append(f"{record.file} ({record.defect_type}) has the same content as {file}, which stays {kind}")
-    return new, [f"{counted(len(kinds), 'image')} under two kinds of defect: {kinds[0]}"] if kinds else []
+    return new
 
 
 def _build(
-    staging: Staging, old: list[Entry], new: list[tuple[Record, str]], references: References, recipe: str | None, lock: int, masks: Mapping[str, Path]
+    staging: Staging, old: list[Entry], new: list[tuple[Record, str]], references: References, recipe: str | None, lock: int
 ) -> dict[str, Digest]:
     """Put old and new files and the index into the staging folder, then swap it in; return what was written."""
     raw = staging.target
@@ -162,8 +144,6 @@ def _build(
         for name in dict.fromkeys(name for entry in old for name in entry.files):  # a reference may be that of many images
             staging.link(raw / name, name)
         added, jobs = _named(new, {_stem(entry.path) for entry in old}, references)
-        old = [replace(entry, mask=_mask_name(entry.path, masks[entry.path])) if entry.path in masks else entry for entry in old]
-        jobs += [(str(masks[entry.path]), entry.mask, "") for entry in old if entry.path in masks]
         written = dict(zip((name for _, name, _ in jobs), staging.copy_all(jobs, keep=(lock,)), strict=True))
         written[INDEX] = staging.write(INDEX, index_text(old + added))
         if recipe is not None:
@@ -194,23 +174,19 @@ def _stem(path: str) -> str:
 
 def _entry(record: Record, sha256: str, taken: set[str]) -> Entry:
     """Name a new image: as the source suggests, with its hash behind where another image has that name."""
-    name = "/".join(short_name(part) for part in record.name.split("/"))
+    name = record.name
     if _stem(f"images/{name}") in taken:
         stem, suffix = posixpath.splitext(name)
         name = f"{stem}-{sha256[:8]}{suffix}"
+    mask = f"masks/{_stem(name)}_mask{record.mask.suffix.lower()}" if record.mask else ""
     return Entry(
         path=f"images/{name}",
         label=record.label,
         defect_type=record.defect_type,
         part_id=record.part_id or _stem(name),
-        mask=_mask_name(f"images/{name}", record.mask) if record.mask else "",
+        mask=mask,
         source_split=record.source_split,
     )
-
-
-def _mask_name(path: str, mask: Path) -> str:
-    """Return the name that the mask of a raw image has in the raw folder."""
-    return f"masks/{_stem(path.removeprefix('images/'))}_mask{mask.suffix.lower()}"
 
 
 def _put_incoming(folder: Path, files: list[tuple[Path, str]]) -> int:

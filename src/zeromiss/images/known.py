@@ -19,7 +19,7 @@ from zeromiss.images.digests import Digest, Signature, signature
 from zeromiss.images.workers import work
 from zeromiss.workspace import Workspace
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 SETTLED = 2_000_000_000  # ns: a file younger than this may change again within one tick of the disk's clock
 
 
@@ -83,12 +83,12 @@ class Known:
         """Write what is known, whole or not at all, unless nothing changed."""
         if not self.changed:
             return
-        rows = ((os.fsencode(path), one.sha256, one.md5, *one.signature) for path, one in self.digests.items())
+        rows = ((path, one.sha256, one.md5, *one.signature) for path, one in self.digests.items())
         with atomic_path(self.file) as temporary, closing(sqlite3.connect(temporary, isolation_level=None)) as base:
             base.execute("PRAGMA journal_mode = OFF")
             base.execute("PRAGMA synchronous = OFF")
             base.execute("BEGIN")
-            base.execute("CREATE TABLE file (path BLOB, sha256, md5, size, mtime_ns, inode, ctime_ns)")
+            base.execute("CREATE TABLE file (path, sha256, md5, size, mtime_ns, inode, ctime_ns)")
             base.execute("CREATE TABLE note (name, value)")
             base.executemany("INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             notes = [(name, json.dumps(value)) for name, value in self.notes.items()]
@@ -110,7 +110,7 @@ def load(workspace: Workspace, product: str, *, digests: bool = True) -> Known:
                 return known
             known.notes = {name: json.loads(value) for name, value in base.execute("SELECT name, value FROM note")}
             rows = base.execute("SELECT path, sha256, md5, size, mtime_ns, inode, ctime_ns FROM file") if digests else ()
-            known.digests = {os.fsdecode(path): Digest(sha256, md5, Signature(*noted)) for path, sha256, md5, *noted in rows}
+            known.digests = {path: Digest(sha256, md5, Signature(*noted)) for path, sha256, md5, *noted in rows}
     except (sqlite3.Error, ValueError):  # missing or damaged: as good as lost
         return Known(file=known.file)
     return known

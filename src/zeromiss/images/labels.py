@@ -137,7 +137,7 @@ def apply_to_entries(entries: Sequence[Entry], changes: Sequence[LabelChange]) -
 def _relabelled(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what changes in an image's row when its label is the other one."""
     if row["label"] == DEFECT:
-        checked = {name: "" for name in ("mask_problem", "mask_doubt") if name in row}  # rows of the index have not been read yet
+        checked = {"mask_problem": ""} if "mask_problem" in row else {}  # rows of the index have not been read yet
         return {"label": NORMAL, "defect_type": "", "mask": "", **checked}
     folder = "test" if row["source_split"] == "train" else row["source_split"]
     return {"label": DEFECT, "defect_type": UNNAMED, "source_split": folder}

@@ -22,6 +22,7 @@ MODES = frozenset({"1", "L", "P", "RGB", "LA", "PA", "RGBA"})  # what `load_imag
 REDUCED_MOVES, REDUCED_MEAN = 0.15, 0.01  # most that decoding at a reduced size moves a value in [0, 1], and all on average
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+_MASK_MODES = MODES | {"I;16", "I"}
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # the tag of EXIF, and its values from which width and height change places
 
 
@@ -130,6 +131,32 @@ def file_size(path: Path) -> ImageSize:
     with _naming(path), Image.open(path, formats=_FORMATS) as image:
         width, height = image.size
         return ImageSize(height, width) if image.getexif().get(_ORIENTATION, 1) >= _ON_ITS_SIDE else ImageSize(width, height)
+
+
+def load_mask(path: Path, size: Size) -> np.ndarray:
+    """Return a defect mask as bool, (H, W): True where the file has any value but 0.
+
+    When shrinking, a pixel is True if any part of it is marked, so that no defect vanishes; when enlarging,
+    the nearest pixel counts.
+
+    Raises ZeromissError for a file that cannot be decoded whole, is lossy (JPEG) or is CMYK.
+    """
+    marked_HW = read_mask(path).astype(np.float32)
+    height, width = marked_HW.shape
+    size = ImageSize.of(size)
+    shrunk = cv2.resize(marked_HW, (min(width, size.width), min(height, size.height)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(shrunk, (size.width, size.height), interpolation=cv2.INTER_NEAREST) > 0.0
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Return a mask file as bool (H, W) in its own size; see `load_mask` for what is refused."""
+    image, mode = open_image(path)
+    if mode not in _MASK_MODES:
+        raise ZeromissError(f"{path} has the mode {mode}, which a mask cannot have: save it as an 8-bit grey PNG")
+    if path.suffix.lower() in {".jpg", ".jpeg"}:
+        raise ZeromissError(f"{path} is a JPEG, whose values around an edge are not exact: save the mask as PNG")
+    values = np.asarray(image.convert("RGB") if mode in {"RGBA", "LA", "PA"} else image)
+    return values.any(axis=2) if values.ndim == 3 else values != 0
 
 
 def refuse_transparency(path: Path, image: Image.Image) -> None:

@@ -20,12 +20,11 @@ COLUMNS = (
 
 
 def read_facts(raw: Path, entries: list[Entry]) -> pd.DataFrame:
-    """Return the index with facts of every file: sha256, width, height, mode, problem, mask_problem, mask_doubt, pixels.
+    """Return the index with facts of every file: sha256, width, height, mode, problem, mask_problem.
 
     Every image and mask is decoded to its last pixel. Sizes are of the upright image, in pixels. `problem` says in
     words why a file cannot be read ('' when it can); the sizes and mode are then missing, sha256 too when there is no
-    file. `mask_problem` does the same for the mask, `mask_doubt` says what a person should look at, and `pixels` is the
-    SHA-256 of the upright picture's colours, missing where there is none.
+    file. `mask_problem` does the same for the mask.
     """
     items = [(str(raw), entry.path, entry.mask) for entry in entries]
     facts = work("zeromiss.images.facts:read", items, title="read images", unit="image")

@@ -7,8 +7,7 @@ import numpy as np
 
 from zeromiss.image_size import ImageSize, Size
 from zeromiss.images.align import Aligner, Motion, move_image, move_mask
-from zeromiss.images.load import file_size, load_image, load_picture
-from zeromiss.images.masks import load_mask, read_mask
+from zeromiss.images.load import file_size, load_image, load_mask, load_picture, read_mask
 from zeromiss.images.orientation import Orienter
 from zeromiss.images.reference import open_aligner
 from zeromiss.images.registration import scaling

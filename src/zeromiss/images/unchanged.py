@@ -19,7 +19,7 @@ _NOTE = "last ingest"
 
 @dataclass(frozen=True, kw_only=True)
 class IngestReport:
-    """What an ingest did: images added, images already there, what the folder now holds, what became of the source's files, and notes for the user."""
+    """What an ingest did: images added, images already there, what the folder now holds, and notes for the user."""
 
     folder: Path
     added: int
@@ -27,7 +27,6 @@ class IngestReport:
     normals: int
     defects: int
     incoming: int
-    account: str  # '' where the images are drawn
     notes: tuple[str, ...]
 
     @property
@@ -38,7 +37,7 @@ class IngestReport:
     def lines(self) -> list[str]:
         """Return the report as sentences."""
         total = f"{self.normals} normal and {self.defects} defective"
-        return [f"{counted(self.added, 'image')} added, {self.known} already there: {total} in {self.folder}", *filter(None, [self.account]), *self.notes]
+        return [f"{counted(self.added, 'image')} added, {self.known} already there: {total} in {self.folder}", *self.notes]
 
 
 def unchanged(product: Product, workspace: Workspace, folder: Path | None) -> IngestReport | None:
@@ -59,7 +58,7 @@ def unchanged(product: Product, workspace: Workspace, folder: Path | None) -> In
     if files_below(raw) != note["files"] or not memory.all_unchanged(known.file):
         return None
     counts = {name: note[name] for name in ("known", "normals", "defects")}
-    return IngestReport(folder=raw, added=0, incoming=len(note["incoming"]), account=note["account"], notes=tuple(note["notes"]), **counts)
+    return IngestReport(folder=raw, added=0, incoming=len(note["incoming"]), notes=tuple(note["notes"]), **counts)
 
 
 def remember(known: Known, report: IngestReport, listing: Listing, request: dict[str, Any], *, started: int) -> None:
@@ -87,7 +86,6 @@ def remember(known: Known, report: IngestReport, listing: Listing, request: dict
         "known": report.added + report.known,
         "normals": report.normals,
         "defects": report.defects,
-        "account": report.account,
         "notes": report.notes,
     }
     known.remark(_NOTE, json.loads(json.dumps(note)) if reliable else None)
@@ -96,8 +94,7 @@ def remember(known: Known, report: IngestReport, listing: Listing, request: dict
 
 def asked(product: Product, folder: Path | None) -> dict[str, Any]:
     """Return what decides which source an ingest reads, and how."""
-    labels = product.ingest.labels.model_dump(mode="json")
-    return {"source": product.source.model_dump(mode="json"), "labels": labels, "seed": product.seed, "folder": str(folder or "")}
+    return {"source": product.source.model_dump(mode="json"), "seed": product.seed, "folder": str(folder or "")}
 
 
 def files_below(folder: Path) -> int:

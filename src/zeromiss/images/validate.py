@@ -39,15 +39,14 @@ def check_images(
     """Check the images and, where they could be split, their splits; `folder` is the raw folder as sentences name it.
 
     Raises ZeromissError: an image listed twice or without a part, a label that is neither normal nor defect, a file
-    that cannot be read, a mode that cannot be judged, a side out of bounds, a mask that is missing or cannot be used,
-    the same content or the same pixels under two labels, too few defects; a part in two splits, near-duplicates in two splits, the same content or the same
-    pixels in two splits, fewer than two defects in the metric table. The first in this order is told, all are on the page in `docs`.
+    that cannot be read, a mode that cannot be judged, a side out of bounds, a mask that is missing or of another
+    size, the same content under two labels, too few defects; a part in two splits, near-duplicates in two splits, the same content in
+    two splits, fewer than two defects in the metric table. The first in this order is told, all are on the page in `docs`.
     """
     frame, checks = _derived(facts), _fact_checks(params, folder)
     if split is not None:
         frame = frame.assign(split=split)
         frame["splits_of_content"] = _distinct(frame, "split", of="sha256")
-        frame["splits_of_pixels"] = _distinct(frame, "split", of="pixels")
         frame["splits_of_photographed"] = _distinct(frame, "split", of="photographed_part")
         frame["splits_of_part"] = _distinct(frame, "split", of="part_id")
         frame["is_table_defect"] = ((frame["split"] == "table") & (frame["label"] == "defect")).astype(int)
@@ -64,7 +63,6 @@ def _derived(facts: pd.DataFrame) -> pd.DataFrame:
     return facts.assign(
         is_defect=(facts["label"] == "defect").astype(int),
         labels_of_content=_distinct(facts, "label", of="sha256"),
-        labels_of_pixels=_distinct(facts, "label", of="pixels"),
         has_part=(facts["part_id"] != "").astype(int),
         times_listed=facts.groupby("path")["path"].transform("size"),
     )
@@ -72,7 +70,7 @@ def _derived(facts: pd.DataFrame) -> pd.DataFrame:
 
 def _distinct(frame: pd.DataFrame, column: str, *, of: str) -> pd.Series:
     """Return how many values of `column` share a row's value in `of` (1 where that is missing)."""
-    return frame.groupby(of, dropna=True)[column].transform("nunique").fillna(1).astype(int)
+    return frame.groupby(of)[column].transform("nunique").fillna(1).astype(int)
 
 
 def _fact_checks(params: ManifestParams, folder: Path) -> list[Check]:
@@ -83,9 +81,6 @@ def _fact_checks(params: ManifestParams, folder: Path) -> list[Check]:
         return _in_set(column, allowed, _of_row(folder, what))
 
     twins = _of_twins(folder, "sha256", "label", "are the same image with the labels", "correct one of them")
-    pixels = _of_twins(
-        folder, "pixels", "label", "show the same picture, pixel for pixel, with the labels", "correct one of them with zeromiss labels"
-    )  # fmt: skip
     return [
         row("times_listed", [1], lambda _: "is listed more than once: keep one of its lines in the index"),
         row("label", LABELS, lambda image: f"has the label {image['label']!r}: it must be normal or defect"),
@@ -95,7 +90,6 @@ def _fact_checks(params: ManifestParams, folder: Path) -> list[Check]:
         *_size_checks(params, folder),
         row("mask_problem", [""], lambda image: image["mask_problem"]),
         _in_set("labels_of_content", [1], twins),
-        _in_set("labels_of_pixels", [1], pixels),
         _at_least(
             "is_defect",
             params.min_defects,
@@ -138,16 +132,11 @@ def _split_checks(folder: Path) -> list[Check]:
         folder, "sha256", "split", "are the same image but lie in the splits",
         "remove one of them, or give both the same part_id",
     )  # fmt: skip
-    pixels = _of_twins(
-        folder, "pixels", "split", "show the same picture, pixel for pixel, but lie in the splits",
-        "remove one of them, or set manifest.split to paper",
-    )  # fmt: skip
     return [
         _in_set("split", SPLITS, _of_row(folder, lambda row: f"is in the split {row['split']!r}: known are {known}")),
         _in_set("splits_of_photographed", [1], part),
         _in_set("splits_of_part", [1], group),
         _in_set("splits_of_content", [1], content),
-        _in_set("splits_of_pixels", [1], pixels),
         _at_least(
             "is_table_defect",
             FEWEST_IN_TABLE,

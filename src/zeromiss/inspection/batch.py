@@ -13,21 +13,24 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from zeromiss.errors import ZeromissError
-from zeromiss.files import atomic_path, printable, short_name
-from zeromiss.images.passed_over import is_passed_over, reason_to_pass_over
-from zeromiss.images.staging import Staging
+from zeromiss.files import atomic_path
 from zeromiss.inspection.companions import CompanionOf
+from zeromiss.inspection.folders import atomic_folder
 from zeromiss.inspection.inspector import Examination, Inspector
 from zeromiss.inspection.overlay import write_overlay
-from zeromiss.inspection.pictures import NotInspectable, Repeats
 from zeromiss.inspection.rows import FILE as ROWS
 from zeromiss.inspection.rows import verdict_row, verdict_table
 from zeromiss.inspection.verdict import ERROR, Verdict
 from zeromiss.tables import stamp
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 2
 VERDICTS = "verdicts.parquet"
 OVERLAYS = "overlays"
+# Files that are plainly no photographs. Anything else in a folder is judged, or becomes an error row: a
+# picture with an unusual suffix must not be passed over.
+NO_IMAGES = frozenset(
+    {".csv", ".db", ".html", ".ini", ".json", ".log", ".md", ".parquet", ".pdf", ".txt", ".xml", ".yaml", ".yml"}
+)
 _PATCH = pa.struct([("x", pa.int32()), ("y", pa.int32()), ("size", pa.int32()), ("distance", pa.float64())])
 _SCHEMA = pa.schema(
     [
@@ -36,7 +39,6 @@ _SCHEMA = pa.schema(
         ("score", pa.float64()),  # null for an error
         ("probability", pa.float64()),  # of a defect; null for an error, and where the bundle has no calibration
         ("threshold", pa.float64()),
-        ("outside", pa.string()),  # why it lies outside of all normal parts; empty where it does not, and for an error
         ("error", pa.string()),  # empty unless the verdict is error
         ("sha256", pa.string()),  # empty for an error
         ("model_name", pa.string()),
@@ -64,7 +66,6 @@ class BatchResult:
 
     verdicts: tuple[Verdict, ...]
     errors: tuple[InspectionError, ...]
-    folder: Path | None = None  # where they were written
 
 
 def inspect_paths(
@@ -72,59 +73,49 @@ def inspect_paths(
     paths: Sequence[Path],
     *,
     out: Path | None = None,
-    free_name: bool = False,
     overlays: bool = True,
     boxes: int = 25,
     progress: bool = True,
     companion_of: CompanionOf = lambda _: None,
-    again: bool = False,
 ) -> BatchResult:
     """Judge every image in `paths`, files or folders of them; `companion_of` gives each file's reference and design.
 
-    An image that is the one before it again is an error, unless they are judged `again`, in whatever order.
-
     With `out`, writes verdicts.parquet there, rows.parquet for the data set of all verdicts, and, with `overlays`,
-    one PNG an image that shows its `boxes` most distant patches; the folder appears when all is written. It replaces an earlier
-    inspection; with `free_name` it gets a number behind its name instead where that is taken.
-    Raises ZeromissError for a missing path, a folder without a file to judge, or an `out` that holds something else than an earlier inspection.
+    one PNG an image that shows its `boxes` most distant patches; the folder appears when all is written. Raises ZeromissError for a missing path, a
+    folder without a file to judge, or an `out` that holds something else than an earlier inspection.
     """
     files = find_files(paths)
-    if out is not None and not free_name and out.exists() and not (out / VERDICTS).is_file():
+    if out is not None and out.exists() and not (out / VERDICTS).is_file():
         raise ZeromissError(f"{out} exists and holds no earlier inspection: name another folder to write to")
     results: list[Verdict | InspectionError] = []
     names: list[str] = []
     kept: list[dict[str, Any]] = []
-    written: Path | None = None
-    with nullcontext() if out is None else Staging(out) as staging:
-        folder = staging.folder if staging is not None and overlays else None
+    with nullcontext() if out is None else atomic_folder(out) as draft:
+        folder = draft if overlays else None
         examined = _examined(inspector, files, companion_of)
         taken: set[str] = set()
-        repeats = Repeats()
         for file in tqdm(files, unit="image", desc="inspect", disable=not progress):
-            one = next(examined) if again else _new(next(examined), repeats)
+            one = next(examined)
             result, name = _result(one, file, folder, boxes=boxes, taken=taken)
-            if staging is not None and not isinstance(one, ZeromissError):
+            if draft is not None and not isinstance(one, ZeromissError):
                 kept.append(verdict_row(one, inspector.features))
             results.append(result)
             names.append(name)
             taken.add(name)
-        if staging is not None:
-            _write_rows(staging.folder / VERDICTS, [_row(*pair, inspector) for pair in zip(results, names, strict=True)])
-            with atomic_path(staging.folder / ROWS) as temporary:
+        if draft is not None:
+            _write_rows(draft / VERDICTS, [_row(*pair, inspector) for pair in zip(results, names, strict=True)])
+            with atomic_path(draft / ROWS) as temporary:
                 pq.write_table(verdict_table(kept, inspector.features), temporary)
-            written = staging.claim() if free_name else staging.swap()
     return BatchResult(
         verdicts=tuple(one for one in results if isinstance(one, Verdict)),
         errors=tuple(one for one in results if isinstance(one, InspectionError)),
-        folder=written,
     )
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
     """Return every file to judge, each once; folders are searched recursively, links followed, names sorted.
 
-    In folders all that `reason_to_pass_over` names is left out. Anything else is judged, or becomes an error row: a picture with an
-    unusual suffix must not be passed over.
+    Hidden files and folders are left out, and in folders the suffixes of `NO_IMAGES`.
     Raises ZeromissError for a missing path, a folder without a file to judge, or no path at all.
     """
     found: dict[Path, Path] = {}
@@ -150,9 +141,9 @@ def _walk(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not is_passed_over(name))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if not reason_to_pass_over((name,)):
+            if not name.startswith(".") and Path(name).suffix.lower() not in NO_IMAGES:
                 yield Path(root) / name
 
 
@@ -173,23 +164,12 @@ def _examined(inspector: Inspector, files: Sequence[Path], companion_of: Compani
             yield error
 
 
-def _new(examined: Examination | ZeromissError, repeats: Repeats) -> Examination | ZeromissError:
-    """Return an examination, or why it cannot count: its image is the one before it again."""
-    if isinstance(examined, ZeromissError):
-        return examined
-    try:
-        repeats.check(printable(examined.verdict.path), examined.image_CHW.numpy())
-    except NotInspectable as error:
-        return error
-    return examined
-
-
 def _result(
     examined: Examination | ZeromissError, file: Path, folder: Path | None, *, boxes: int, taken: set[str]
 ) -> tuple[Verdict | InspectionError, str]:
     """Return a file's result and the name of its overlay, drawn below `folder` ('' where none is)."""
     if isinstance(examined, ZeromissError):
-        return InspectionError(path=printable(str(file)), error=printable(str(examined))), ""
+        return InspectionError(path=str(file), error=str(examined)), ""
     if folder is None:
         return examined.verdict, ""
     name = f"{OVERLAYS}/{_free_name(file, examined.verdict.verdict, taken)}"
@@ -199,7 +179,7 @@ def _result(
 
 def _free_name(file: Path, verdict: str, taken: set[str]) -> str:
     """Return an overlay's file name that no other overlay has; abnormal ones come first when sorted."""
-    stem = re.sub(r"[^\w.-]", "_", short_name(file.stem)) or "image"
+    stem = re.sub(r"[^\w.-]", "_", file.stem) or "image"
     name, number = f"{verdict}-{stem}.png", 1
     while f"{OVERLAYS}/{name}" in taken:
         number += 1
@@ -220,7 +200,6 @@ def _row(result: Verdict | InspectionError, overlay: str, inspector: Inspector) 
         "score": None,
         "probability": None,
         "threshold": inspector.threshold,
-        "outside": "",
         "error": result.error,
         "sha256": "",
         "overlay": "",

@@ -7,8 +7,6 @@
     <detector>/variation.safetensors   what is known of normal images: levels of its maps, the covariance of its differences
     classifier.skops     preprocessing and the winning classifier, fitted
     references/<file>    the reference of a design that has one for all its training images, where a detector compares with references
-    pictures.json        what pictures of the product look like; others cannot be inspected
-    envelope.json        how far normal parts' metrics reach, where there were normal parts enough
     align/               align.json and reference.png, where images are laid over a reference before they are judged
     backbone/<file>      the feature extractor's weights, only if they were given by path
     summary.json         the figures of the run; no inspection reads it, so it isn't under a hash
@@ -37,8 +35,6 @@ from zeromiss.image_size import ImageSize
 from zeromiss.images.align import Aligner
 from zeromiss.images.orientation import Orienter
 from zeromiss.images.reference import PICTURE, RECORD, open_aligner
-from zeromiss.inspection import envelope as envelopes
-from zeromiss.inspection import pictures as all_pictures
 from zeromiss.inspection.calibration import CalibrationRecord
 from zeromiss.inspection.folders import atomic_folder
 from zeromiss.metrics.table import mask_file, variation_file
@@ -49,7 +45,6 @@ SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
 CLASSIFIER = "classifier.skops"
 SUMMARY = "summary.json"
-LARGEST_JSON = 256 << 20  # bytes: the hashes of three million training images
 ALIGN, REFERENCES = "align", "references"
 VQGAN = "vqgan"  # whose codebook the report and the audit speak of
 LIBRARIES = (
@@ -95,8 +90,6 @@ class BundleRecord(_Record):
     detectors: tuple[str, ...] = Field(min_length=1)  # the first one's boxes are shown
     masked: tuple[str, ...] = ()  # detectors with a mask
     varied: tuple[str, ...] = ()  # detectors with a variation of normal images; of others the paper's metrics alone are measured
-    pictures: bool = False  # what is none of the product's pictures is not inspectable
-    envelope: bool = False  # what lies outside of all normal parts is abnormal
     align: bool = False  # images are laid over the reference in ALIGN
     designs: tuple[str, ...] = ()  # that normal images were learned of; an image must name one of them
     references: dict[str, str] = {}  # file in the bundle by design ('': there are no designs)
@@ -129,8 +122,6 @@ class Contents(_Record):
     classifier: Path
     masks: dict[str, Path]  # by detector
     variations: dict[str, Path] = Field(default_factory=dict)  # by detector
-    pictures: Path | None = None
-    envelope: Path | None = None
     align: Path | None = None  # folder of the reference; None: images are not aligned
     designs: tuple[str, ...] = ()
     references: dict[str, Path] = Field(default_factory=dict)  # files by design
@@ -160,8 +151,6 @@ def pack(target: Path, contents: Contents, *, finish: Callable[[Path], None] | N
             detectors=tuple(contents.detectors),
             masked=tuple(contents.masks),
             varied=tuple(contents.variations),
-            pictures=contents.pictures is not None,
-            envelope=contents.envelope is not None,
             align=contents.align is not None,
             designs=contents.designs,
             references={design: _reference(design, file) for design, file in contents.references.items()},
@@ -181,7 +170,6 @@ def open_bundle(folder: Path) -> BundleRecord:
     """
     if not folder.is_dir():
         raise ZeromissError(f"{folder} is not a folder: name the folder of a bundle")
-    refuse_large_json(folder)
     payload = read_json(folder / MANIFEST, schema_version=SCHEMA_VERSION)
     try:
         record = BundleRecord.model_validate(payload)
@@ -195,13 +183,6 @@ def open_bundle(folder: Path) -> BundleRecord:
     return record
 
 
-def refuse_large_json(folder: Path) -> None:
-    """Raise ZeromissError for a JSON file of a bundle that is larger than any that is packed: reading takes many times its size in memory."""
-    for path in sorted(folder.rglob("*.json")):
-        if path.is_file() and path.stat().st_size > LARGEST_JSON:
-            raise ZeromissError(f"{path} has {path.stat().st_size >> 20} MiB, more than the {LARGEST_JSON >> 20} of any bundle: fetch or pack the bundle anew")
-
-
 def taught_by(folder: Path, record: BundleRecord) -> dict[str, frozenset[str]]:
     """Return the SHA-256 of every image that each detector was trained on."""
     said = [name for name in record.detectors if f"{name}/{taught.FILE}" in record.files]
@@ -213,7 +194,6 @@ def required_files(record: BundleRecord) -> set[str]:
     names = {f"{detector}/{name}" for detector in record.detectors for name in FILES} | {CLASSIFIER, *record.masks().values(), *record.variations().values()}
     if record.backbone.file is not None:
         names.add(record.backbone.file)
-    names |= {file for file, there in ((envelopes.FILE, record.envelope), (all_pictures.FILE, record.pictures)) if there}
     if record.align:
         names |= {f"{ALIGN}/{RECORD}", f"{ALIGN}/{PICTURE}"}
     return names | set(record.references.values())
@@ -246,9 +226,6 @@ def _copy_files(draft: Path, contents: Contents) -> BackboneRecord:
         _copy(mask, draft / mask_file(detector))
     for detector, variation in contents.variations.items():
         _copy(variation, draft / variation_file(detector))
-    for file, source in ((envelopes.FILE, contents.envelope), (all_pictures.FILE, contents.pictures)):
-        if source is not None:
-            _copy(source, draft / file)
     if contents.align is not None:
         (draft / ALIGN).mkdir()
         for name in (RECORD, PICTURE):
@@ -287,8 +264,6 @@ def _verify(folder: Path, name: str, expected: str) -> None:
     path = folder / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise ZeromissError(f"{folder / MANIFEST} lists {name}, which lies outside the bundle: pack the bundle anew")
-    if any((folder / part).is_symlink() for part in (name, *map(str, Path(name).parents))):
-        raise ZeromissError(f"{path} is a link, and what it points to may change unseen: fetch or pack the bundle anew")
     if not path.is_file():
         raise ZeromissError(f"{path} is missing from the bundle: fetch or pack the bundle anew")
     if sha256_file(path) != expected:

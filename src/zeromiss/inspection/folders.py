@@ -13,6 +13,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
     On any exception the neighbour is removed, and what stood at `target` before stays.
     """
-    with Staging(target) as staging:
+    staging = Staging(target)
+    staging.recover()
+    with staging:
         yield staging.folder
         staging.swap()

@@ -27,17 +27,12 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import sha256_file
 from zeromiss.image_size import ImageSize, Size
 from zeromiss.images.align import Aligner
-from zeromiss.images.load import file_size
 from zeromiss.images.orientation import Orienter
 from zeromiss.images.reader import ImageReader
 from zeromiss.images.references import NEEDING, Companion, indexed
 from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, BundleRecord, bundled_aligner, fingerprint, open_bundle, taught_by
 from zeromiss.inspection.calibration import CalibrationRecord
-from zeromiss.inspection.envelope import FILE as ENVELOPE
-from zeromiss.inspection.envelope import Envelope, load_envelope
-from zeromiss.inspection.pictures import FILE as PICTURES
-from zeromiss.inspection.pictures import Pictures, load_pictures
-from zeromiss.inspection.verdict import OUTSIDE_SCORE, ModelName, Verdict, decide, plain_matrix, to_patches
+from zeromiss.inspection.verdict import ModelName, Verdict, decide, plain_matrix, to_patches
 from zeromiss.metrics.mask import load_mask_file
 from zeromiss.metrics.measurement import Measurement, Measures
 from zeromiss.metrics.stack import Stack, stack_of
@@ -82,8 +77,6 @@ class Inspector:
         size: Size,
         model: ModelName,
         calibration: CalibrationRecord | None = None,
-        envelope: Envelope | None = None,
-        pictures: Pictures | None = None,
         aligner: Aligner | Orienter | None = None,
         taught: Mapping[str, AbstractSet[str]] | None = None,
         designs: tuple[str, ...] = (),
@@ -105,8 +98,6 @@ class Inspector:
         self._classifier = classifier
         self.features = features
         self._calibration = calibration
-        self._envelope = envelope
-        self._pictures = pictures
         self.threshold = threshold
         self.size = ImageSize.of(size)
         self.model = model
@@ -116,35 +107,19 @@ class Inspector:
         """Verify a bundle and load it.
 
         Without a name the model is called `bundle`, its version is the start of the SHA-256 of bundle.json.
-        Raises ZeromissError for a changed or missing file, a classifier with untrusted types or unsound content, a backbone
-        whose installed weights are not those the bundle was made with, and whatever else of a bundle cannot be loaded.
+        Raises ZeromissError for a changed or missing file, a classifier with untrusted types, or a backbone
+        whose installed weights are not those the bundle was made with.
         """
-        try:
-            return cls._load(bundle, model_name=model_name, model_version=model_version)
-        except ZeromissError:
-            raise
-        except Exception as error:  # what was edited can fail anywhere in the libraries that read it
-            line = " ".join(str(error).split())[:200]
-            raise ZeromissError(f"the bundle {bundle} cannot be loaded ({type(error).__name__}: {line}): fetch or pack the bundle anew") from error
-
-    @classmethod
-    def _load(cls, bundle: Path, *, model_name: str | None, model_version: str | None) -> "Inspector":
-        """Do what `load` does; what is damaged raises what the libraries that read it raise."""
         record = open_bundle(bundle)
-        classifier = load_classifier(bundle / CLASSIFIER)
-        if tuple(map(str, classifier.feature_names_in_)) != record.features:
-            raise ZeromissError(f"{bundle / CLASSIFIER} reads other columns than {MANIFEST} names: fetch or pack the bundle anew")
         digest = sha256_file(bundle / MANIFEST)[:_DIGEST_SHOWN]
         return cls(
             measurer=load_measurer(bundle, record),
-            classifier=classifier,
+            classifier=load_classifier(bundle / CLASSIFIER),
             features=record.features,
             threshold=record.threshold.value,
             size=record.size,
             model=ModelName(name=model_name or "bundle", version=str(model_version or digest)),
             calibration=record.calibration,
-            envelope=load_envelope(bundle / ENVELOPE) if record.envelope else None,
-            pictures=load_pictures(bundle / PICTURES) if record.pictures else None,
             aligner=bundled_aligner(bundle, record),
             taught=taught_by(bundle, record),
             designs=record.designs,
@@ -171,7 +146,7 @@ class Inspector:
         """Judge one image file, `alone` with several threads, otherwise with one: the same bits.
 
         Raises ZeromissError when the file cannot be judged, or cannot be laid over the bundle's reference: no such file is
-        ever called normal. A picture that is none of the product's is NotInspectable.
+        ever called normal.
         """
         return self.examine(path, alone=alone, companion=companion).verdict
 
@@ -187,8 +162,6 @@ class Inspector:
         digest = hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
         began = time.perf_counter()
         laid = self._reader.lay_image(tensor.numpy())
-        if self._pictures is not None:
-            self._pictures.check(laid.image_CHW, self._pictures.usual_size, "the image")
         image_CHW, context = torch.from_numpy(laid.image_CHW), self._context(companion)
         return self._examine(image_CHW, context, self._single, path="", sha256=digest, began=began, to_file=laid.to_file).verdict
 
@@ -240,8 +213,6 @@ class Inspector:
         began = time.perf_counter()
         laid = self._reader.lay(path)
         image_CHW = self._checked(torch.from_numpy(laid.image_CHW))
-        if self._pictures is not None:
-            self._pictures.check(laid.image_CHW, file_size(path), str(path))
         context = self._context(companion or indexed(path)) if self.designs or self.needs_reference or companion else NO_CONTEXT
         return self._examine(image_CHW, context, measurer, path=str(path), sha256=sha256_file(path), began=began, to_file=laid.to_file)
 
@@ -276,14 +247,12 @@ class Inspector:
     ) -> Examination:
         """Measure, score and decide."""
         measurement = measurer.measure(image_CHW, context=context)
-        outside = "" if self._envelope is None else self._envelope.reason(measurement.features)
-        score = OUTSIDE_SCORE if outside else self.score(measurement.features)
+        score = self.score(measurement.features)
         verdict = Verdict(
             path=path,
             verdict=decide(score, self.threshold),
             score=score,
             threshold=self.threshold,
-            outside=outside,
             probability=None if self._calibration is None else self._calibration.probability(score),
             patches=to_patches(torch.as_tensor(measurement.boxes_Q4).tolist(), measurement.distances_Q.tolist()),
             model=self.model,

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import atomic_path
-from zeromiss.images.staging import Staging
 from zeromiss.inspection.batch import OVERLAYS, VERDICTS, _free_name
+from zeromiss.inspection.folders import atomic_folder
 from zeromiss.inspection.rows import FILE as ROWS
 from zeromiss.inspection.verdict import ERROR
 
@@ -22,30 +22,28 @@ class Merged:
 
     verdicts: tuple[str, ...]  # normal, abnormal or error, in the order of the files
     failures: tuple[str, ...]  # a sentence for each file that could not be judged
-    folder: Path
 
 
 def merge_folders(parts: Sequence[Path], out: Path) -> Merged:
     """Move the inspections in `parts` (folders of `inspect_paths`) into one at `out`, in their order, whole or not at all.
 
-    Where that name is taken the folder gets a number behind it. Table and overlays are those that `inspect_paths` gives for all files at once. Raises ZeromissError for a part
+    Table and overlays are those that `inspect_paths` gives for all files at once. Raises ZeromissError for a part
     that is not there.
     """
     taken: set[str] = set()
-    with Staging(out) as staging:
-        draft = staging.folder
+    with atomic_folder(out) as draft:
         tables = [_take(part, draft, taken) for part in parts]
         table = pa.concat_tables(tables)
         with atomic_path(draft / VERDICTS) as temporary:
             pq.write_table(table, temporary)
         with atomic_path(draft / ROWS) as temporary:
             pq.write_table(pa.concat_tables([pq.read_table(part / ROWS) for part in parts]), temporary)
-        folder = staging.claim()
     for part in parts:
         shutil.rmtree(part)
     verdicts, errors = table.column("verdict").to_pylist(), table.column("error").to_pylist()
-    failures = tuple(text for verdict, text in zip(verdicts, errors, strict=True) if verdict == ERROR)
-    return Merged(verdicts=tuple(verdicts), failures=failures, folder=folder)
+    return Merged(
+        verdicts=tuple(verdicts), failures=tuple(text for verdict, text in zip(verdicts, errors, strict=True) if verdict == ERROR)
+    )
 
 
 def _take(part: Path, draft: Path, taken: set[str]) -> pa.Table:

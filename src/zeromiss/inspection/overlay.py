@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torchvision.ops import nms
 
-from zeromiss.files import atomic_path, short_name
+from zeromiss.files import atomic_path
 from zeromiss.images.enlarge import enlarge
 from zeromiss.inspection.inspector import Examination
 from zeromiss.inspection.verdict import ABNORMAL, Patch, Verdict
@@ -27,7 +27,6 @@ INK, FAINT, PAPER = (28, 32, 38), (96, 104, 114), (255, 255, 255)
 RED, GREEN, TRACK = (178, 24, 32), (22, 110, 62), (222, 226, 230)
 FAR, NEAR = (255, 32, 32), (255, 205, 64)  # colours of the most and the least distant patch drawn
 STRONG = 5  # patches whose frame has a dark rim, to show on any ground
-MOST_WORDS = 180  # characters of the reason why an image lies outside of all normal parts
 OVERLAP = 0.1  # intersection over union above which two patches lie at one place
 REDRAWN = ("original", "reconstruction", "difference", "patches")  # panels where the first detector redraws
 MAPPED = ("original", "anomaly map", "patches")  # and where it does not
@@ -153,9 +152,8 @@ def _draw_header(brush: ImageDraw.ImageDraw, verdict: Verdict, *, width: int) ->
     sign = ">=" if verdict.verdict == ABNORMAL else "<"
     text = f"score {verdict.score:.4f} {sign} threshold {verdict.threshold:.4f}"
     brush.text((GAP, 64), text, fill=INK, font=_font(19))
-    brush.text((GAP, 83), verdict.outside[:MOST_WORDS], fill=RED, font=_font(12))
     _draw_scale(brush, verdict, left=GAP + 420, right=width // 2 + 200, colour=colour)
-    brush.text((width - GAP, 28), short_name(Path(verdict.path).name, max_bytes=60) or "image", fill=INK, font=_font(19), anchor="ra")
+    brush.text((width - GAP, 28), Path(verdict.path).name or "image", fill=INK, font=_font(19), anchor="ra")
     model = f"{verdict.model.name} version {verdict.model.version}"
     brush.text((width - GAP, 60), model, fill=FAINT, font=_font(16), anchor="ra")
 

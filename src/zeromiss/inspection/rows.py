@@ -17,7 +17,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zeromiss.files import printable
 from zeromiss.inspection.inspector import Examination
 from zeromiss.inspection.ledger import append
 
@@ -33,7 +32,7 @@ def verdict_row(examined: Examination, features: Sequence[str], *, name: str | N
     """Return an examination as a row, judged now; `name` of the image, where it isn't the file's."""
     verdict = examined.verdict
     facts = {
-        "sha256": verdict.sha256, "name": printable(Path(verdict.path).name if name is None else name), "time": datetime.now(UTC), "model_version": verdict.model.version,
+        "sha256": verdict.sha256, "name": Path(verdict.path).name if name is None else name, "time": datetime.now(UTC), "model_version": verdict.model.version,
         "score": verdict.score, "threshold": verdict.threshold, "verdict": verdict.verdict, "seconds": examined.seconds,
     }  # fmt: skip
     return facts | {name: float(examined.measurement.features[name]) for name in features}

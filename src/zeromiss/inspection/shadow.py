@@ -78,7 +78,7 @@ def count(folder: Path, champion: str, challenger: str) -> ShadowCount | None:
 
 def _judge(champion: Sequence[Verdict], challenger: Inspector, companion_of: CompanionOf) -> Iterable[dict[str, object]]:
     """Yield a row an image; one that changed between the two verdicts is left out."""
-    result = inspect_paths(challenger, [Path(one.path) for one in champion], out=None, progress=False, companion_of=companion_of, again=True)
+    result = inspect_paths(challenger, [Path(one.path) for one in champion], out=None, progress=False, companion_of=companion_of)
     theirs = {one.path: one for one in result.verdicts}
     failed = {one.path: one.error for one in result.errors}
     now = datetime.now(UTC)

@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from zeromiss.files import printable
-
 NORMAL, ABNORMAL, ERROR = "normal", "abnormal", "error"
-OUTSIDE_SCORE = 1.0  # of an image outside of the envelope of normal parts: the most abnormal there is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +40,6 @@ class Verdict:
     verdict: Literal["normal", "abnormal"]
     score: float  # composite anomaly score (higher = more abnormal)
     threshold: float
-    outside: str = ""  # why it lies outside of all normal parts, whatever the classifier says; '' where it does not. Its score is then 1
     probability: float | None = None  # of a defect, calibrated; None where the bundle has no curve. No verdict uses it
     patches: tuple[Patch, ...]  # the most distant first
     model: ModelName
@@ -53,14 +49,13 @@ class Verdict:
     to_file: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None  # takes a place (x, y, 1) of it to that in the file, pixels
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values: path, verdict, score, probability, threshold, outside, patches, model, sha256, width, height, to_file."""
+        """Return plain values: path, verdict, score, probability, threshold, patches, model, sha256, width, height, to_file."""
         return {
-            "path": printable(self.path),
+            "path": self.path,
             "verdict": self.verdict,
             "score": self.score,
             "probability": self.probability,
             "threshold": self.threshold,
-            "outside": self.outside,
             "patches": [vars(patch) for patch in self.patches],
             "model": vars(self.model),
             "sha256": self.sha256,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from zeromiss.errors import ZeromissError
 from zeromiss.params import Product
-from zeromiss.registry.champion import refuse_undecided
 from zeromiss.registry.decisions import append, read_log, refuse_outrun
 from zeromiss.registry.events import now
 from zeromiss.registry.facts import NONE
@@ -20,6 +19,7 @@ from zeromiss.registry.promotion import (
     file_record,
     find_waiting,
     own_record,
+    refuse_under_way,
     serialised,
     verdict_hash,
     versions_of,
@@ -64,7 +64,7 @@ def settle(product: Product, workspace: Workspace, answer: Answer) -> Path:
         refuse_outrun(read_log(client, product.name), seen, product.name)
         record = _waiting(client, product.name, workspace)
         version, champion = versions_of(record)
-        refuse_undecided(client, product.name, workspace, seen)
+        refuse_under_way(seen, champion)
         said = {"answer": "yes" if answer.approve else "no", "by": answer.by, "why": answer.why, "at": now()}
         facts = {"version": version, "before": champion or NONE, "audit": record["audit"], "verdict": verdict_hash(record), "by": answer.by}
         if answer.approve:

@@ -6,10 +6,9 @@ from typing import Any
 from zeromiss.files import sha256_file
 from zeromiss.inspection.bundle import MANIFEST, SUMMARY, VQGAN
 from zeromiss.registry import audit_facts as facts
-from zeromiss.registry import seal
 from zeromiss.registry.audit_check import Check, read_mapping, section
-from zeromiss.registry.audit_files import check_bundle, check_model, check_monitor, check_place, check_secrets, check_source, check_summary, check_threshold
-from zeromiss.registry.audit_records import check_aliases, check_data, check_decision, check_log, check_runs
+from zeromiss.registry.audit_files import check_bundle, check_model, check_source, check_summary
+from zeromiss.registry.audit_records import check_aliases, check_data, check_decision, check_log, check_runs, check_threshold
 from zeromiss.registry.decisions import read_log
 from zeromiss.registry.events import Event, read_events
 from zeromiss.registry.facts import NONE, git_output, pointer_hash
@@ -67,11 +66,7 @@ def _checks(store: Store, stored: Stored, workspace: Workspace, moves: Sequence[
         check_decision(stored, workspace),
         check_aliases(stored, moves, aliases),
         check_log(stored, read_log(store.client, stored.product), moves),
-        check_place(stored, workspace),
-        check_secrets(stored),
     ]
-    if seal.MONITOR in stored.artifacts or seal.tag(seal.MONITOR) in stored.tags:
-        checks.append(check_monitor(stored))
     here = workspace.bundle(stored.product)
     if (here / MANIFEST).is_file() and sha256_file(here / MANIFEST) == stored.tags.get(BUNDLE_TAG):
         checks.append(check_bundle(here, stored.tags[BUNDLE_TAG], what=str(here.relative_to(workspace.root))))

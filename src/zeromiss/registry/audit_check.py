@@ -52,7 +52,7 @@ def read_mapping(folder: Path | None, name: str) -> dict[str, Any]:
     """Return a JSON file's content, empty where it is missing or holds something else: other checks name that."""
     try:
         content = json.loads((folder / name).read_text(encoding="utf-8")) if folder is not None else {}
-    except (OSError, ValueError, RecursionError):  # what is nested too deep is no list of files
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 

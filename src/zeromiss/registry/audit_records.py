@@ -1,13 +1,14 @@
-"""Checks of records: data version, runs, aliases and decisions of a version against what was written down."""
+"""Checks of records: threshold, data version, runs, aliases and decisions of a version against what was written down."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ruamel.yaml.error import YAMLError
 
+from zeromiss.inspection.bundle import MANIFEST, SUMMARY
 from zeromiss.registry.audit_aliases import breaks, concerning
-from zeromiss.registry.audit_check import Check, Finding, changed, lost, read_mapping
-from zeromiss.registry.decisions import Entry, Log, entries_of_moves, lost_entries
+from zeromiss.registry.audit_check import Check, Finding, changed, lost, read_mapping, section
+from zeromiss.registry.decisions import Entry, Log
 from zeromiss.registry.events import Event
 from zeromiss.registry.facts import NONE, pointer_hash
 from zeromiss.registry.promotion import PROMOTED, record_path, verdict_hash, versions_of
@@ -17,7 +18,21 @@ from zeromiss.registry.stored import Stored
 from zeromiss.workspace import Workspace
 
 _LONGEST = 4000  # characters of a tag
-DECISIONS, ALIASES = "decisions", "aliases"  # the checks of the log and of the aliases
+DECISIONS = "decisions"  # the check of their log
+
+
+def check_threshold(stored: Stored) -> Check:
+    """Compare the threshold in the tags with the one in bundle.json, which judges, and with summary.json."""
+    bundle, summary = read_mapping(stored.bundle, MANIFEST), read_mapping(stored.bundle, SUMMARY)
+    stated = {key.removeprefix("threshold."): value for key, value in stored.tags.items() if key.startswith("threshold.")}
+    findings, compared = [], 0
+    for name, threshold in ((MANIFEST, section(bundle, "threshold")), (SUMMARY, section(summary, "threshold"))):
+        for key in sorted(set(stated) & set(threshold)):
+            compared += 1
+            if str(threshold[key]) != stated[key]:
+                sentence = f"the tag threshold.{key} says {stated[key]}, {name} says {threshold[key]}"
+                findings.append(Finding(name=f"threshold.{key}", how="changed", sentence=sentence))
+    return Check(what="threshold", compared=compared, findings=tuple(findings), note="" if stated else "the version has no tags of its threshold")
 
 
 def check_data(stored: Stored, committed: str | None) -> Check:
@@ -87,16 +102,18 @@ def check_aliases(stored: Stored, moves: Sequence[Event], aliases: Mapping[str, 
         found.append(Finding(name=CHAMPION, how="moved", sentence=f"it bears the alias {CHAMPION}, but the gate did not promote it"))
     silent = [alias for alias, one in sorted(aliases.items()) if one == stored.version and alias not in recorded]
     note = f"no move of {', '.join(silent)} is recorded: the program that moved it kept no history" if silent else ""
-    return Check(what=ALIASES, compared=len(moves), findings=tuple(found), note=note)
+    return Check(what="aliases", compared=len(moves), findings=tuple(found), note=note)
 
 
 def check_log(stored: Stored, log: Log, moves: Sequence[Event]) -> Check:
     """Follow the log's chain of hashes, and look in it for what the champion's moves and the version's own decision name."""
     names = {entry.name: entry for entry in log.entries}
     findings = [changed("log", fault) for fault in log.faults]
+    named = [(f"the move of {event.facts['alias']} at {event.at[:19]}", event.facts["entry"]) for event in moves if "entry" in event.facts]
     own = stored.tags.get("gate.entry")
-    named = [*entries_of_moves(moves), *([("the tag gate.entry", own)] if own else [])]
-    findings += [lost(number, sentence) for number, sentence in lost_entries(log, named)]
+    for what, entry in [*named, *([("the tag gate.entry", own)] if own else [])]:
+        if entry not in names:
+            findings.append(lost(entry.split(" ")[0], f"{what} names entry {entry.split(' ')[0]} of the log, which is not there as it was"))
     findings += _other_decision(stored, None if own is None else names.get(own))
     note = "" if log.entries else "no decision is in the log: it begins with the next one"
     return Check(what=DECISIONS, compared=len(log.entries) + len(named), findings=tuple(findings), note=note)

@@ -12,12 +12,12 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from zeromiss.errors import ZeromissError, without_passwords
-from zeromiss.registry.events import Event, now, user
+from zeromiss.errors import ZeromissError
+from zeromiss.registry.events import now, user
 from zeromiss.registry.facts import NONE, provenance
 from zeromiss.registry.store import TRACKING_URI, experiment_id, experiment_name
 from zeromiss.workspace import Workspace
@@ -79,18 +79,10 @@ class Log:
 
 def read_log(client: "MlflowClient", product: str) -> Log:
     """Return a product's log; nothing is created. Lines that are missing or changed are told, not skipped."""
-    from mlflow.exceptions import MlflowException
-
     experiment = client.get_experiment_by_name(_name(product))
     if experiment is None:
         return Log()
-    run_id = experiment.tags.get(RUN, NONE)
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        return Log(run_id=run_id, faults=(f"the run {run_id}, which held the log, does not exist any more: bring the store back from a copy",))
+    run = client.get_run(experiment.tags[RUN])
     lines = sorted(run.data.params.items())
     gone = run.info.lifecycle_stage != "active"
     faults = [f"the run {run.info.run_id}, which holds the log, was deleted in MLflow: mlflow runs restore brings it back"] if gone else []
@@ -105,23 +97,8 @@ def read_log(client: "MlflowClient", product: str) -> Log:
                 faults.append(f"entry {entry.number} does not follow the one before it: a line was removed or changed")
             entries.append(entry)
         before = _digest(text)
-    last = max((int(key) for key, _ in lines if key.isdecimal()), default=0)
+    last = int(lines[-1][0]) if lines else 0
     return Log(run_id=run.info.run_id, entries=tuple(entries), faults=tuple(faults), head=before, last=last)
-
-
-def lost_entries(log: Log, named: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return number and sentence for each entry that is named somewhere and is not in the log as it was.
-
-    named: what names an entry, in words, and the entry's number and hash.
-    """
-    known = {entry.name for entry in log.entries}
-    lost = [(what, entry, entry.split(" ")[0]) for what, entry in named if entry not in known]
-    return [(number, f"{what} names entry {number} of the log, which is not there as it was") for what, entry, number in lost]
-
-
-def entries_of_moves(moves: Iterable[Event]) -> list[tuple[str, str]]:
-    """Return what each recorded move of an alias says of the entry that it followed, as `lost_entries` takes it."""
-    return [(f"the move of {event.facts['alias']} at {event.at[:19]}", event.facts["entry"]) for event in moves if "entry" in event.facts]
 
 
 def append(client: "MlflowClient", product: str, workspace: Workspace, kind: Kind, facts: Mapping[str, str], *, after: Log) -> Log:
@@ -198,10 +175,7 @@ def _write_once(client: "MlflowClient", run_id: str, key: str, text: str) -> boo
     try:
         client.log_param(run_id, key, text)
     except MlflowException as error:
-        try:
-            run = client.get_run(run_id)
-        except MlflowException:
-            raise ZeromissError(f"the run {run_id}, which held the log of decisions, does not exist any more: bring the store back from a copy") from None
+        run = client.get_run(run_id)
         if run.info.lifecycle_stage != "active":
             raise ZeromissError(f"the log of decisions was deleted in MLflow: bring it back with mlflow runs restore --run-id {run_id}") from None
         if key not in run.data.params:
@@ -213,7 +187,7 @@ def _text(kind: str, product: str, workspace: Workspace, facts: Mapping[str, str
     """Return an entry's text; no two are equal, so that nobody takes another's for their own."""
     commit = provenance(product, workspace)["git.commit"]
     own = {"kind": kind, "at": now(), "who": user(), "host": socket.gethostname(), "commit": commit, "token": uuid.uuid4().hex}
-    text = json.dumps(own | {"facts": {key: without_passwords(str(value))[:_FACT] for key, value in facts.items()}, "before": before}, sort_keys=True)
+    text = json.dumps(own | {"facts": {key: str(value)[:_FACT] for key, value in facts.items()}, "before": before}, sort_keys=True)
     if len(text) > _LONGEST:
         raise ZeromissError(f"an entry of {len(text)} characters does not fit the log of decisions ({_LONGEST}): give a shorter reason")
     return text

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from zeromiss.errors import without_passwords
 from zeromiss.registry.facts import NONE, provenance
 from zeromiss.registry.store import experiment_id, experiment_name, model_name
 from zeromiss.workspace import Workspace
@@ -55,7 +54,7 @@ def record_event(
     """Write an event down; `files` holds what is too long for a tag, by name, as JSON artifacts of its run."""
     who = user()
     tags = provenance(product, workspace) | {ACT: kind, "at": now(), "who": who, "host": socket.gethostname(), "mlflow.user": who}
-    tags |= {FACT + key: without_passwords(str(value))[:_LONGEST] for key, value in facts.items()}
+    tags |= {FACT + key: str(value)[:_LONGEST] for key, value in facts.items()}
     run = client.create_run(experiment_id(client, product, workspace), tags=tags, run_name=kind.replace("_", " "))
     for name, content in (files or {}).items():
         client.log_dict(run.info.run_id, dict(content), name)

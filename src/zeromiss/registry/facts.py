@@ -5,7 +5,6 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from zeromiss.errors import without_passwords
 from zeromiss.files import sha256_file
 from zeromiss.params import Product
 from zeromiss.registry.machine import machine
@@ -49,7 +48,7 @@ def flat_params(product: Product, sections: tuple[str, ...] | None = None) -> di
     values["detectors"] = ", ".join(product.detectors)
     for section in product.sections if sections is None else sections:
         values |= {f"{section}.{key}": value for key, value in getattr(product, section).model_dump().items()}
-    return {key: without_passwords(str(value)) for key, value in values.items()}
+    return {key: str(value) for key, value in values.items()}
 
 
 def git_output(workspace: Workspace, *arguments: str) -> bytes | None:

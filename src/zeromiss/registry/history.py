@@ -1,15 +1,12 @@
 """`zeromiss history`: every decision about a product's models, from the log that nobody can rewrite unseen."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from zeromiss.errors import ZeromissError
 from zeromiss.lines import paragraph, time, wrap
-from zeromiss.registry.champion import contradiction, read_aliases
-from zeromiss.registry.decisions import Log, entries_of_moves, lost_entries, read_log, sentence
-from zeromiss.registry.events import read_events
-from zeromiss.registry.publish import versions
+from zeromiss.registry.decisions import Log, read_log, sentence
+from zeromiss.registry.publish import CHALLENGER, CHAMPION, find_alias, versions
 from zeromiss.registry.store import model_name, reading
 from zeromiss.workspace import Workspace
 
@@ -18,24 +15,15 @@ BROKEN = 1  # exit code where the chain does not hold
 
 
 def run(product: str, workspace: Workspace, *, as_json: bool) -> int:
-    """Print a product's decisions, the oldest first; return 1 where the log's chain does not hold or an entry is missing.
-
-    An entry that was deleted, the last one or every one, is told by the versions and the moves of aliases that name it.
+    """Print a product's decisions, the oldest first; return 1 where the log's chain does not hold.
 
     Nothing is written. Raises ZeromissError where there is no store or no model of the product.
     """
     client = reading(workspace)
-    known = versions(client, product)
-    if not known:
+    if not versions(client, product):
         raise ZeromissError(f"no model of {product} is registered: train one with zeromiss run {product}")
-    moves = read_events(client, product, workspace, "alias")
-    tags = [(f"version {one.version}", one.tags["gate.entry"]) for one in reversed(known) if "gate.entry" in one.tags]
     log = read_log(client, product)
-    lost = [sentence for _, sentence in lost_entries(log, [*entries_of_moves(moves), *tags])]
-    aliases = dict(reversed(read_aliases(client, product).items()))  # the champion first
-    moved = None if lost else contradiction(product, aliases, log, moves)
-    lost += [] if moved is None else [moved]
-    log = replace(log, faults=(*log.faults, *lost))
+    aliases = {alias: find_alias(client, product, alias) for alias in (CHAMPION, CHALLENGER)}
     print(json.dumps(_content(product, log, aliases), indent=2) if as_json else _text(product, log, aliases))
     return BROKEN if log.faults else 0
 
@@ -51,7 +39,7 @@ def _text(product: str, log: Log, aliases: dict[str, str | None]) -> str:
     borne = ", ".join(f"{alias} version {version}" for alias, version in aliases.items() if version) or "no alias is given"
     lines = [f"{model_name(product)}: {borne}"]
     lines += [paragraph(f"{entry.number:>4}  {time(entry.at)}  {entry.kind}: {sentence(entry)}") for entry in log.entries]
-    if not log.entries and not log.faults:
+    if not log.entries:
         lines.append(paragraph("no decision is in the log: it begins with the next one"))
     lines += [wrap(f"THE LOG DOES NOT HOLD: {fault}") for fault in log.faults]
     return "\n".join(lines)

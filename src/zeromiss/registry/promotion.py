@@ -22,20 +22,16 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, write_json
 from zeromiss.images.manifest import SCHEMA_VERSION as MANIFEST_VERSION
 from zeromiss.inspection.inspector import Inspector
-from zeromiss.inspection.pictures import NotInspectable
-from zeromiss.inspection.verdict import OUTSIDE_SCORE
 from zeromiss.params import Product
-from zeromiss.registry.champion import refuse_undecided
-from zeromiss.registry.decisions import Entry, Log, append, read_log, refuse_outrun
+from zeromiss.registry.decisions import Entry, Log, append, read_log, refuse_outrun, sentence
 from zeromiss.registry.events import move_alias
 from zeromiss.registry.facts import NONE
 from zeromiss.registry.gate import judge
 from zeromiss.registry.openings import past_uses, record_opening
-from zeromiss.registry.publish import CHALLENGER, CHAMPION, find_alias
+from zeromiss.registry.publish import CHALLENGER, CHAMPION, find_alias, load_inspector
 from zeromiss.registry.release import find_release
 from zeromiss.registry.store import model_name, prepare
 from zeromiss.registry.verdict import AuditVerdict, GateVerdict
-from zeromiss.registry.verified import load_inspector
 from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
@@ -45,6 +41,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 PROMOTED, REFUSED, STAYS, WAITS = "promoted", "refused", "stays champion", "waits for approval"
+_UNDER_WAY = 60.0  # seconds within which the alias follows its entry in the log, however slow the store
 
 
 def promote(product: Product, workspace: Workspace) -> Path:
@@ -61,7 +58,7 @@ def promote(product: Product, workspace: Workspace) -> Path:
         refuse_outrun(log, seen, product.name)
         challenger = find_alias(client, product.name, CHALLENGER)
         champion = find_alias(client, product.name, CHAMPION)
-        refuse_undecided(client, product.name, workspace, log)
+        refuse_under_way(log, champion)
         if challenger is None or challenger == champion:
             if challenger is not None:
                 move_alias(client, product.name, workspace, CHALLENGER, None, "it is the champion already")
@@ -95,6 +92,18 @@ def crown(
     move_alias(client, product, workspace, CHAMPION, challenger, why, entry=entry.name)
     move_alias(client, product, workspace, CHALLENGER, None, "it is the champion now")
     return path
+
+
+def refuse_under_way(log: Log, champion: str | None) -> None:
+    """Raise ZeromissError while the alias has yet to follow the last entry of the log: another machine is at it."""
+    last = log.champion()
+    if last is None or last.facts["version"] == champion or last.facts["before"] != (champion or NONE):
+        return
+    age = (datetime.now(UTC) - datetime.fromisoformat(last.at)).total_seconds()
+    if abs(age) < _UNDER_WAY:
+        raise ZeromissError(
+            f"somebody else was first: {sentence(last)}, and the alias has yet to follow; ask again in {_UNDER_WAY:g} s if it does not"
+        )
 
 
 def find_waiting(client: "MlflowClient", product: str, challenger: str, champion: str | None, audit: str) -> dict[str, Any] | None:
@@ -139,8 +148,6 @@ def judge_audit(inspector: Inspector, audit: "pd.DataFrame", raw: Path, *, who: 
         try:
             score = inspector.inspect(raw / row.path).score
             verdicts.append(AuditVerdict(score=score, seconds=perf_counter() - begin, **facts))
-        except NotInspectable:  # a person looks at it, as at an abnormal one
-            verdicts.append(AuditVerdict(score=OUTSIDE_SCORE, seconds=perf_counter() - begin, **facts))
         except ZeromissError as error:
             verdicts.append(AuditVerdict(score=None, error=str(error), **facts))
     return verdicts

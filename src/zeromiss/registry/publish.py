@@ -1,13 +1,11 @@
-"""Registering a bundle.
+"""Registering a bundle, and getting an inspector back from the registry.
 
 A bundle is identified by the SHA-256 of its `bundle.json`, which lists the SHA-256 of every file in it;
 one that is registered already is not registered again.
 """
 
 import importlib.metadata
-import shutil
 import socket
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ from zeromiss.images.labels import FILE as LABELS_FILE
 from zeromiss.images.labels import SCHEMA_VERSION as LABELS_VERSION
 from zeromiss.images.near_duplicates import FILE as DUPLICATES_FILE
 from zeromiss.inspection.bundle import MANIFEST, SUMMARY
+from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_VERSION
 from zeromiss.params import Product
 from zeromiss.registry.card import card
@@ -27,7 +26,7 @@ from zeromiss.registry.facts import provenance
 from zeromiss.registry.hardest import hardest_tag
 from zeromiss.registry.normals import log_normals
 from zeromiss.registry.seal import MODEL, listing, log_seal
-from zeromiss.registry.source import TAKEN, log_source
+from zeromiss.registry.source import log_source
 from zeromiss.registry.store import model_name, prepare
 from zeromiss.registry.tracking import SCHEMA_VERSION as RUN_VERSION
 from zeromiss.registry.tracking import MlflowLog, act_run
@@ -42,18 +41,16 @@ if TYPE_CHECKING:
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 BUNDLE_TAG = "bundle.sha256"
-CODE = (".py", ".html", ".json")  # suffixes of the program's own files
 BY_TAG, HOST_TAG = "registered.by", "registered.host"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """The version that holds a bundle, whether it was made just now, and which files that git does not track were taken."""
+    """The version that holds a bundle, and whether it was made just now."""
 
     name: str
     version: str
     created: bool
-    untracked: str = ""  # names, with commas
 
 
 def register(
@@ -79,8 +76,33 @@ def register(
     if sha256_file(fetched / MANIFEST) != digest:
         raise ZeromissError(f"{name} version {version}: the registry gave back another bundle: check its artifact store")
     move_alias(client, product.name, workspace, CHALLENGER, version, "its bundle was registered")
-    taken = client.get_model_version(name, version).tags.get(TAKEN, "")
-    return Registration(name=name, version=version, created=True, untracked=taken)
+    return Registration(name=name, version=version, created=True)
+
+
+def load_inspector(product: str, workspace: Workspace, *, alias: str | None = None, version: str | None = None) -> Inspector:
+    """Load a registered model, named by its alias or version, through the one inspection path.
+
+    Raises ZeromissError when there is no such model.
+    """
+    client = prepare(workspace)
+    found = version or find_alias(client, product, alias or CHAMPION)
+    if found is None:
+        raise ZeromissError(f"{model_name(product)} has no {alias or CHAMPION}: train it with zeromiss run {product}")
+    bundle = download_bundle(client, product, found)
+    return Inspector.load(bundle, model_name=model_name(product), model_version=found)
+
+
+def in_charge(product: str, workspace: Workspace) -> tuple[str, str]:
+    """Return version and alias of the model that judges: the champion, before the first one the challenger.
+
+    Raises ZeromissError when neither is registered.
+    """
+    client = prepare(workspace)
+    for alias in (CHAMPION, CHALLENGER):
+        version = find_alias(client, product, alias)
+        if version is not None:
+            return version, alias
+    raise ZeromissError(f"no model of {product} is registered: train one with zeromiss run {product}")
 
 
 def find_alias(client: "MlflowClient", product: str, alias: str) -> str | None:
@@ -132,7 +154,7 @@ def _create(log: MlflowLog, product: Product, workspace: Workspace, *, example: 
     tags = version_tags(product, workspace) | {BUNDLE_TAG: digest} | log_source(log, product, workspace)
     model = _log(workspace.bundle(product.name), run_id=log.run_id, example=example)
     tags |= _seal(log, model.model_uri)
-    tags |= log_normals(log, product.name, workspace)
+    log_normals(log, product.name, workspace)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description=f"Zero-miss visual inspection of {product.name}")
     made = client.create_model_version(
@@ -153,27 +175,16 @@ def _log(bundle: Path, *, run_id: str, example: Path | None) -> "ModelInfo":
     import mlflow
 
     here = Path(__file__).resolve()
-    with tempfile.TemporaryDirectory() as draft, mlflow.start_run(run_id=run_id):
-        code = Path(draft) / here.parents[1].name
-        _copy_code(here.parents[1], code)
+    with mlflow.start_run(run_id=run_id):
         return mlflow.pyfunc.log_model(
             name="inspection",
             python_model=str(here.with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
-            code_paths=[str(code)],
+            code_paths=[str(here.parents[1])],
             signature=signature(),
             input_example=_example(example),
             pip_requirements=requirements(),
         )
-
-
-def _copy_code(package: Path, target: Path) -> None:
-    """Copy the program's own files: whatever else lies in its folder, a secret perhaps, does not belong into a model."""
-    for path in sorted(package.rglob("*")):
-        if path.is_file() and not path.is_symlink() and path.suffix in CODE:
-            copy = target / path.relative_to(package)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, copy)
 
 
 def signature() -> "ModelSignature":

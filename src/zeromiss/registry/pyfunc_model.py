@@ -4,7 +4,6 @@ It judges through `Inspector`, the one inspection path, and adds only the table 
 """
 
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from zeromiss.errors import ZeromissError
 from zeromiss.inspection.inspector import Inspector
 from zeromiss.inspection.verdict import ERROR
-from zeromiss.registry.verified import verify_fetched
-from zeromiss.workspace import PUBLIC_KEY
 
 _META = "registered_model_meta"  # what MLflow writes beside a model that is loaded from the registry
 
@@ -26,16 +23,9 @@ class InspectionModel(PythonModel):
     """Judges images given by path or as the bytes of an encoded image file."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the bundle that lies among the model's artifacts, verified against the registry that it was fetched from.
-
-        A model that was loaded by the path of its folder has no registry to compare with: its bundle's own checksums are.
-        """
+        """Load the bundle that lies among the model's artifacts."""
         bundle = Path(context.artifacts["bundle"])
         name, version = _registered_as(bundle)
-        if name is not None and version is not None:
-            verify_fetched(name, version, bundle)
-        elif os.environ.get(PUBLIC_KEY):
-            raise ZeromissError(f"{bundle} was not loaded from a registry, which holds the signature that {PUBLIC_KEY} requires: load models:/NAME/VERSION")
         self._inspector = Inspector.load(bundle, model_name=name, model_version=version)
 
     def predict(

@@ -9,11 +9,9 @@ from zeromiss.errors import ZeromissError
 from zeromiss.registry.events import record_event
 from zeromiss.registry.facts import NONE
 from zeromiss.registry.machine import CPU, THREADS
-from zeromiss.registry.publish import BUNDLE_TAG
+from zeromiss.registry.publish import BUNDLE_TAG, download_bundle
 from zeromiss.registry.source import COMPLETE, FOLDER, MISSING
 from zeromiss.registry.store import model_name, prepare
-from zeromiss.registry.stored import Store
-from zeromiss.registry.verified import verify
 from zeromiss.workspace import Workspace
 
 KIND, RECORD = "rebuild", "rebuild.json"
@@ -47,13 +45,12 @@ def fetch(product: str, version: str, workspace: Workspace, folder: Path) -> Reg
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     client.download_artifacts(found.run_id, FOLDER, str(folder))
-    stored = verify(Store(client=client, folder=folder), product, version, workspace)
     return Registered(
         product=product,
         version=version,
         commit=found.tags["git.commit"],
         digest=found.tags[BUNDLE_TAG],
-        bundle=stored.bundle,
+        bundle=download_bundle(client, product, version),
         source=folder / FOLDER,
         machine={name: found.tags[name] for name in (CPU, THREADS) if name in found.tags},
     )

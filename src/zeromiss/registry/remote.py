@@ -8,7 +8,7 @@ from zeromiss.cluster import check_process, worker_name
 from zeromiss.errors import ZeromissError
 from zeromiss.inspection.batch import inspect_paths
 from zeromiss.inspection.inspector import Inspector
-from zeromiss.registry.verified import load_inspector
+from zeromiss.registry.publish import load_inspector
 from zeromiss.workspace import Workspace
 
 

@@ -1,18 +1,17 @@
 """Rollback: an earlier champion takes over again, at once, if everything that is stored of it still matches."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
 from zeromiss.errors import ZeromissError
 from zeromiss.registry.approval import Answer
 from zeromiss.registry.audit import audit
-from zeromiss.registry.audit_records import ALIASES, DECISIONS
-from zeromiss.registry.champion import contradiction, read_aliases, refuse_under_way
+from zeromiss.registry.audit_records import DECISIONS
 from zeromiss.registry.decisions import append, read_log, refuse_outrun
 from zeromiss.registry.events import Event, move_alias, read_events
 from zeromiss.registry.facts import NONE
-from zeromiss.registry.promotion import PROMOTED, serialised
+from zeromiss.registry.promotion import PROMOTED, refuse_under_way, serialised
 from zeromiss.registry.publish import CHALLENGER, CHAMPION, find_alias, versions
 from zeromiss.registry.store import model_name, prepare
 from zeromiss.registry.stored import open_store
@@ -32,16 +31,12 @@ def rollback(product: str, workspace: Workspace, *, to: str | None, by: str, why
         refuse_outrun(read_log(client, product), seen, product)
         champion = find_alias(client, product, CHAMPION)
         refuse_under_way(seen, champion)
-        moves, last = read_events(client, product, workspace, "alias"), seen.champion()
-        moved = contradiction(product, read_aliases(client, product), seen, moves)  # who names a version decides anew
-        if champion is None and last is None:
+        if champion is None:
             raise ZeromissError(f"{model_name(product)} has no champion to go back from: zeromiss promote {product} asks the gate about the challenger")
-        if moved is not None and to is None:
-            raise ZeromissError(f"{moved}: say with --to VERSION which one is to judge")
-        target = to or _previous(moves, champion, product)
-        _refuse_unfit(product, target, champion if moved is None else None, {str(one.version): one.tags for one in versions(client, product)})
-        _refuse_unsound(product, target, workspace, left_out={DECISIONS} if moved is None else {DECISIONS, ALIASES})
-        facts = {"version": target, "before": champion or NONE, "by": answer.by, "why": answer.why}
+        target = to or _previous(read_events(client, product, workspace, "alias"), champion, product)
+        _refuse_unfit(product, target, champion, {str(one.version): one.tags for one in versions(client, product)})
+        _refuse_unsound(product, target, workspace)
+        facts = {"version": target, "before": champion, "by": answer.by, "why": answer.why}
         entry = append(client, product, workspace, "rollback", facts, after=seen).entries[-1]
         move_alias(client, product, workspace, CHAMPION, target, f"rolled back by {answer.by}: {answer.why}", entry=entry.name)
         if find_alias(client, product, CHALLENGER) == target:
@@ -69,7 +64,7 @@ def _previous(moves: Sequence[Event], champion: str, product: str) -> str:
     return earlier[-1]
 
 
-def _refuse_unfit(product: str, target: str, champion: str | None, known: Mapping[str, Mapping[str, str]]) -> None:
+def _refuse_unfit(product: str, target: str, champion: str, known: Mapping[str, Mapping[str, str]]) -> None:
     """Raise ZeromissError for a version that is not there, is champion already, or was never promoted."""
     if target not in known:
         raise ZeromissError(f"{model_name(product)} has no version {target}: zeromiss history {product} names its champions")
@@ -79,13 +74,13 @@ def _refuse_unfit(product: str, target: str, champion: str | None, known: Mappin
         raise ZeromissError(f"the gate never promoted version {target} of {product}, so it cannot be put in charge: choose one that was champion")
 
 
-def _refuse_unsound(product: str, target: str, workspace: Workspace, *, left_out: Collection[str]) -> None:
+def _refuse_unsound(product: str, target: str, workspace: Workspace) -> None:
     """Raise ZeromissError where anything that is stored of the version does not match.
 
-    Checks `left_out`: a line that is missing from the log, or a move of an alias, cannot be taken back, and must not keep a bad champion in charge.
+    The log of decisions is left out: a line that is missing there cannot be mended, and must not keep a bad champion in charge.
     """
     with open_store(workspace) as store:
-        checks = [check for check in audit(store, product, target, workspace)["checks"] if check["what"] not in left_out]
+        checks = [check for check in audit(store, product, target, workspace)["checks"] if check["what"] != DECISIONS]
     wrong = [f"{check['what']}: {one['sentence']}" for check in checks for one in check["findings"]]
     wrong += [f"{check['what']}: {check['note']}" for check in checks if check["what"] == "bundle" and check["state"] == "not stored"]
     if wrong:

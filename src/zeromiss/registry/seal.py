@@ -1,6 +1,5 @@
 """Seals: lists of files with their SHA-256, so that one which changed, went or came later is told by its name."""
 
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 FOLDER = "seal"  # among the artifacts of the run that registered
-SOURCE, MODEL, MONITOR = "source", "model", "monitor"
+SOURCE, MODEL = "source", "model"
 META = "registered_model_meta"  # what MLflow writes beside a model whenever it is fetched
-LINK, SPECIAL = "link", "special"  # what stands in the place of a SHA-256 for a link, and for a pipe, socket or device
-How = Literal["missing", "changed", "extra", "link", "special"]
+How = Literal["missing", "changed", "extra"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +27,10 @@ class Difference:
 
 
 def listing(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below a folder by its path in it, but for MLflow's own note and compiled code.
-
-    No link is followed: a link has `LINK` in the place of the SHA-256, what is neither file nor folder has `SPECIAL`.
-    """
-    found = {}
-    for top, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        for path in (Path(top) / name for name in (*files, *(name for name in folders if (Path(top) / name).is_symlink()))):
-            found[path.relative_to(folder).as_posix()] = LINK if path.is_symlink() else sha256_file(path) if path.is_file() else SPECIAL
-    return {name: found[name] for name in sorted(found) if name != META}
+    """Return the SHA-256 of every file below a folder by its path in it, but for MLflow's own note and compiled code."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    return {name: sha256_file(folder / name) for name in names if name != META}
 
 
 def log_seal(log: "MlflowLog", what: str, files: Mapping[str, str]) -> dict[str, str]:
@@ -56,8 +48,6 @@ def compare(stated: Mapping[str, str], found: Mapping[str, str]) -> list[Differe
     for name in sorted({*stated, *found}):
         if name not in found:
             differences.append(Difference(file=name, how="missing"))
-        elif found[name] in (LINK, SPECIAL):
-            differences.append(Difference(file=name, how=found[name]))
         elif name not in stated:
             differences.append(Difference(file=name, how="extra"))
         elif stated[name] != found[name]:

@@ -6,9 +6,8 @@ from zeromiss.errors import ZeromissError
 from zeromiss.inspection.companions import CompanionOf
 from zeromiss.inspection.shadow import judge_shadow
 from zeromiss.inspection.verdict import Verdict
-from zeromiss.registry.publish import CHALLENGER, CHAMPION, find_alias
-from zeromiss.registry.store import reading
-from zeromiss.registry.verified import load_inspector
+from zeromiss.registry.publish import CHALLENGER, CHAMPION, find_alias, load_inspector
+from zeromiss.registry.store import prepare
 from zeromiss.workspace import Workspace
 
 
@@ -18,7 +17,7 @@ def cast_shadow(product: str, workspace: Workspace, judged: Sequence[Verdict], *
     None where there is no other challenger, or nothing was judged by the champion. What the challenger cannot do never
     harms an inspection: a model that cannot be loaded is told in the sentence.
     """
-    client = reading(workspace)
+    client = prepare(workspace)
     champion, challenger = (find_alias(client, product, alias) for alias in (CHAMPION, CHALLENGER))
     live = [one for one in judged if one.model.version == champion]
     if challenger is None or challenger == champion or not live:

@@ -2,12 +2,8 @@
 
 import logging
 import os
-import sqlite3
-import sys
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlparse
 
 from zeromiss.errors import ZeromissError
 from zeromiss.workspace import Workspace
@@ -17,21 +13,11 @@ if TYPE_CHECKING:
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"  # the environment variable that names a server
 DATABASE = "mlflow.db"
-_ARTIFACTS = "/artifacts/"
-_PATHS = (  # columns of MLflow's tables that hold paths of files
-    ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("model_versions", "source"), ("model_versions", "storage_location"),
-    ("logged_models", "artifact_location"),
-)  # fmt: skip
 
 
 def tracking_uri(workspace: Workspace) -> str:
     """Return the server's address, or that of the embedded SQLite database."""
     return os.environ.get(TRACKING_URI) or f"sqlite:///{_folder(workspace) / DATABASE}"
-
-
-def embedded_home(workspace: Workspace) -> str | None:
-    """Return the address of the folder that holds the embedded store's files, None where a server is named."""
-    return None if os.environ.get(TRACKING_URI) else (_folder(workspace) / "artifacts").absolute().as_uri()
 
 
 def experiment_name(product: str) -> str:
@@ -47,16 +33,13 @@ def model_name(product: str) -> str:
 def prepare(workspace: Workspace) -> "MlflowClient":
     """Point MLflow to the store, create or upgrade the embedded database, and return a client.
 
-    To be called once before any other process opens the store: SQLite loses races while migrating. Where the workspace
-    was moved or copied, the database's paths of files follow.
+    To be called once before any other process opens the store: SQLite loses races while migrating.
     Nothing is sent anywhere but to the store.
     """
     if not os.environ.get(TRACKING_URI):
         quiet()
         _folder(workspace).mkdir(parents=True, exist_ok=True)
         _upgrade(tracking_uri(workspace))
-        if (before := _lay_before(workspace)) is not None:
-            _follow_move(workspace, before)
     return _client(workspace)
 
 
@@ -75,10 +58,6 @@ def reading(workspace: Workspace) -> "MlflowClient":
             )
         if not _is_current(tracking_uri(workspace)):
             raise ZeromissError(f"{database} has the tables of another MLflow: zeromiss promote PRODUCT upgrades an older one (copy it first)")
-        if (before := _lay_before(workspace)) is not None:
-            raise ZeromissError(
-                f"{database} names files below {_path(before)}, which this workspace was moved or copied from: zeromiss promote PRODUCT follows"
-            )
     return _client(workspace)
 
 
@@ -103,7 +82,7 @@ def experiment_id(client: "MlflowClient", product: str, workspace: Workspace) ->
     found = client.get_experiment_by_name(name)
     if found is not None:
         return found.experiment_id
-    location = None if os.environ.get(TRACKING_URI) else (_folder(workspace) / "artifacts" / product).absolute().as_uri()
+    location = None if os.environ.get(TRACKING_URI) else (_folder(workspace) / "artifacts" / product).as_uri()
     try:
         return client.create_experiment(name, artifact_location=location)
     except MlflowException:  # another process was quicker
@@ -137,37 +116,6 @@ def _is_current(uri: str) -> bool:
         return _get_schema_version(engine) == _get_latest_schema_revision()
     finally:
         engine.dispose()
-
-
-def _lay_before(workspace: Workspace) -> str | None:
-    """Return the URI of the folder that holds the files named in the database, where the workspace was moved or copied from there.
-
-    Copied: the other folder is still there, and the same files lie in this one.
-    """
-    here = _folder(workspace).absolute()
-    with closing(sqlite3.connect(f"{(here / DATABASE).as_uri()}?mode=ro", uri=True)) as base:
-        found = base.execute("SELECT artifact_location FROM experiments WHERE name LIKE 'zeromiss-%'").fetchall()
-    for location in sorted(place for (place,) in found if place and place.startswith("file:") and _ARTIFACTS in place):
-        folder, _, name = location.rpartition(_ARTIFACTS)
-        there = _path(folder)
-        if there.resolve() != here.resolve() and (not there.exists() or (here / _ARTIFACTS.strip("/") / unquote(name)).is_dir()):
-            return folder
-    return None
-
-
-def _follow_move(workspace: Workspace, before: str) -> None:
-    """Have every path in the database that begins with `before` lie in this workspace's folder, all at once or none."""
-    here = _folder(workspace).absolute().as_uri()
-    with closing(sqlite3.connect(_folder(workspace) / DATABASE, timeout=30.0)) as base, base:
-        for table, column in _PATHS:
-            change = f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?"
-            base.execute(change, (here, len(before) + 1, len(before) + 1, f"{before}/"))
-    print(f"zeromiss: this workspace was moved or copied from {_path(before).parent}: the registry's paths follow", file=sys.stderr)
-
-
-def _path(uri: str) -> Path:
-    """Return the path of a file's URI."""
-    return Path(unquote(urlparse(uri).path))
 
 
 def _upgrade(uri: str) -> None:

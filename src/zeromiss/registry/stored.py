@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_FETCHED = (SOURCE, "seal", "promotion", "monitor")  # folders among the artifacts of the run that registered
+_FETCHED = (SOURCE, "seal", "promotion")  # folders among the artifacts of the run that registered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +56,9 @@ class Stored:
     parent_id: str | None
     params: dict[str, str]
     stages: tuple[StageRun, ...]
-    uri: str  # of the model's files
-    home: str | None  # artifact location of the experiment that the version's run belongs to
     model: Path | None
     bundle: Path | None
-    artifacts: dict[str, Path]  # folders source, seal, promotion, monitor, as far as they are there
+    artifacts: dict[str, Path]  # folders source, seal, promotion, as far as they are there
 
     @property
     def name(self) -> str:
@@ -121,18 +119,13 @@ def open_store(workspace: Workspace) -> Iterator[Store]:
         yield Store(client=client, folder=Path(folder))
 
 
-def read_version(store: Store, product: str, version: str, *, model: Path | None = None) -> Stored:
-    """Return what is stored of a version that exists; what is gone is left out, for the audit to name.
-
-    model: where its files were fetched to already; None: they are found, or fetched.
-    """
+def read_version(store: Store, product: str, version: str) -> Stored:
+    """Return what is stored of a version that exists; what is gone is left out, for the audit to name."""
     found = store.client.get_model_version(model_name(product), version)
     run = store.run(found.run_id)
     parent_id = run.data.tags.get("mlflow.parentRunId") if run is not None else None
     stages = tuple(_stage(store, stage, found.tags[f"run.{stage}"]) for stage in STAGES if f"run.{stage}" in found.tags)
-    uri = store.client.get_model_version_download_uri(model_name(product), version)
-    model = model or store.fetch(uri)
-    home = None if run is None else store.client.get_experiment(run.info.experiment_id).artifact_location
+    model = store.fetch(store.client.get_model_version_download_uri(model_name(product), version))
     return Stored(
         product=product,
         version=version,
@@ -144,8 +137,6 @@ def read_version(store: Store, product: str, version: str, *, model: Path | None
         parent_id=parent_id,
         params=_params(run, store.run(parent_id), stages),
         stages=stages,
-        uri=uri,
-        home=home,
         model=model,
         bundle=_bundle(model),
         artifacts=_artifacts(store, run),
@@ -198,7 +189,7 @@ def _bundle(model: Path | None) -> Path | None:
         path = model / Model.load(str(model)).flavors["python_function"]["artifacts"]["bundle"]["path"]
     except (MlflowException, OSError, KeyError, TypeError, ValueError):
         return None
-    return path if path.is_dir() and path.resolve().is_relative_to(model.resolve()) else None
+    return path if path.is_dir() else None
 
 
 def _artifacts(store: Store, run: "Run | None") -> dict[str, Path]:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeromiss.errors import ZeromissError, without_passwords
+from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
 from zeromiss.params import Product
 from zeromiss.registry.events import user
@@ -68,7 +68,7 @@ class MlflowLog:
         """Record short strings with the run."""
         from mlflow.entities import RunTag
 
-        self.client.log_batch(self.run_id, tags=[RunTag(key, without_passwords(str(value))[:_LONGEST]) for key, value in values.items()])
+        self.client.log_batch(self.run_id, tags=[RunTag(key, str(value)[:_LONGEST]) for key, value in values.items()])
 
     def flush(self) -> None:
         """Send the metrics that wait."""

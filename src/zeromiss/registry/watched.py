@@ -1,6 +1,9 @@
 """The model in charge and what it is watched with."""
 
+import tempfile
 from pathlib import Path
+
+import pandas as pd
 
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json
@@ -8,11 +11,9 @@ from zeromiss.inspection.bundle import MANIFEST, SUMMARY
 from zeromiss.inspection.bundle import SCHEMA_VERSION as BUNDLE_VERSION
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_VERSION
 from zeromiss.monitoring.watched import Watched
-from zeromiss.registry.audit_files import check_monitor
-from zeromiss.registry.champion import in_charge
 from zeromiss.registry.normals import FILE, FOLDER, SCHEMA_VERSION
-from zeromiss.registry.stored import open_store
-from zeromiss.registry.verified import not_as_registered, verify
+from zeromiss.registry.publish import download_bundle, in_charge
+from zeromiss.registry.store import model_name, prepare
 from zeromiss.tables import read_table
 from zeromiss.workspace import Workspace
 
@@ -20,22 +21,27 @@ from zeromiss.workspace import Workspace
 def watched(product: str, workspace: Workspace) -> Watched:
     """Return the model in charge with its table's normal images.
 
-    Raises ZeromissError when no model is registered, it was registered without them, or anything is not as it was registered.
+    Raises ZeromissError when no model is registered, or it was registered without them.
     """
     version, _ = in_charge(product, workspace)
-    with open_store(workspace) as store:
-        stored = verify(store, product, version, workspace)
-        if FOLDER not in stored.artifacts:
-            raise ZeromissError(
-                f"{stored.name} was registered without its table's normal images, which recent ones are compared with: "
-                f"register a model anew with zeromiss run {product}"
-            )
-        for finding in check_monitor(stored).findings:
-            raise not_as_registered(stored, finding.sentence)
-        features = read_json(stored.bundle / MANIFEST, schema_version=BUNDLE_VERSION)["features"]
-        fpr, source = _expected(stored.bundle)
-        normals = read_table(stored.artifacts[FOLDER] / FILE, schema_version=SCHEMA_VERSION)
-    return Watched(version=version, normals=normals[features], expected_fpr=fpr, expected_from=source)
+    client = prepare(workspace)
+    bundle = download_bundle(client, product, version)
+    features = read_json(bundle / MANIFEST, schema_version=BUNDLE_VERSION)["features"]
+    fpr, source = _expected(bundle)
+    run_id = client.get_model_version(model_name(product), version).run_id
+    return Watched(version=version, normals=_normals(product, workspace, run_id, version)[features], expected_fpr=fpr, expected_from=source)
+
+
+def _normals(product: str, workspace: Workspace, run_id: str, version: str) -> pd.DataFrame:
+    """Return the normal images' rows that lie with a run."""
+    client = prepare(workspace)
+    if not any(Path(one.path).name == FILE for one in client.list_artifacts(run_id, FOLDER)):
+        raise ZeromissError(
+            f"{model_name(product)} version {version} was registered without its table's normal images, which recent ones are compared with: "
+            f"register a model anew with zeromiss run {product}"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        return read_table(Path(client.download_artifacts(run_id, f"{FOLDER}/{FILE}", folder)), schema_version=SCHEMA_VERSION)
 
 
 def _expected(bundle: Path) -> tuple[float, str]:

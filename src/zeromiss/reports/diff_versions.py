@@ -9,13 +9,14 @@ from zeromiss.files import read_json
 from zeromiss.images.manifest import FILE as MANIFEST_FILE
 from zeromiss.images.manifest import SCHEMA_VERSION as MANIFEST_VERSION
 from zeromiss.inspection.bundle import MANIFEST, SUMMARY
+from zeromiss.inspection.inspector import Inspector
 from zeromiss.lines import flat
 from zeromiss.registry.audit_check import read_mapping, section
 from zeromiss.registry.publish import BUNDLE_TAG
 from zeromiss.registry.source import FOLDER as SOURCE
+from zeromiss.registry.store import model_name
 from zeromiss.registry.stored import Stored
 from zeromiss.registry.tracking import SCHEMA_VERSION as RUN_VERSION
-from zeromiss.registry.verified import load_inspector
 from zeromiss.reports.diff import common_table, compare_figures, compare_images, compare_values
 from zeromiss.reports.diff_code import compare_code
 from zeromiss.reports.diff_page import write_page
@@ -69,7 +70,7 @@ def _verdicts(
         return nothing | {"note": note}, None
     images, raw = common_table(*manifests), workspace.raw(before.product)
     try:
-        pair = [load_inspector(one.product, workspace, version=one.version) for one in (before, after)]
+        pair = [Inspector.load(one.bundle, model_name=model_name(one.product), model_version=one.version) for one in (before, after)]
     except ZeromissError as refusal:
         return nothing | {"note": f"a bundle cannot judge here: {refusal}"}, None
     found = judge_both(*pair, images, raw)

@@ -36,7 +36,6 @@ class Judged(Answer):
     verdict: Literal["normal", "abnormal"]
     score: float
     threshold: float
-    outside: str  # why it lies outside of all normal parts, empty where it does not; its score is then 1
     probability: float | None  # of a defect; null where the bundle has no calibration
     boxes: tuple[Box, ...]  # the most distant first
     width: int  # pixels of the image that was inspected: boxes refer to it
@@ -76,7 +75,7 @@ class Rows(Answer):
 
     kept: int  # added to the data set; an image that the same version judged before adds none
     waiting: int  # in memory, to be written next
-    dropped: int  # gone: the oldest ones, because too many waited, and those that a table cannot hold, each named in the log
+    dropped: int  # gone, the oldest ones, because too many waited
     problem: str  # what keeps them from being written, empty where nothing does
 
 
@@ -92,13 +91,6 @@ class Health(Answer):
     refused: Refused | None
     registry: str  # what is wrong with it, empty where it answers
     rows: Rows | None  # null where none are kept
-
-
-class Alive(Answer):
-    """What anybody may know of the server's health."""
-
-    live: bool
-    ready: bool  # false once told to stop
 
 
 class Version(Answer):
@@ -120,7 +112,6 @@ def judged(verdict: Verdict, *, name: str, boxes: int, seconds: float) -> Judged
         verdict=verdict.verdict,
         score=verdict.score,
         threshold=verdict.threshold,
-        outside=verdict.outside,
         probability=verdict.probability,
         boxes=tuple(Box(**vars(patch)) for patch in verdict.patches[:boxes]),
         width=verdict.width,

@@ -4,21 +4,19 @@ import asyncio
 import importlib.metadata
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 
-from zeromiss.registry.verified import VerifiedModel
-from zeromiss.serving.access import Access, Guard
-from zeromiss.serving.answers import Alive, Batch, Health, Judged, Model, NotJudged, Version
+from zeromiss.registry.sealed import Sealed
+from zeromiss.serving.answers import Batch, Health, Judged, Model, NotJudged, Version
 from zeromiss.serving.charge import Charge
-from zeromiss.serving.connections import Listener, Tracked
-from zeromiss.serving.intake import Arriving, Given, clean, read_batch, read_one
+from zeromiss.serving.intake import Given, discard, read_batch, read_one
 from zeromiss.serving.judge import Found, Judge
 from zeromiss.serving.keeping import Keeper
 from zeromiss.serving.meters import CONTENT, Meters
@@ -38,40 +36,38 @@ class Service:
     judge: Judge
     meters: Meters
     keeper: Keeper | None = None  # of the rows of verdicts
-    access: Access = field(default_factory=Access)
     stopping: bool = False  # told to stop: what comes is still judged, but nothing more should come
-    arriving: Arriving = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Make room for requests that arrive."""
-        self.arriving = Arriving(self.params)
 
     async def one(self, request: Request) -> Judged:
         """Judge the image of a request."""
         with self.meters.request("/inspect"):
-            with self.arriving.of(_client(request)) as held:
-                given = await read_one(request, self.params, held)
-                opened, (future,) = self._submit([given])
-            await _settle([future], self.params.seconds)
-            return self._verdict(future, opened)
+            async with self._places(request) as places:
+                return await self._one(request, places)
+
+    async def _one(self, request: Request, places: "_Places") -> Judged:
+        """Judge the image of a request that has a place."""
+        given = await read_one(request, self.params)
+        opened = self.charge.current
+        future = places.submit(opened, given)
+        await _settle([future], self.params.seconds)
+        return self._verdict(future, opened)
 
     async def many(self, request: Request) -> Batch:
         """Judge the images of a batch; each gets its verdict or its error."""
         with self.meters.request("/inspect/batch"):
-            started = time.perf_counter()
-            with self.arriving.of(_client(request)) as held:
-                given = await read_batch(request, self.params, held)
-                opened, futures = self._submit(given)  # one version for all of them
-            names = [one.name for one in given]
-            del given
-            await _settle(futures, self.params.seconds)
-            results = tuple(self._result(*pair, opened) for pair in zip(names, futures, strict=True))
-            return Batch(results=results, seconds=time.perf_counter() - started)
+            async with self._places(request) as places:
+                return await self._many(request, places)
 
-    def _submit(self, given: Sequence[Given]) -> "tuple[VerifiedModel, list[Future[Found]]]":
-        """Have images judged by the version in charge; only now, when all of them are here, do they take places."""
-        opened = self.charge.current
-        return opened, self.judge.submit(opened.inspector, given)
+    async def _many(self, request: Request, places: "_Places") -> Batch:
+        """Judge the images of a batch that has its first place."""
+        started = time.perf_counter()
+        given = await read_batch(request, self.params)
+        places.take(len(given) - 1)
+        opened = self.charge.current  # one version for all of them
+        futures = [places.submit(opened, one) for one in given]
+        await _settle(futures, self.params.seconds)
+        results = tuple(self._result(*pair, opened) for pair in zip(given, futures, strict=True))
+        return Batch(results=results, seconds=time.perf_counter() - started)
 
     def health(self) -> Health:
         """Say how it is."""
@@ -101,7 +97,21 @@ class Service:
             zeromiss=importlib.metadata.version("zeromiss"),
         )
 
-    def _verdict(self, future: "Future[Found]", opened: VerifiedModel) -> Judged:
+    @asynccontextmanager
+    async def _places(self, request: Request) -> "AsyncIterator[_Places]":
+        """Take a place before anything is kept; give back what no image was handed in for."""
+        try:
+            self.judge.take(1)
+        except Refusal:
+            await discard(request, self.params)
+            raise
+        places = _Places(self.judge)
+        try:
+            yield places
+        finally:
+            self.judge.leave(places.idle)
+
+    def _verdict(self, future: "Future[Found]", opened: Sealed) -> Judged:
         """Return a verdict, whose row is now kept, or raise why there is none."""
         try:
             if not future.done() or future.cancelled():
@@ -115,15 +125,35 @@ class Service:
             self.keeper.add(found.row, opened.inspector.features)
         return found.answer
 
-    def _result(self, name: str, future: "Future[Found]", opened: VerifiedModel) -> Judged | NotJudged:
+    def _result(self, given: Given, future: "Future[Found]", opened: Sealed) -> Judged | NotJudged:
         """Return an image's verdict or error."""
         try:
             return self._verdict(future, opened)
         except Refusal as refusal:
-            return NotJudged(name=name, error=refusal.sentence, status=refusal.status)
+            return NotJudged(name=given.name, error=refusal.sentence, status=refusal.status)
         except Exception as error:
             _log.exception("an image of a batch could not be judged")
-            return NotJudged(name=name, error=_defect(error), status=500)
+            return NotJudged(name=given.name, error=_defect(error), status=500)
+
+
+class _Places:
+    """The places of one request."""
+
+    def __init__(self, judge: Judge) -> None:
+        """One is taken."""
+        self._judge = judge
+        self.idle = 1
+
+    def take(self, count: int) -> None:
+        """Take more. Raises Refusal where there are too few."""
+        self._judge.take(count)
+        self.idle += count
+
+    def submit(self, opened: Sealed, given: Given) -> "Future[Found]":
+        """Hand an image in for one of them."""
+        future = self._judge.submit(opened.inspector, given)
+        self.idle -= 1
+        return future
 
 
 async def _settle(futures: "Sequence[Future[Found]]", seconds: float) -> None:
@@ -137,9 +167,12 @@ async def _settle(futures: "Sequence[Future[Found]]", seconds: float) -> None:
             future.cancel()
 
 
-def make_app(service: Service, listener: Listener | None = None) -> FastAPI:
-    """Return the web application: everything that is served. `listener`: the socket that its requests come through."""
-    app = make_health_app(service, listener)
+def make_app(service: Service) -> FastAPI:
+    """Return the web application."""
+    app = FastAPI(title=f"zeromiss {service.product}", docs_url=None, redoc_url=None)  # those pages load scripts from elsewhere
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(HTTPException, _unknown)
+    app.add_exception_handler(Exception, _failed)
 
     @app.post("/inspect")
     async def inspect(request: Request) -> Judged:
@@ -151,27 +184,12 @@ def make_app(service: Service, listener: Listener | None = None) -> FastAPI:
         """Judge several: JSON {"images": [{"image": base64, "name": text}, ...]}, or a form with files in the field images."""
         return await service.many(request)
 
-    return app
-
-
-def make_health_app(service: Service, listener: Listener | None = None) -> FastAPI:
-    """Return the web application that says how the server is and judges nothing."""
-    app = FastAPI(title=f"zeromiss {service.product}", docs_url=None, redoc_url=None)  # those pages load scripts from elsewhere
-    app.add_exception_handler(Refusal, _refused)
-    app.add_exception_handler(HTTPException, _unknown)
-    app.add_exception_handler(Exception, _failed)
-    app.add_middleware(Guard, access=service.access)
-    if service.access.origins:  # outside the guard: a browser asks whether it may ask without a token
-        app.add_middleware(CORSMiddleware, allow_origins=sorted(service.access.origins), allow_methods=["GET", "POST"], allow_headers=["Authorization", "Content-Type"])
-    if listener is not None:
-        app.add_middleware(Tracked, listener=listener)
-
     @app.get("/health")
-    async def health(request: Request, response: Response) -> Health | Alive:
-        """Say whether requests are taken: 200, or 503 once told to stop; all of it to who may ask for more."""
+    async def health(response: Response) -> Health:
+        """Say whether requests are taken: 200, or 503 once told to stop."""
         found = service.health()
         response.status_code = 200 if found.ready else 503
-        return found if request.state.trusted else Alive(live=found.live, ready=found.ready)
+        return found
 
     @app.get("/version")
     async def version() -> Version:
@@ -186,11 +204,6 @@ def make_health_app(service: Service, listener: Listener | None = None) -> FastA
     return app
 
 
-def _client(request: Request) -> str:
-    """Return the address that a request comes from."""
-    return "" if request.client is None else request.client.host
-
-
 async def _refused(_: Request, refusal: Exception) -> JSONResponse:
     """Answer a refusal with its sentence; the connection of a request that may not have been read to its end is closed."""
     assert isinstance(refusal, Refusal)
@@ -201,9 +214,7 @@ async def _refused(_: Request, refusal: Exception) -> JSONResponse:
 async def _unknown(request: Request, error: Exception) -> JSONResponse:
     """Answer a path or method that there is not."""
     assert isinstance(error, HTTPException)
-    asked = clean(f"{request.method} {request.url.path}", 200)
-    served = "POST /inspect or /inspect/batch, " if any(route.path == "/inspect" for route in request.app.routes) else ""
-    sentence = f"{asked} is not served: {served}GET /health, /version or /metrics"
+    sentence = f"{request.method} {request.url.path} is not served: POST /inspect or /inspect/batch, GET /health, /version or /metrics"
     return JSONResponse({"error": sentence}, status_code=error.status_code, headers=error.headers)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from zeromiss.errors import ZeromissError
-from zeromiss.registry.verified import Champions, VerifiedModel
+from zeromiss.registry.sealed import Champions, Sealed
 from zeromiss.serving.answers import Refused
 from zeromiss.serving.meters import Meters
 
@@ -81,7 +81,7 @@ class Charge:
         self._meters.swaps.labels(outcome="taken").inc()
         _log.warning("version %s is in charge", version)
 
-    def _seat(self, opened: VerifiedModel) -> None:
+    def _seat(self, opened: Sealed) -> None:
         """Put an opened version in charge."""
         self.since = _now()
         self.current = opened

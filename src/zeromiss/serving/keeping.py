@@ -89,7 +89,7 @@ class Keeper:
             return
         problem = ""
         for (_, features), group in groupby(batch, key=lambda item: _kind(item[1])):
-            rows = self._storable(dict(group), features)
+            rows = dict(group)
             try:
                 fresh = keep(self._dataset, verdict_table([one.row for one in rows.values()], features), grow=True)
             except Exception as error:  # nothing that a disk does may end the keeping
@@ -99,20 +99,6 @@ class Keeper:
         with self._lock:
             self._waiting, self._writing = self._writing | self._waiting, OrderedDict()
         self._tell(problem)
-
-    def _storable(self, rows: "dict[tuple[str, ...], _Row]", features: tuple[str, ...]) -> "dict[tuple[str, ...], _Row]":
-        """Return the rows that a table can hold; one that it cannot is forgotten, counted and named in the log, so that no other is lost with it."""
-        if _fault(list(rows.values()), features) is None:
-            return rows
-        faults = {key: fault for key, one in rows.items() if (fault := _fault([one], features)) is not None}
-        for (sha256, version), fault in faults.items():
-            _log.error("the row of a verdict of version %s on the image with SHA-256 %s cannot be stored and is lost (%s)", version, sha256, fault)
-        with self._lock:
-            self._dropped += len(faults)
-            for key in faults:
-                del self._writing[key]
-        self._meters.rows_dropped.inc(len(faults))
-        return {key: one for key, one in rows.items() if key not in faults}
 
     def _written(self, keys: Iterable[tuple[str, ...]], fresh: int) -> None:
         """Forget rows that are on the disk, of which `fresh` were new there."""
@@ -131,15 +117,6 @@ class Keeper:
             _log.error("the rows of verdicts cannot be written (%s): up to %d wait and are tried again every %g s", problem, self._most, self._seconds)
         elif before and not problem:
             _log.warning("the rows of verdicts are written again")
-
-
-def _fault(rows: Sequence[_Row], features: Sequence[str]) -> str | None:
-    """Return why a table cannot hold rows, None where it can."""
-    try:
-        verdict_table([one.row for one in rows], features).validate(full=True)
-    except Exception as error:
-        return sentence(error)
-    return None
 
 
 def _kind(one: _Row) -> tuple[str, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from zeromiss.registry.verified import VerifiedModel
+from zeromiss.registry.sealed import Sealed
 from zeromiss.serving.answers import Judged
 from zeromiss.serving.refusal import Refusal
 
@@ -30,19 +30,17 @@ class Meters:
         self.refused = Gauge("zeromiss_champion_refused", "1 while the champion is a version that was not taken", registry=all_)
         self.registry = Gauge("zeromiss_registry_up", "1 while the registry answers and names a champion", registry=all_)
         self._flight = Gauge("zeromiss_images_in_flight", "Images that are judged or wait", registry=all_)
-        self._memory = Gauge("zeromiss_images_in_flight_mib", "MiB that images which are judged or wait take when decoded", registry=all_)
         self.rows_kept = Counter("zeromiss_rows_kept", "Rows of verdicts added to the data set", registry=all_)
-        self.rows_dropped = Counter("zeromiss_rows_dropped", "Rows of verdicts that were lost because too many waited or a table cannot hold them", registry=all_)
+        self.rows_dropped = Counter("zeromiss_rows_dropped", "Rows of verdicts that were lost because too many waited", registry=all_)
         self.rows_waiting = Gauge("zeromiss_rows_waiting", "Rows of verdicts that wait in memory", registry=all_)
         self.rows_failing = Gauge("zeromiss_rows_failing", "1 while rows of verdicts cannot be written", registry=all_)
         self.registry.set(1)
 
-    def follow(self, in_flight: Callable[[], int], mib: Callable[[], float]) -> None:
-        """Ask these for the images in flight, and their memory, whenever the figures are collected."""
+    def follow(self, in_flight: Callable[[], int]) -> None:
+        """Ask this for the images in flight whenever the figures are collected."""
         self._flight.set_function(in_flight)
-        self._memory.set_function(mib)
 
-    def names(self, opened: VerifiedModel) -> None:
+    def names(self, opened: Sealed) -> None:
         """Name the version in charge, and no other."""
         self._model.clear()
         self._model.labels(model=opened.name, version=opened.version, run=opened.run, commit=opened.commit).set(1)

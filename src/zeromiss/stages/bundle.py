@@ -14,10 +14,8 @@ from zeromiss.images.references import NEEDING, Companion, companion_of
 from zeromiss.inspection.bundle import CLASSIFIER, MANIFEST, SUMMARY, Contents, ThresholdRecord
 from zeromiss.inspection.calibration import CalibrationRecord
 from zeromiss.inspection.bundle import fingerprint, pack
-from zeromiss.inspection.envelope import FILE as ENVELOPE
 from zeromiss.inspection.check import Check, check_against_table, handful
 from zeromiss.inspection.inspector import Inspector
-from zeromiss.inspection.pictures import FILE as PICTURES
 from zeromiss.inspection.summary import SCHEMA_VERSION as SUMMARY_SCHEMA
 from zeromiss.inspection.summary import (
     DetectionBySize, DetectorFigures, HardestDefects, HonestProtocol, Rates, SizeCurve, Summary, ThresholdFigures, UnseenTypes, check_summary,
@@ -126,7 +124,7 @@ def _read(name: str, workspace: Workspace) -> dict[str, dict[str, Any]]:
 def _contents(product: Product, workspace: Workspace, found: dict[str, dict[str, Any]], manifest: pd.DataFrame) -> Contents:
     """Return what is to be packed."""
     name, params, threshold = product.name, product.metrics, found["threshold"]
-    align, envelope, pictures = workspace.alignment(name), workspace.threshold(name) / ENVELOPE, workspace.metrics(name) / PICTURES
+    align = workspace.alignment(name)
     taught = manifest[(manifest["split"] == "train") & (manifest["label"] == "normal")]
     training = [companion_of(row, workspace.raw(name)) for row in taught.to_dict(orient="records")]
     features = tuple(found["features"]["columns"])
@@ -145,8 +143,6 @@ def _contents(product: Product, workspace: Workspace, found: dict[str, dict[str,
         classifier=workspace.selection(name) / CLASSIFIER,
         masks={detector: workspace.metrics(name) / tables.mask_file(detector) for detector in masked},
         variations={detector: workspace.metrics(name) / tables.variation_file(detector) for detector in members},
-        pictures=pictures if pictures.is_file() else None,
-        envelope=envelope if envelope.is_file() else None,
         align=align if alignment_digest(align) else None,
         designs=tuple(sorted({one.design for one in training} - {""})),
         references=_references(training) if NEEDING in members else {},

@@ -72,7 +72,9 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     seconds = {name: entry["seconds_per_image"] for name, entry in content["detectors"].items()}
     table = read_table(measured / tables.FILE, schema_version=schemas.METRIC_TABLE)
     content |= composites(product, seconds, table, natives, workspace.checkpoints / product.name / "compare")
-    with Staging(workspace.compare(product.name)) as staging:
+    staging = Staging(workspace.compare(product.name))
+    staging.recover()
+    with staging:
         (staging.folder / FIGURES).mkdir()
         content |= _draw(product, content, manifest, rows, natives, stack, workspace=workspace, folder=staging.folder)
         write_json(staging.folder / FILE, content, schema_version=SCHEMA_VERSION)

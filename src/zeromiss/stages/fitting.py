@@ -83,7 +83,9 @@ def _write(fit: Fit, trained: Trained, teaching: Teaching, target: Path) -> dict
     unseen = len(teaching.unseen) > 0
     images, contexts = (teaching.unseen, teaching.unseen_contexts) if unseen else (teaching.normal, teaching.contexts)
     shown = [(floats(images[index]), contexts[index] if fit.needs_context else NO_CONTEXT) for index in range(min(len(images), _SAMPLES if unseen else 1))]
-    with Staging(target) as staging:
+    staging = Staging(target)
+    staging.recover()
+    with staging:
         fit.save(staging.folder, trained.detector)
         detector = fit.load(staging.folder)
         training = facts | {"parameters": _parameters(detector)}

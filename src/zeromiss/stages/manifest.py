@@ -8,14 +8,13 @@ import pandas as pd
 from zeromiss import schemas
 from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
-from zeromiss.images import alignable, labels, near_duplicates, same_pixels, shortcuts
+from zeromiss.images import alignable, labels, near_duplicates, shortcuts
 from zeromiss.images.manifest import COUNTS_FILE, FILE, SCHEMA_VERSION, SPLITS, manifest_rows, read_facts
 from zeromiss.images.raw import INDEX, LABELS, read_index
 from zeromiss.images.reference import write_alignment
 from zeromiss.images.references import refuse_gaps
 from zeromiss.images.split import assign_splits
 from zeromiss.images.validate import check_images
-from zeromiss.images.words import counted
 from zeromiss.params import Product
 from zeromiss.stage_params import ThresholdParams
 from zeromiss.stages.base import RunLog
@@ -40,8 +39,7 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         read_facts(raw, entries), labels.read_changes(workspace.labels(product.name)), file=workspace.labels(product.name)
     )
     duplicates = near_duplicates.find_near_duplicates(facts, raw, mode=product.manifest.near_duplicates)
-    facts = same_pixels.join_parts(near_duplicates.group_parts(facts, duplicates))
-    copies, masks = same_pixels.sentence(facts), mask_doubts(facts)
+    facts = near_duplicates.group_parts(facts, duplicates)
     split = _split(facts, product, docs=docs, folder=folder)
     _check_threshold_set(facts[split == "threshold"], product.threshold)
     rows = manifest_rows(facts, split, seed=product.seed)
@@ -70,11 +68,6 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         print(f"labels: {relabelled['sentence']}")
     if duplicates["sentence"]:
         print(f"near-duplicates: {duplicates['sentence']}")
-    log.tags({name: told for name, told in (("same_pixels", copies), ("mask_doubts", masks)) if told})
-    if copies:
-        print(f"same pixels: {copies}")
-    if masks:
-        print(f"masks: {masks}")
     print(f"shortcuts: {found['sentence']}")
     return {"counts": counts}
 
@@ -124,12 +117,6 @@ def _split(facts: pd.DataFrame, product: Product, *, docs: Path, folder: Path) -
         raise ZeromissError(f"{refusal}; all checks are in {docs / 'index.html'}") from None
     check_images(facts, split, params=product.manifest, docs=docs, folder=folder)
     return split
-
-
-def mask_doubts(facts: pd.DataFrame) -> str:
-    """Say how many masks mark nearly all or nearly nothing of their image, with the first; '' for none."""
-    odd = facts[facts["mask_doubt"] != ""]
-    return "" if odd.empty else f"{counted(len(odd), 'image')} with a mask that a person should look at: {odd['path'].iloc[0]} {odd['mask_doubt'].iloc[0]}"
 
 
 def count(rows: pd.DataFrame) -> dict[str, dict[str, int]]:

@@ -26,11 +26,9 @@ from zeromiss.errors import ZeromissError
 from zeromiss.files import write_json
 from zeromiss.images import defect_size
 from zeromiss.images import manifest as manifests
-from zeromiss.images.load import file_size
 from zeromiss.images.reader import ImageReader, open_reader
 from zeromiss.images.references import companion_of
 from zeromiss.images.staging import Staging
-from zeromiss.inspection import pictures
 from zeromiss.metrics.checks import check_table
 from zeromiss.metrics.chunks import Counted, count, measured_there, write_recipe
 from zeromiss.metrics.mask import normal_variation_mask, save_mask
@@ -49,7 +47,6 @@ from zeromiss.tables import read_table, write_table
 from zeromiss.workspace import Workspace
 
 SCALE_IMAGES = 8  # normals whose mean map value sets the bins of a pixel ranking
-PICTURES_OF_TRAINING = 500  # images that are looked at to learn what pictures look like, beside all others
 TIMED_IMAGES = 8  # images on which each detector alone is timed
 
 
@@ -67,7 +64,9 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     folders = {name: workspace.detector(product.name, name) for name in product.detectors}
     refuse_taught_images(folders, manifest, raw, opened=("mask", "table", "threshold"))
     detectors = [load_detector(folder) for folder in folders.values()]
-    with Staging(target) as staging:
+    staging = Staging(target)
+    staging.recover()
+    with staging:
         backbone = load_backbone(product.metrics.backbone, product.metrics.backbone_path)
         masks = _masks(product, detectors, backbone, manifest, reader, raw=raw, folder=staging.folder)
         sizes = defect_size.defect_sizes(product, workspace)
@@ -85,7 +84,6 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
         aside = manifest[(manifest["split"] == "threshold") & (manifest["label"] == "defect")]
         if len(aside):
             _measure_aside(product, workspace, aside, stack, masks, reader, folder=staging.folder)
-        _learn_pictures(product, manifest, reader, raw=raw, folder=staging.folder)
         write_table(staging.folder / NATIVES_FILE, natives, schema_version=schemas.NATIVE)
         alone = _seconds_alone(stack, table, reader, raw=raw)
         ranked = {
@@ -98,19 +96,6 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
     log.metrics({f"{name}.{key}": value for name, figures in ranked.items() for key, value in figures.items() if value is not None})
     log.artifact(target / NATIVE_FILE)
     return native
-
-
-def _learn_pictures(product: Product, manifest: pd.DataFrame, reader: ImageReader, *, raw: Path, folder: Path) -> None:
-    """Write what pictures of the product look like, from all labelled images but the audit's, of the training images a part."""
-    rows = manifest[manifest["split"] != "audit"]
-    taught = (rows["split"] == "train").to_numpy()
-    seen = pd.concat([rows[~taught], rows[taught].sort_values("sha256").head(PICTURES_OF_TRAINING)])
-    bar = tqdm([raw / path for path in seen["path"]], desc="look at the pictures", unit="image")
-    found = pictures.learn((pictures.look(reader.read(path), file_size(path)) for path in bar), fixed_position=product.metrics.fixed_position)
-    if found is None:
-        print(f"{len(seen)} labelled images are too few to tell what a picture of {product.name} looks like ({pictures.LEAST} are needed): none is refused")
-        return
-    write_json(folder / pictures.FILE, found.model_dump(mode="json"), schema_version=pictures.SCHEMA_VERSION)
 
 
 def native_ranking(natives: pd.DataFrame, detector: str, ranking: PixelRanking | None) -> dict[str, float | None]:

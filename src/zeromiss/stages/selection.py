@@ -64,7 +64,9 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
         folds=product.selection.folds,
         seed=product.seed,
     )
-    with Staging(folder) as staging:
+    staging = Staging(folder)
+    staging.recover()
+    with staging:
         _write(staging.folder, source, selection, facts)
         write_json(staging.folder / calibration.FILE, calibrated, schema_version=calibration.SCHEMA_VERSION)
         write_json(staging.folder / unseen_types.FILE, unseen, schema_version=unseen_types.SCHEMA_VERSION)

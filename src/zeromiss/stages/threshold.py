@@ -8,7 +8,6 @@ import pandas as pd
 from zeromiss import schemas
 from zeromiss.errors import ZeromissError
 from zeromiss.files import read_json, write_json
-from zeromiss.inspection import envelope as envelopes
 from zeromiss.params import Product
 from zeromiss.selection.out_of_fold import OutOfFold, out_of_fold
 from zeromiss.stages.base import RunLog
@@ -19,13 +18,12 @@ from zeromiss.workspace import Workspace
 
 OUTER, ASIDE = "outer.parquet", "threshold_set.parquet"  # what the outer folds judged; scores of defects put aside for the threshold
 NATIVES = "native.parquet"  # of the metrics stage
-TABLE = "table.parquet"  # of the metrics stage
 SIZES = "defect_sizes.parquet"  # of the metrics stage
 PROPERTIES = "properties.parquet"  # of the manifest stage
 
 
 def run(product: Product, workspace: Workspace, log: RunLog) -> None:
-    """Set the product's threshold and write into its folder threshold.json, hardest.json, curves.json, roc.json, and envelope.json where normal parts are enough.
+    """Set the product's threshold and write four files into its folder: threshold.json, hardest.json, curves.json, roc.json.
 
     See `threshold_facts`, `price.hardest_facts`, `curves.curves_facts` and `roc.roc_facts` for what they hold. Raises
     ZeromissError without defects, when the selection's files do not fit each other, or when the rule needs more defects, or
@@ -63,7 +61,6 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> None:
     log.metrics({name: one["mean"] for name, one in told["passed"].items()})
     log.metrics({f"{name}.matched_auroc": one["matched"]["mean"] for name, one in (told["matched"] or {}).items() if one["matched"]})
     log.tags({f"threshold.{name}": facts[name] for name in ("bound_is", "guarantee", "assumption", "statement")})
-    _envelope(product.name, workspace, log)
     for file in (target.name, price.FILE, curves.FILE, roc.FILE):
         log.artifact(target.with_name(file))
 
@@ -77,22 +74,6 @@ def _curves(name: str, workspace: Workspace, scores: OutOfFold) -> dict[str, Any
         read_table(workspace.manifest(name) / PROPERTIES, schema_version=schemas.PROPERTIES),
         read_table(measured / SIZES, schema_version=schemas.DEFECT_SIZES),
     )
-
-
-def _envelope(name: str, workspace: Workspace, log: RunLog) -> None:
-    """Write the envelope of normal parts over the columns that the classifier reads; without normal images enough say that there is none."""
-    columns = read_json(workspace.selection(name) / "features.json", schema_version=schemas.SELECTION)["columns"]
-    table = read_table(workspace.metrics(name) / TABLE, schema_version=schemas.METRIC_TABLE)
-    normal = table[table["label"] == "normal"]
-    envelope = envelopes.fit_envelope(columns, normal[columns].to_numpy(), normal["part_id"].astype(str).to_list())
-    target = workspace.threshold(name) / envelopes.FILE
-    if envelope is None:
-        target.unlink(missing_ok=True)
-        print(f"{len(normal)} normal images are too few to tell what lies outside of all of them ({envelopes.LEAST} parts are needed): the classifier alone decides")
-        return
-    write_json(target, envelope.model_dump(mode="json"), schema_version=envelopes.SCHEMA_VERSION)
-    log.metrics({"envelope.false_share": envelope.false_share})
-    log.artifact(target)
 
 
 def _optional(workspace: Workspace, product: str, name: str) -> pd.DataFrame | None:

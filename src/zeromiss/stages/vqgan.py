@@ -62,7 +62,9 @@ def run(product: Product, workspace: Workspace, log: RunLog) -> dict[str, Any]:
 
 def _write(trained: Trained, teaching: Teaching, target: Path) -> dict[str, Any]:
     """Write the folder as a whole; what is measured is the network as read back from it."""
-    with Staging(target) as staging:
+    staging = Staging(target)
+    staging.recover()
+    with staging:
         save_vqgan(staging.folder, trained.detector)
         vqgan = load_vqgan(staging.folder)
         write_table(staging.folder / HISTORY_FILE, pd.DataFrame(trained.history), schema_version=schemas.TRAINING)

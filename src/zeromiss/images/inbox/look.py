@@ -18,7 +18,7 @@ from zeromiss.stage_params import ManifestParams
 
 
 class Seen(NamedTuple):
-    """A file that was read: where it can be read again, its SHA-256, the image it would be, what speaks against that, and what is odd about its mask."""
+    """A file that was read: where it can be read again, its SHA-256, the image it would be, and what speaks against that."""
 
     found: Found
     file: Path
@@ -26,7 +26,6 @@ class Seen(NamedTuple):
     image: Image | None
     mask: Path | None
     problem: str
-    doubt: str = ""
 
 
 def look(
@@ -45,10 +44,10 @@ def look(
     facts = work("zeromiss.images.facts:read", jobs, title="check images", unit="image") if jobs else []
     seen, busy = [], []
     for image, fact, job in zip(images, facts, jobs, strict=True):
-        problem, doubt = (told.replace(job[2], image.mask.name) if image.mask else told for told in (_problem(fact, params), fact.mask_doubt))
-        _sort(place, Seen(image.found, files[image.found], fact.sha256 or "", image, files[image.mask] if image.mask else None, problem, doubt), seen, busy)
+        problem = _problem(fact, params).replace(job[2], image.mask.name) if image.mask else _problem(fact, params)
+        _sort(place, image.found, files, fact.sha256, image, problem, seen, busy)
     for found, reason in strange:
-        _sort(place, Seen(found, files[found], "", None, None, reason), seen, busy)
+        _sort(place, found, files, None, None, reason, seen, busy)
     memory.note({key(place, one.found): Digest(one.sha256, "", one.found.signature) for one in seen if settled(one.found.signature, started)})
     return seen, busy
 
@@ -64,17 +63,21 @@ def remembered(place: Place, found: Found, memory: Known) -> str:
     return noted.sha256 if noted is not None and noted.signature == found.signature else ""
 
 
-def _sort(place: Place, one: Seen, seen: list[Seen], busy: list[Found]) -> None:
+def _sort(
+    place: Place, found: Found, files: dict[Found, Path], sha256: str | None, image: Image | None, problem: str, seen: list[Seen], busy: list[Found]
+) -> None:
     """Put a file with those seen, or with those whose writer is at work: a folder can tell, an object is whole."""
+    file = files[found]
     try:
-        content = one.sha256 or sha256_file(one.file)
+        content = sha256 or sha256_file(file)
     except OSError:  # renamed or taken away meanwhile
-        busy.append(one.found)
+        busy.append(found)
         return
-    if place.copies == 2 and place.busy(one.found):
-        busy.append(one.found)
+    if place.copies == 2 and place.busy(found):
+        busy.append(found)
         return
-    seen.append(one._replace(sha256=content))
+    mask = files[image.mask] if image is not None and image.mask is not None else None
+    seen.append(Seen(found, file, content, image, mask, problem))
 
 
 def _problem(facts: Facts, params: ManifestParams) -> str:

@@ -40,7 +40,6 @@ class Place(Protocol):
 
     address: str
     copies: int  # of an image that an ingest needs room for on this machine
-    others: Sequence[str]  # names that the last listing passed over: links, and what is no plain file
 
     def files(self) -> list[Found]:
         """Return all its files, by name."""
@@ -75,18 +74,16 @@ def open_place(address: str) -> Place:
 
 
 class Folder:
-    """A folder of this machine. Links and what is no plain file are never read: what they lead to may be anything."""
+    """A folder of this machine. Links and what is no plain file are passed over."""
 
     copies = 2  # raw and DVC's
 
     def __init__(self, folder: Path) -> None:
         """Name the folder."""
         self.folder, self.address = folder, str(folder)
-        self.others: list[str] = []
 
     def files(self) -> list[Found]:
-        """Return all plain files below it, and note the others."""
-        self.others = []
+        """Return all files below it."""
         return sorted(self._walk(str(self.folder), ""))
 
     def fetch(self, found: Sequence[Found], landing: Path) -> list[Path]:
@@ -119,8 +116,6 @@ class Folder:
                         yield from self._walk(entry.path, f"{prefix}{entry.name}/")
                     elif entry.is_file(follow_symlinks=False):
                         yield Found(f"{prefix}{entry.name}", signature(entry.stat(follow_symlinks=False)))
-                    else:
-                        self.others.append(f"{prefix}{entry.name}")
                 except FileNotFoundError:
                     continue  # renamed by whoever wrote it: the next run finds it
 
@@ -129,7 +124,6 @@ class Bucket:
     """A prefix of an object store, or another place that fsspec reads. Credentials are the store's own variables."""
 
     copies = 3  # landed, raw and DVC's
-    others: Sequence[str] = ()  # a store has objects alone
 
     def __init__(self, address: str, system: Any, path: str) -> None:
         """Keep the address and what fsspec opened."""

@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from zeromiss.errors import ZeromissError
-from zeromiss.files import atomic_path, printable, sha256_file, short_name
+from zeromiss.files import atomic_path, sha256_file
 
 TABLE = "quarantine.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One refusal: the file's name below its inbox (see `printable`), its SHA-256, why, when (UTC), the inbox, and the copy's name."""
+    """One refusal: the file's name below its inbox, its SHA-256, why, when (UTC), the inbox, and the copy's name."""
 
     name: str
     sha256: str
@@ -54,9 +54,9 @@ def add(folder: Path, refused: Iterable[tuple[Path, str, str, str]], *, inbox: s
     """
     rows, now = [], datetime.now(UTC).isoformat(timespec="seconds")
     for file, name, sha256, reason in refused:
-        copy = f"{sha256[:16]}_{short_name(PurePosixPath(name).name)}"
+        copy = f"{sha256[:16]}_{PurePosixPath(name).name}"
         if _keep(file, folder / copy, sha256):
-            rows.append(Row(name=printable(name), sha256=sha256, reason=printable(reason), time=now, inbox=inbox, copy=copy))
+            rows.append(Row(name=name, sha256=sha256, reason=reason, time=now, inbox=inbox, copy=copy))
     if rows:
         with atomic_path(folder / TABLE) as temporary:
             temporary.write_text(_text([*read(folder), *rows]), encoding="utf-8", newline="")

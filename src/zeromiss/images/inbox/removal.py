@@ -1,5 +1,6 @@
 """Taking images out of an inbox once their committed copies have been read back; nothing else ever leaves it."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,8 +8,7 @@ from zeromiss.files import sha256_file
 from zeromiss.images import known as digests
 from zeromiss.images.inbox.look import remembered
 from zeromiss.images.inbox.place import Place, open_place
-from zeromiss.images.inbox.survey import Image
-from zeromiss.images.inbox.take import survey_for
+from zeromiss.images.inbox.survey import Image, survey
 from zeromiss.images.ingest import existing
 from zeromiss.images.raw import Entry
 from zeromiss.images.words import counted
@@ -25,7 +25,7 @@ def remove(product: Product, workspace: Workspace, address: str, committed: Mapp
     from tqdm import tqdm
 
     place = open_place(address)
-    found = survey_for(product, place)
+    found = survey(place.files(), now=time.time(), settle_seconds=product.ingest.settle_seconds)
     memory, known = digests.load(workspace, f"{product.name}.inbox"), digests.load(workspace, product.name)
     entries = {sha256: entry for entry, sha256 in existing(workspace.raw(product.name), known)}
     taken = [(image, sha256) for image in found.images if (sha256 := remembered(place, image.found, memory)) in entries]

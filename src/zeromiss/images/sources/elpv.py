@@ -6,11 +6,9 @@ two middle grades a draw is put aside as images that nobody has judged.
 
 import importlib.util
 import random
-from collections import Counter
 from pathlib import Path
 
 from zeromiss.errors import ZeromissError
-from zeromiss.images.sources.account import Account
 from zeromiss.images.sources.record import Listing, Record
 
 LABELS = "labels.csv"
@@ -26,10 +24,7 @@ def list_elpv(folder: Path | None, *, incoming: int, seed: int) -> Listing:
     Raises ZeromissError when the package or a file is missing, or a line of `labels.csv` is not understood.
     """
     root = folder or _package_data()
-    listed = _read_labels(root / LABELS)
-    cells = [(root / path, grade) for path, grade, crystal in listed if crystal == _CRYSTAL]
-    if not cells:
-        raise ZeromissError(f"{root / LABELS} names no mono-crystalline cell: it needs lines that end in {_CRYSTAL}")
+    cells = [(root / path, grade) for path, grade in _read_labels(root / LABELS)]
     records = [_record(path, defect=grade == 1.0) for path, grade in cells if grade in (0.0, 1.0)]
     unsure = [(path, f"{path.stem}_p{round(grade * 100):03d}{path.suffix}") for path, grade in cells if 0 < grade < 1]
     drawn = sorted(random.Random(seed).sample(unsure, min(incoming, len(unsure))))
@@ -39,12 +34,7 @@ def list_elpv(folder: Path | None, *, incoming: int, seed: int) -> Listing:
         f"({thirds} of probability 1/3, {len(unsure) - thirds} of 2/3); "
         f"{len(drawn)} of these are drawn as images that nobody has judged"
     )
-    account = Account(
-        place=str(root / LABELS),
-        images=Counter(record.defect_type for record in records),
-        ignored={"of which the experts were unsure": len(unsure), f"not {_CRYSTAL}-crystalline": len(listed) - len(cells)},
-    )
-    return Listing(records=records, notes=[note], incoming=drawn, read=[root / LABELS], account=account)
+    return Listing(records=records, notes=[note], incoming=drawn, read=[root / LABELS])
 
 
 def _package_data() -> Path:
@@ -55,8 +45,8 @@ def _package_data() -> Path:
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
-def _read_labels(path: Path) -> list[tuple[str, float, str]]:
-    """Return (path, probability, type of crystal) of every cell, in the file's order."""
+def _read_labels(path: Path) -> list[tuple[str, float]]:
+    """Return (path, probability) of every mono-crystalline cell, in the file's order."""
     if not path.is_file():
         raise ZeromissError(f"{path} is missing: an elpv folder needs it beside its images")
     cells = []
@@ -72,7 +62,10 @@ def _read_labels(path: Path) -> list[tuple[str, float, str]]:
             raise ZeromissError(f"{path}, line {number}: a probability lies in 0 to 1, found {grade}")
         if not (path.parent / name).is_file():
             raise ZeromissError(f"{path}, line {number}: {name} is missing beside it: add the file or remove the line")
-        cells.append((name, probability, crystal))
+        if crystal == _CRYSTAL:
+            cells.append((name, probability))
+    if not cells:
+        raise ZeromissError(f"{path} names no mono-crystalline cell: it needs lines that end in {_CRYSTAL}")
     return cells
 
 

@@ -10,7 +10,6 @@ from zeromiss.images.sources.elpv import LABELS, list_elpv
 from zeromiss.images.sources.mvtec import list_mvtec
 from zeromiss.images.sources.pcba import list_pcba
 from zeromiss.images.sources.record import Listing
-from zeromiss.images.vocabulary import Vocabulary
 from zeromiss.params import Product
 
 
@@ -23,7 +22,7 @@ def list_source(product: Product, *, root: Path, folder: Path | None, scratch: P
 
     Raises ZeromissError for all that the source's kind refuses, and when there is no path to read.
     """
-    kind, vocabulary = product.source.kind, vocabulary_of(product)
+    kind = product.source.kind
     given = folder or (root / product.source.path if product.source.path else None)
     if kind == "elpv" and (given is None or (given / LABELS).is_file()):
         return list_elpv(given, incoming=product.source.incoming, seed=product.seed)
@@ -32,14 +31,9 @@ def list_source(product: Product, *, root: Path, folder: Path | None, scratch: P
     if given is None:
         raise ZeromissError(f"products.{product.name}.source.path is missing: a source of kind {kind} needs it")
     if kind != "csv":
-        return list_mvtec(given, vocabulary=vocabulary)
-    listing = list_csv(_table(given), vocabulary=vocabulary)
+        return list_mvtec(given)
+    listing = list_csv(_table(given))
     return replace(listing, read=[*listing.read, given]) if given.is_dir() else listing
-
-
-def vocabulary_of(product: Product) -> Vocabulary:
-    """Return the vocabulary that reads a product's labels."""
-    return Vocabulary(product.ingest.labels, key=f"products.{product.name}.ingest.labels")
 
 
 def drawing_recipe(product: Product) -> str | None:

@@ -7,7 +7,6 @@ from zeromiss.images.sources.mvtec import list_mvtec
 from zeromiss.images.sources.record import Listing, Record
 from zeromiss.stage_params import SourceParams
 
-_BESIDE = {"references": "references of boards"}
 _INCOMING_SEED = 1_000_003  # apart from the product's seed: boards that nobody has judged
 
 
@@ -22,8 +21,7 @@ def list_pcba(scratch: Path, *, source: SourceParams, seed: int) -> Listing:
     layouts = source.layouts
     known, unseen = scratch / "known", scratch / "unseen"
     write_boards(known, normals=source.normals, defects=source.defects, side=source.side, seed=seed, layouts=layouts)
-    listed = list_mvtec(known, part_of=lambda path: path.stem, beside=_BESIDE).records
-    records = [_designed(record, known, normals=source.normals, layouts=layouts) for record in listed]
+    records = [_designed(record, known, normals=source.normals, layouts=layouts) for record in list_mvtec(known, part_of=lambda path: path.stem).records]
     if not source.incoming:
         return Listing(records=records)
     defects = source.incoming // 2
@@ -31,7 +29,7 @@ def list_pcba(scratch: Path, *, source: SourceParams, seed: int) -> Listing:
     write_boards(unseen, normals=normals, defects=defects, side=source.side, seed=seed + _INCOMING_SEED, layouts=layouts)
     incoming = [
         (record.file, _incoming_name(record, normals=normals, layouts=layouts))
-        for record in list_mvtec(unseen, beside=_BESIDE).records
+        for record in list_mvtec(unseen).records
     ]
     note = f"{len(incoming)} more boards are drawn as images that nobody has judged, {defects} of them defective"
     return Listing(records=records, notes=[note], incoming=incoming)

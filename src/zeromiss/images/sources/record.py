@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zeromiss.errors import ZeromissError
-from zeromiss.images.load import MODES, SUFFIXES, open_image
-from zeromiss.images.masks import examine
-from zeromiss.images.sources.account import Account
+from zeromiss.images.load import MODES, SUFFIXES, UnreadableImage, open_image, read_mask
+
+BESIDE = frozenset({".txt", ".md", ".csv", ".json", ".xml", ".yaml", ".yml", ".pdf", ".db", ".ini"})  # no images
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,15 +40,31 @@ class Listing:
     """All that a source has: its records, sentences for the user, and images that nobody has judged.
 
     `incoming` pairs a file with the name it gets in the product's incoming folder. `read` are the files and folders
-    that decided which images there are: while they and the images are unchanged, the listing is the same. `account` says
-    what became of every file, None where the source draws its images.
+    that decided which images there are: while they and the images are unchanged, the listing is the same.
     """
 
     records: list[Record]
     notes: list[str] = field(default_factory=list)
     incoming: list[tuple[Path, str]] = field(default_factory=list)
     read: list[Path] = field(default_factory=list)
-    account: Account | None = None
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the image files of one folder, by name.
+
+    Hidden files and files that accompany images (text, tables) are passed over. Raises ZeromissError for a
+    folder inside it or a file of another kind: an image that is skipped would be a defect that is missed.
+    """
+    files = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.suffix.lower() in BESIDE or path.name == "Thumbs.db":
+            continue
+        if path.is_dir():
+            raise ZeromissError(f"{path} is a folder where only images are expected: move its files up or away")
+        if path.suffix.lower() not in SUFFIXES:
+            raise ZeromissError(f"{path} is no image of a known kind ({known_kinds()}): convert it or move it away")
+        files.append(path)
+    return files
 
 
 def known_kinds() -> str:
@@ -56,17 +72,25 @@ def known_kinds() -> str:
     return ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
 
 
-def check_mask(image: Path, mask: Path) -> str:
-    """Return a sentence about a mask that marks nearly all or nearly nothing of its image, '' for any other.
+def check_mask(image: Path, mask: Path) -> None:
+    """Raise ZeromissError when a mask is missing, unreadable, of another size than its image, or marks nothing.
 
-    Raises ZeromissError for a mask that is missing, or that `masks.examine` refuses.
+    An image that cannot be decoded is left to the manifest's checks.
     """
     if not mask.is_file():
         raise ZeromissError(f"the mask {mask} of {image} is missing: add it, or take all masks away")
-    found = examine(mask, image=image)
-    if found.problem:
-        raise ZeromissError(f"the mask {mask} of {image} {found.problem}")
-    return f"the mask {mask} of {image} {found.doubt}" if found.doubt else ""
+    marked_HW = read_mask(mask)
+    try:
+        width, height = open_image(image)[0].size
+    except UnreadableImage:
+        return
+    if marked_HW.shape != (height, width):
+        raise ZeromissError(
+            f"the mask {mask} is {marked_HW.shape[1]} x {marked_HW.shape[0]} pixels and its image {image} is "
+            f"{width} x {height}: a mask needs its image's size"
+        )
+    if not marked_HW.any():
+        raise ZeromissError(f"the mask {mask} of {image} marks no pixel: mark the defect or remove the mask")
 
 
 def check_reference(file: Path, *, of: str) -> None:
